@@ -1,0 +1,144 @@
+"""A small asynchronous client: get, list, watch, create, update, patch, delete, on any transport."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kapi.resources import Resource
+from kapi.transport import JSON, HttpTransport, Request, Transport
+
+Json = dict[str, Any]
+PatchKind = Literal["merge", "json", "strategic", "apply"]
+
+_PATCH_TYPES: dict[PatchKind, str] = {
+    "merge": "application/merge-patch+json",
+    "json": "application/json-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+    "apply": "application/apply-patch+yaml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The items of a list, and the resource version at which they are true."""
+
+    items: list[Json]
+    resource_version: str
+    next_page: str = ""
+
+
+class Client:
+    """Calls an API server. Objects are plain JSON dictionaries and are never changed by the client.
+
+    Every method raises the errors of `kapi.errors`. A namespace of None means all namespaces (for lists) or a
+    resource that has none.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+
+    @classmethod
+    def connect(cls, url: str) -> Client:
+        """Use the server at `url`, without credentials."""
+        return cls(HttpTransport(url))
+
+    async def close(self) -> None:
+        """Give back connections."""
+        await self.transport.close()
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Json:
+        """Read one object."""
+        return await self._send("GET", resource.path(namespace, name))
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        resource_version: str = "",
+        limit: int = 0,
+        page: str = "",
+    ) -> Listing:
+        """Read a collection, or with `limit` a page of it; `page` is the `next_page` of the page before."""
+        query = _query(labelSelector=labels, fieldSelector=fields, resourceVersion=resource_version)
+        query |= _query(limit=str(limit or ""), **{"continue": page})
+        answer = await self._send("GET", resource.path(namespace), query)
+        meta = answer.get("metadata") or {}
+        kind = {"kind": resource.kind, "apiVersion": resource.api_version}
+        items = [item if "kind" in item else {**kind, **item} for item in answer.get("items") or ()]
+        return Listing(items, meta.get("resourceVersion") or "", meta.get("continue") or "")
+
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        resource_version: str = "",
+        timeout_seconds: int = 0,
+    ) -> AbstractAsyncContextManager[AsyncIterator[Json]]:
+        """Follow a collection from `resource_version` on: an iterator of watch events, bookmarks included."""
+        query = _query(labelSelector=labels, fieldSelector=fields, resourceVersion=resource_version)
+        query |= {"watch": "true", "allowWatchBookmarks": "true"} | _query(timeoutSeconds=str(timeout_seconds or ""))
+        return self.transport.stream(Request("GET", resource.path(namespace), query))
+
+    async def create(self, resource: Resource, obj: Json, namespace: str | None = None) -> Json:
+        """Create an object; it comes back as stored."""
+        return await self._send("POST", resource.path(namespace or _namespace(resource, obj)), body=obj)
+
+    async def update(self, resource: Resource, obj: Json, *, subresource: str | None = None) -> Json:
+        """Replace an object; with a resource version in it, only if it has not changed since."""
+        name = obj["metadata"]["name"]
+        return await self._send("PUT", resource.path(_namespace(resource, obj), name, subresource), body=obj)
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: Any,
+        namespace: str | None = None,
+        *,
+        kind: PatchKind = "merge",
+        subresource: str | None = None,
+        manager: str = "",
+    ) -> Json:
+        """Change parts of an object. `manager` is the field manager, required for kind "apply"."""
+        path = resource.path(namespace, name, subresource)
+        query = _query(fieldManager=manager)
+        return await self._send("PATCH", path, query, body=patch, content_type=_PATCH_TYPES[kind])
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str = "",
+        grace_seconds: int | None = None,
+    ) -> Json:
+        """Delete an object; with `uid`, only that very one."""
+        options: Json = {"kind": "DeleteOptions", "apiVersion": "v1"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        return await self._send("DELETE", resource.path(namespace, name), body=options)
+
+    async def _send(
+        self, method: str, path: str, query: dict[str, str] | None = None, *, body: Any = None, content_type: str = JSON
+    ) -> Json:
+        return await self.transport.send(Request(method, path, query or {}, body, content_type))
+
+
+def _query(**parameters: str) -> dict[str, str]:
+    return {name: value for name, value in parameters.items() if value}
+
+
+def _namespace(resource: Resource, obj: Json) -> str | None:
+    return (obj["metadata"].get("namespace") or "default") if resource.namespaced else None

@@ -1,0 +1,301 @@
+"""From API JSON to the values of `kapi.network`. Pure.
+
+One bad part never spoils the rest: it is left out and named in `problems`, for an Event and a log line. Only an
+object without a name cannot be used at all (`DecodeError`). The defaults are those of the API reference, so that an
+object from a file, which no API server has filled in, means the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address, ip_network
+from typing import Any, TypeVar
+
+from kapi.errors import DecodeError
+from kapi.network import (
+    Address,
+    ContainerPort,
+    Endpoint,
+    EndpointPort,
+    EndpointSlice,
+    LoadBalancerAddress,
+    Network,
+    Node,
+    Pod,
+    Problem,
+    Protocol,
+    Service,
+    ServicePort,
+    ServiceType,
+    TrafficPolicy,
+)
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+_FAMILIES = {"IPv4": 4, "IPv6": 6}
+_DEFAULT_AFFINITY_SECONDS = 10800
+_HEADLESS = "None"
+
+
+def service(obj: Json) -> Service:
+    """Read a v1 Service."""
+    namespace, name, meta = _identity(obj, "Service")
+    spec = _object(obj.get("spec"))
+    problems: list[Problem] = []
+    kind = _choice(ServiceType, spec.get("type"), ServiceType.CLUSTER_IP, "spec.type", problems)
+    declared = _strings(spec.get("clusterIPs")) or _strings([spec.get("clusterIP")])
+    headless = kind is not ServiceType.EXTERNAL_NAME and _HEADLESS in declared
+    owns_address = kind is not ServiceType.EXTERNAL_NAME and not headless
+    return Service(
+        namespace=namespace,
+        name=name,
+        uid=meta.get("uid") or "",
+        type=kind,
+        headless=headless,
+        cluster_ips=_addresses(declared, "spec.clusterIPs", problems) if owns_address else (),
+        ports=_each(spec.get("ports"), "spec.ports", _service_port, problems),
+        selector=spec.get("selector"),
+        external_ips=_addresses(spec.get("externalIPs"), "spec.externalIPs", problems),
+        load_balancer=_load_balancer(obj, problems),
+        source_ranges=_networks(spec.get("loadBalancerSourceRanges"), "spec.loadBalancerSourceRanges", problems),
+        external_name=spec.get("externalName") or "",
+        external_policy=_policy(spec, "externalTrafficPolicy", problems),
+        internal_policy=_policy(spec, "internalTrafficPolicy", problems),
+        affinity_seconds=_affinity(spec),
+        publish_not_ready=bool(spec.get("publishNotReadyAddresses")),
+        health_check_node_port=_number(spec.get("healthCheckNodePort")),
+        ip_families=tuple(_FAMILIES[f] for f in _strings(spec.get("ipFamilies")) if f in _FAMILIES),
+        labels=_object(meta.get("labels")),
+        annotations=_object(meta.get("annotations")),
+        traffic_distribution=spec.get("trafficDistribution") or "",
+        created=meta.get("creationTimestamp") or "",
+        terminating="deletionTimestamp" in meta,
+        resource_version=meta.get("resourceVersion") or "",
+        problems=tuple(problems),
+    )
+
+
+def endpoint_slice(obj: Json) -> EndpointSlice:
+    """Read a discovery.k8s.io/v1 EndpointSlice. Addresses of the wrong family are left out."""
+    namespace, name, meta = _identity(obj, "EndpointSlice")
+    problems: list[Problem] = []
+    family = _FAMILIES.get(obj.get("addressType") or "", 0)
+    labels = _object(meta.get("labels"))
+    annotations = _object(meta.get("annotations"))
+
+    def endpoint(item: Json, path: str) -> Endpoint | None:
+        return _endpoint(item, path, family, problems)
+
+    return EndpointSlice(
+        namespace=namespace,
+        name=name,
+        uid=meta.get("uid") or "",
+        service=labels.get("kubernetes.io/service-name") or "",
+        family=family,
+        endpoints=_each(obj.get("endpoints") if family else None, "endpoints", endpoint, problems),
+        ports=_each(obj.get("ports"), "ports", _endpoint_port, problems),
+        labels=labels,
+        trigger_time=annotations.get("endpoints.kubernetes.io/last-change-trigger-time") or "",
+        problems=tuple(problems),
+    )
+
+
+def node(obj: Json) -> Node:
+    """Read a v1 Node."""
+    _, name, meta = _identity(obj, "Node")
+    spec, status = _object(obj.get("spec")), _object(obj.get("status"))
+    problems: list[Problem] = []
+    internal = [a.get("address") for a in _objects(status.get("addresses")) if a.get("type") == "InternalIP"]
+    conditions = {c.get("type"): c.get("status") for c in _objects(status.get("conditions"))}
+    return Node(
+        name=name,
+        uid=meta.get("uid") or "",
+        addresses=_addresses(internal, "status.addresses", problems),
+        pod_cidrs=_networks(spec.get("podCIDRs") or [spec.get("podCIDR")], "spec.podCIDRs", problems),
+        labels=_object(meta.get("labels")),
+        taints=tuple(str(t.get("key")) for t in _objects(spec.get("taints"))),
+        ready=conditions.get("Ready", "True") == "True",
+        terminating="deletionTimestamp" in meta,
+        problems=tuple(problems),
+    )
+
+
+def pod(obj: Json) -> Pod:
+    """Read a v1 Pod."""
+    namespace, name, meta = _identity(obj, "Pod")
+    spec, status = _object(obj.get("spec")), _object(obj.get("status"))
+    problems: list[Problem] = []
+    addresses = [i.get("ip") for i in _objects(status.get("podIPs"))] or [status.get("podIP")]
+    ready = next((c for c in _objects(status.get("conditions")) if c.get("type") == "Ready"), {})
+    return Pod(
+        namespace=namespace,
+        name=name,
+        uid=meta.get("uid") or "",
+        phase=status.get("phase") or "Pending",
+        ips=_addresses(addresses, "status.podIPs", problems),
+        node_name=spec.get("nodeName") or "",
+        ready=ready.get("status") == "True",
+        terminating="deletionTimestamp" in meta,
+        ready_since=ready.get("lastTransitionTime") or "",
+        hostname=spec.get("hostname") or "",
+        subdomain=spec.get("subdomain") or "",
+        ports=_container_ports(spec),
+        labels=_object(meta.get("labels")),
+        annotations=_object(meta.get("annotations")),
+        resource_version=meta.get("resourceVersion") or "",
+        problems=tuple(problems),
+    )
+
+
+def _identity(obj: Any, kind: str) -> tuple[str, str, Json]:
+    meta = obj.get("metadata") if isinstance(obj, dict) else None
+    name = meta.get("name") if isinstance(meta, dict) else None
+    if not isinstance(meta, dict) or not isinstance(name, str) or not name:
+        raise DecodeError(f"{kind} without metadata.name: {str(obj)[:120]}")
+    return meta.get("namespace") or ("" if kind == "Node" else "default"), name, meta
+
+
+def _object(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _strings(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str) and item] if isinstance(value, list) else []
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _choice(kind: type[T], value: Any, default: T, path: str, problems: list[Problem]) -> T:
+    if value is None or value == "":
+        return default
+    try:
+        return kind(value)  # type: ignore[call-arg]  # an enum is called with its value
+    except ValueError:
+        problems.append(Problem(path, f"{value!r} is not a known value; {default} is used"))
+        return default
+
+
+def _policy(spec: Json, name: str, problems: list[Problem]) -> TrafficPolicy:
+    return _choice(TrafficPolicy, spec.get(name), TrafficPolicy.CLUSTER, f"spec.{name}", problems)
+
+
+def _affinity(spec: Json) -> int:
+    if spec.get("sessionAffinity") != "ClientIP":
+        return 0
+    config = _object(_object(spec.get("sessionAffinityConfig")).get("clientIP"))
+    return _number(config.get("timeoutSeconds")) or _DEFAULT_AFFINITY_SECONDS
+
+
+def _each(items: Any, path: str, read: Callable[[Json, str], T | None], problems: list[Problem]) -> tuple[T, ...]:
+    """Read every item of a list, leaving out (and naming) those that cannot be read."""
+    found: list[T] = []
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        where = f"{path}[{index}]"
+        try:
+            value = read(item, where)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            problems.append(Problem(where, str(error)))
+        else:
+            if value is not None:
+                found.append(value)
+    return tuple(found)
+
+
+def _addresses(items: Any, path: str, problems: list[Problem]) -> tuple[Address, ...]:
+    def read(item: Any, _: str) -> Address | None:
+        return ip_address(item) if item else None
+
+    return _each(items, path, read, problems)
+
+
+def _networks(items: Any, path: str, problems: list[Problem]) -> tuple[Network, ...]:
+    def read(item: Any, _: str) -> Network | None:
+        return ip_network(item.strip(), strict=False) if item else None
+
+    return _each(items, path, read, problems)
+
+
+def _port_number(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 65536:
+        raise ValueError(f"{value!r} is not a port number (1-65535)")
+    return value
+
+
+def _service_port(item: Json, _: str) -> ServicePort:
+    number = _port_number(item.get("port"))
+    node_port = item.get("nodePort")
+    return ServicePort(
+        name=item.get("name") or "",
+        protocol=Protocol(item.get("protocol") or "TCP"),
+        port=number,
+        target_port=item.get("targetPort") or number,
+        node_port=_port_number(node_port) if node_port else 0,
+        app_protocol=item.get("appProtocol"),
+    )
+
+
+def _endpoint_port(item: Json, _: str) -> EndpointPort | None:
+    if item.get("name") is None or not item.get("port"):
+        return None  # "all ports" is not a thing a service proxy can do
+    return EndpointPort(
+        name=item["name"],
+        protocol=Protocol(item.get("protocol") or "TCP"),
+        port=_port_number(item["port"]),
+        app_protocol=item.get("appProtocol"),
+    )
+
+
+def _endpoint(item: Json, path: str, family: int, problems: list[Problem]) -> Endpoint | None:
+    addresses = tuple(ip_address(a) for a in item.get("addresses") or ())
+    fitting = tuple(a for a in addresses if a.version == family)
+    if len(fitting) < len(addresses):
+        problems.append(Problem(f"{path}.addresses", f"an address is not IPv{family}, the slice's addressType"))
+    if not fitting:
+        return None
+    conditions = _object(item.get("conditions"))
+    hints, target = _object(item.get("hints")), _object(item.get("targetRef"))
+    ready = conditions.get("ready")
+    serving = conditions.get("serving")
+    is_ready = True if ready is None else bool(ready)
+    return Endpoint(
+        addresses=fitting,
+        ready=is_ready,
+        serving=is_ready if serving is None else bool(serving),
+        terminating=bool(conditions.get("terminating")),
+        node_name=item.get("nodeName") or "",
+        zone=item.get("zone") or "",
+        hostname=item.get("hostname") or "",
+        pod=target.get("name") or "" if target.get("kind") == "Pod" else "",
+        zone_hints=_names(hints.get("forZones")),
+        node_hints=_names(hints.get("forNodes")),
+    )
+
+
+def _names(items: Iterable[Mapping[str, str]] | None) -> tuple[str, ...]:
+    return tuple(item["name"] for item in items) if items else ()
+
+
+def _load_balancer(obj: Json, problems: list[Problem]) -> tuple[LoadBalancerAddress, ...]:
+    status = _object(_object(obj.get("status")).get("loadBalancer"))
+
+    def read(item: Json, _: str) -> LoadBalancerAddress | None:
+        return LoadBalancerAddress(ip_address(item["ip"]), item.get("ipMode") == "Proxy") if item.get("ip") else None
+
+    return _each(status.get("ingress"), "status.loadBalancer.ingress", read, problems)
+
+
+def _container_ports(spec: Json) -> tuple[ContainerPort, ...]:
+    sidecars = [c for c in _objects(spec.get("initContainers")) if c.get("restartPolicy") == "Always"]
+    return tuple(
+        ContainerPort(port.get("name") or "", Protocol(port.get("protocol") or "TCP"), port["containerPort"])
+        for container in [*_objects(spec.get("containers")), *sidecars]
+        for port in _objects(container.get("ports"))
+        if isinstance(port.get("containerPort"), int) and (port.get("protocol") or "TCP") in Protocol.__members__
+    )

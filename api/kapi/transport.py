@@ -1,0 +1,172 @@
+"""How requests reach an API server: over HTTP, or by a call into one that runs in this process.
+
+A transport is two methods, `send` and `stream`; both kinds raise the errors of `kapi.errors` and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kapi.errors import ConnectionLost, from_status
+
+if TYPE_CHECKING:
+    import aiohttp
+
+Json = dict[str, Any]
+
+JSON = "application/json"
+_LIMIT = 64 * 1024 * 1024  # one watch event may hold a whole object: well above any object the API stores
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of the API. `body` is JSON already parsed, or raw bytes in `content_type`."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    content_type: str = JSON
+    accept: str = JSON
+    user: str = ""
+
+
+class Transport(Protocol):
+    """A way to an API server."""
+
+    async def send(self, request: Request) -> Json:
+        """Send one request and return the object it answers with; a refusal raises its `StatusError`."""
+        ...
+
+    def stream(self, request: Request) -> AbstractAsyncContextManager[AsyncIterator[Json]]:
+        """Open a watch: an iterator of `{"type": ..., "object": ...}` that ends when the server ends it."""
+        ...
+
+    async def close(self) -> None:
+        """Give back connections."""
+        ...
+
+
+class HttpTransport:
+    """The API over HTTP or HTTPS.
+
+    `url` is the server's root; `read_timeout` bounds the silence on a watch, in seconds, so that a half-open
+    connection is noticed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+        read_timeout: float = 660.0,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._headers = dict(headers or {})
+        self._tls = tls
+        self._read_timeout = read_timeout
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, request: Request) -> Json:
+        """Send one request; see `Transport.send`."""
+        import aiohttp  # noqa: PLC0415  # imported when first used: command lines that only ask for help stay quick
+
+        try:
+            async with self._open().request(**self._arguments(request), timeout=aiohttp.ClientTimeout(60)) as response:
+                return self._answer(response.status, await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ConnectionLost(
+                f"{request.method} {self.url}{request.path}: {error or type(error).__name__}"
+            ) from error
+
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncIterator[AsyncIterator[Json]]:
+        """Open a watch; see `Transport.stream`."""
+        import aiohttp  # noqa: PLC0415  # as above
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self._read_timeout)
+        try:
+            async with self._open().request(**self._arguments(request), timeout=timeout) as response:
+                if response.status != 200:
+                    self._answer(response.status, await response.read())
+                yield _frames(response.content)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ConnectionLost(f"watch {self.url}{request.path}: {error or type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        import aiohttp  # noqa: PLC0415  # as above
+
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._tls if self._tls is not None else True)
+            self._session = aiohttp.ClientSession(
+                connector=connector, headers=self._headers, read_bufsize=1 << 20, auto_decompress=True
+            )
+        return self._session
+
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        body = request.body
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body, separators=(",", ":")).encode()
+        headers = {"Accept": request.accept}
+        if body is not None:
+            headers["Content-Type"] = request.content_type
+        return {
+            "method": request.method,
+            "url": self.url + request.path,
+            "params": dict(request.query),
+            "data": body,
+            "headers": headers,
+        }
+
+    def _answer(self, code: int, payload: bytes) -> Json:
+        try:
+            body = json.loads(payload) if payload else {}
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            body = {"kind": "Status", "status": "Failure", "code": code, "message": payload[:200].decode("latin-1")}
+            if code < 400:
+                raise ConnectionLost(f"{self.url} answered {code} with something that is not a JSON object")
+        if code >= 400:
+            raise from_status({"code": code, **body})
+        return body
+
+
+async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[Json]:
+    """Split a watch's bytes into events, one JSON object a line, whatever the chunks look like."""
+    pending = bytearray()
+    async for chunk in content.iter_any():
+        pending += chunk
+        if b"\n" not in chunk:
+            if len(pending) > _LIMIT:
+                raise ConnectionLost(f"a watch event is longer than {_LIMIT} bytes")
+            continue
+        *lines, rest = bytes(pending).split(b"\n")
+        pending = bytearray(rest)
+        for line in lines:
+            if line.strip():
+                yield _event(line)
+    if pending.strip():
+        raise ConnectionLost("the watch ended in the middle of an event")
+
+
+def _event(line: bytes) -> Json:
+    try:
+        event = json.loads(line)
+    except ValueError as error:
+        raise ConnectionLost(f"a watch event is not JSON: {line[:120]!r}") from error
+    if not isinstance(event, dict) or not isinstance(event.get("object"), dict) or "type" not in event:
+        raise ConnectionLost(f"a watch event has no type or no object: {line[:120]!r}")
+    return event

@@ -1,0 +1,1 @@
+"""The cluster's DNS server: names for Services, headless pods and ExternalName."""

@@ -1,0 +1,1 @@
+"""The endpoints controller: which pods are behind a Service."""

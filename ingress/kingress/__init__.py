@@ -1,0 +1,1 @@
+"""The HTTP entrance of a cluster: one address, many Services, by host and path."""

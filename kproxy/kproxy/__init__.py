@@ -1,0 +1,1 @@
+"""Turns Kubernetes Services into kernel rules, or forwards their traffic itself."""

@@ -1,0 +1,1 @@
+"""A whole cluster network on one Linux machine, made of network namespaces."""

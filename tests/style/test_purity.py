@@ -1,0 +1,61 @@
+"""The functional core stays pure: no clock, no sockets, no processes, no randomness, no logging."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+PURE = (
+    "api/kapi/network.py",
+    "api/kapi/decode.py",
+    "api/kapi/resources.py",
+    "api/kapi/errors.py",
+)
+EFFECTS = {
+    "aiohttp",
+    "asyncio",
+    "logging",
+    "multiprocessing",
+    "os",
+    "pathlib",
+    "pyroute2",
+    "random",
+    "secrets",
+    "select",
+    "shutil",
+    "signal",
+    "socket",
+    "sqlite3",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+    "uvloop",
+}
+EFFECTFUL_CALLS = {"open", "print", "input"}
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_pure_module_imports_nothing_effectful(name: str) -> None:
+    tree = ast.parse((ROOT / name).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found = {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found = {node.module.partition(".")[0]}
+        else:
+            continue
+        assert not found & EFFECTS, f"{name}:{node.lineno} imports {found & EFFECTS}"
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_pure_module_reads_no_clock_and_opens_no_file(name: str) -> None:
+    for node in ast.walk(ast.parse((ROOT / name).read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in EFFECTFUL_CALLS, f"{name}:{node.lineno} calls {node.func.id}"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "datetime":
+            assert node.attr not in {"now", "utcnow", "today"}, f"{name}:{node.lineno} reads the clock"
