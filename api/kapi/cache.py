@@ -96,7 +96,9 @@ class Cache(Mapping[str, T]):
 
     def replace(self, objects: list[Json]) -> None:
         """Take in a complete state: what is not in it has vanished. Marks the cache as synced."""
-        present = {key_of(obj) for obj in objects if isinstance(obj, dict) and "metadata" in obj}
+        present = {
+            key_of(obj) for obj in objects if isinstance(obj.get("metadata"), dict) and "name" in obj["metadata"]
+        }
         for key in [key for key in self._objects if key not in present]:
             self.remove(key)
         for obj in objects:

@@ -50,28 +50,28 @@ def service(obj: Json) -> Service:
     return Service(
         namespace=namespace,
         name=name,
-        uid=meta.get("uid") or "",
+        uid=_text(meta.get("uid")),
         type=kind,
         headless=headless,
         cluster_ips=_addresses(declared, "spec.clusterIPs", problems) if owns_address else (),
         ports=_each(spec.get("ports"), "spec.ports", _service_port, problems),
-        selector=spec.get("selector"),
+        selector=_labels(spec["selector"]) if isinstance(spec.get("selector"), dict) else None,
         external_ips=_addresses(spec.get("externalIPs"), "spec.externalIPs", problems),
         load_balancer=_load_balancer(obj, problems),
         source_ranges=_networks(spec.get("loadBalancerSourceRanges"), "spec.loadBalancerSourceRanges", problems),
-        external_name=spec.get("externalName") or "",
+        external_name=_text(spec.get("externalName")),
         external_policy=_policy(spec, "externalTrafficPolicy", problems),
         internal_policy=_policy(spec, "internalTrafficPolicy", problems),
         affinity_seconds=_affinity(spec),
         publish_not_ready=bool(spec.get("publishNotReadyAddresses")),
         health_check_node_port=_number(spec.get("healthCheckNodePort")),
         ip_families=tuple(_FAMILIES[f] for f in _strings(spec.get("ipFamilies")) if f in _FAMILIES),
-        labels=_object(meta.get("labels")),
-        annotations=_object(meta.get("annotations")),
-        traffic_distribution=spec.get("trafficDistribution") or "",
-        created=meta.get("creationTimestamp") or "",
+        labels=_labels(meta.get("labels")),
+        annotations=_labels(meta.get("annotations")),
+        traffic_distribution=_text(spec.get("trafficDistribution")),
+        created=_text(meta.get("creationTimestamp")),
         terminating="deletionTimestamp" in meta,
-        resource_version=meta.get("resourceVersion") or "",
+        resource_version=_text(meta.get("resourceVersion")),
         problems=tuple(problems),
     )
 
@@ -80,9 +80,9 @@ def endpoint_slice(obj: Json) -> EndpointSlice:
     """Read a discovery.k8s.io/v1 EndpointSlice. Addresses of the wrong family are left out."""
     namespace, name, meta = _identity(obj, "EndpointSlice")
     problems: list[Problem] = []
-    family = _FAMILIES.get(obj.get("addressType") or "", 0)
-    labels = _object(meta.get("labels"))
-    annotations = _object(meta.get("annotations"))
+    family = _FAMILIES.get(_text(obj.get("addressType")), 0)
+    labels = _labels(meta.get("labels"))
+    annotations = _labels(meta.get("annotations"))
 
     def endpoint(item: Json, path: str) -> Endpoint | None:
         return _endpoint(item, path, family, problems)
@@ -90,13 +90,13 @@ def endpoint_slice(obj: Json) -> EndpointSlice:
     return EndpointSlice(
         namespace=namespace,
         name=name,
-        uid=meta.get("uid") or "",
-        service=labels.get("kubernetes.io/service-name") or "",
+        uid=_text(meta.get("uid")),
+        service=_text(labels.get("kubernetes.io/service-name")),
         family=family,
         endpoints=_each(obj.get("endpoints") if family else None, "endpoints", endpoint, problems),
         ports=_each(obj.get("ports"), "ports", _endpoint_port, problems),
         labels=labels,
-        trigger_time=annotations.get("endpoints.kubernetes.io/last-change-trigger-time") or "",
+        trigger_time=_text(annotations.get("endpoints.kubernetes.io/last-change-trigger-time")),
         problems=tuple(problems),
     )
 
@@ -107,13 +107,13 @@ def node(obj: Json) -> Node:
     spec, status = _object(obj.get("spec")), _object(obj.get("status"))
     problems: list[Problem] = []
     internal = [a.get("address") for a in _objects(status.get("addresses")) if a.get("type") == "InternalIP"]
-    conditions = {c.get("type"): c.get("status") for c in _objects(status.get("conditions"))}
+    conditions = {_text(c.get("type")): c.get("status") for c in _objects(status.get("conditions"))}
     return Node(
         name=name,
-        uid=meta.get("uid") or "",
+        uid=_text(meta.get("uid")),
         addresses=_addresses(internal, "status.addresses", problems),
         pod_cidrs=_networks(spec.get("podCIDRs") or [spec.get("podCIDR")], "spec.podCIDRs", problems),
-        labels=_object(meta.get("labels")),
+        labels=_labels(meta.get("labels")),
         taints=tuple(str(t.get("key")) for t in _objects(spec.get("taints"))),
         ready=conditions.get("Ready", "True") == "True",
         terminating="deletionTimestamp" in meta,
@@ -131,19 +131,19 @@ def pod(obj: Json) -> Pod:
     return Pod(
         namespace=namespace,
         name=name,
-        uid=meta.get("uid") or "",
-        phase=status.get("phase") or "Pending",
+        uid=_text(meta.get("uid")),
+        phase=_text(status.get("phase")) or "Pending",
         ips=_addresses(addresses, "status.podIPs", problems),
-        node_name=spec.get("nodeName") or "",
+        node_name=_text(spec.get("nodeName")),
         ready=ready.get("status") == "True",
         terminating="deletionTimestamp" in meta,
-        ready_since=ready.get("lastTransitionTime") or "",
-        hostname=spec.get("hostname") or "",
-        subdomain=spec.get("subdomain") or "",
+        ready_since=_text(ready.get("lastTransitionTime")),
+        hostname=_text(spec.get("hostname")),
+        subdomain=_text(spec.get("subdomain")),
         ports=_container_ports(spec),
-        labels=_object(meta.get("labels")),
-        annotations=_object(meta.get("annotations")),
-        resource_version=meta.get("resourceVersion") or "",
+        labels=_labels(meta.get("labels")),
+        annotations=_labels(meta.get("annotations")),
+        resource_version=_text(meta.get("resourceVersion")),
         problems=tuple(problems),
     )
 
@@ -158,6 +158,19 @@ def _identity(obj: Any, kind: str) -> tuple[str, str, Json]:
 
 def _object(value: Any) -> Json:
     return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _labels(value: Any) -> Mapping[str, str]:
+    """A map of strings; the very dictionary that came, where it is one, since most are and there are many."""
+    if not isinstance(value, dict):
+        return {}
+    if all(isinstance(item, str) for item in value.values()):
+        return value
+    return {name: item for name, item in value.items() if isinstance(item, str)}
 
 
 def _objects(value: Any) -> list[Json]:
@@ -232,7 +245,7 @@ def _service_port(item: Json, _: str) -> ServicePort:
     number = _port_number(item.get("port"))
     node_port = item.get("nodePort")
     return ServicePort(
-        name=item.get("name") or "",
+        name=_text(item.get("name")),
         protocol=Protocol(item.get("protocol") or "TCP"),
         port=number,
         target_port=item.get("targetPort") or number,
@@ -269,10 +282,10 @@ def _endpoint(item: Json, path: str, family: int, problems: list[Problem]) -> En
         ready=is_ready,
         serving=is_ready if serving is None else bool(serving),
         terminating=bool(conditions.get("terminating")),
-        node_name=item.get("nodeName") or "",
-        zone=item.get("zone") or "",
-        hostname=item.get("hostname") or "",
-        pod=target.get("name") or "" if target.get("kind") == "Pod" else "",
+        node_name=_text(item.get("nodeName")),
+        zone=_text(item.get("zone")),
+        hostname=_text(item.get("hostname")),
+        pod=_text(target.get("name")) if target.get("kind") == "Pod" else "",
         zone_hints=_names(hints.get("forZones")),
         node_hints=_names(hints.get("forNodes")),
     )
@@ -294,7 +307,7 @@ def _load_balancer(obj: Json, problems: list[Problem]) -> tuple[LoadBalancerAddr
 def _container_ports(spec: Json) -> tuple[ContainerPort, ...]:
     sidecars = [c for c in _objects(spec.get("initContainers")) if c.get("restartPolicy") == "Always"]
     return tuple(
-        ContainerPort(port.get("name") or "", Protocol(port.get("protocol") or "TCP"), port["containerPort"])
+        ContainerPort(_text(port.get("name")), Protocol(port.get("protocol") or "TCP"), port["containerPort"])
         for container in [*_objects(spec.get("containers")), *sidecars]
         for port in _objects(container.get("ports"))
         if isinstance(port.get("containerPort"), int) and (port.get("protocol") or "TCP") in Protocol.__members__
