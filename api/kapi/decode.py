@@ -24,6 +24,7 @@ from kapi.network import (
     Pod,
     Problem,
     Protocol,
+    Reference,
     Service,
     ServicePort,
     ServiceType,
@@ -65,7 +66,7 @@ def service(obj: Json) -> Service:
         affinity_seconds=_affinity(spec),
         publish_not_ready=bool(spec.get("publishNotReadyAddresses")),
         health_check_node_port=_number(spec.get("healthCheckNodePort")),
-        ip_families=tuple(_FAMILIES[f] for f in _strings(spec.get("ipFamilies")) if f in _FAMILIES),
+        ip_families=_each(spec.get("ipFamilies"), "spec.ipFamilies", _family, problems),
         labels=_labels(meta.get("labels")),
         annotations=_labels(meta.get("annotations")),
         traffic_distribution=_text(spec.get("trafficDistribution")),
@@ -96,6 +97,9 @@ def endpoint_slice(obj: Json) -> EndpointSlice:
         endpoints=_each(obj.get("endpoints") if family else None, "endpoints", endpoint, problems),
         ports=_each(obj.get("ports"), "ports", _endpoint_port, problems),
         labels=labels,
+        annotations=annotations,
+        owner=_owner(namespace, meta),
+        resource_version=_text(meta.get("resourceVersion")),
         trigger_time=_text(annotations.get("endpoints.kubernetes.io/last-change-trigger-time")),
         problems=tuple(problems),
     )
@@ -235,6 +239,12 @@ def _networks(items: Any, path: str, problems: list[Problem]) -> tuple[Network, 
     return _each(items, path, read, problems)
 
 
+def _family(item: Any, _: str) -> int:
+    if item not in _FAMILIES:
+        raise ValueError(f"{item!r} is not a known family (IPv4, IPv6)")
+    return _FAMILIES[item]
+
+
 def _port_number(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 65536:
         raise ValueError(f"{value!r} is not a port number (1-65535)")
@@ -286,9 +296,20 @@ def _endpoint(item: Json, path: str, family: int, problems: list[Problem]) -> En
         zone=_text(item.get("zone")),
         hostname=_text(item.get("hostname")),
         pod=_text(target.get("name")) if target.get("kind") == "Pod" else "",
+        target=_reference(target, _text(target.get("namespace"))) if target else None,
         zone_hints=_names(hints.get("forZones")),
         node_hints=_names(hints.get("forNodes")),
     )
+
+
+def _reference(obj: Json, namespace: str) -> Reference:
+    kind, name, uid = _text(obj.get("kind")), _text(obj.get("name")), _text(obj.get("uid"))
+    return Reference(kind, namespace, name, uid, _text(obj.get("apiVersion")) or "v1")
+
+
+def _owner(namespace: str, meta: Json) -> Reference | None:
+    owners = [owner for owner in _objects(meta.get("ownerReferences")) if owner.get("controller")]
+    return _reference(owners[0], namespace) if owners else None
 
 
 def _names(items: Iterable[Mapping[str, str]] | None) -> tuple[str, ...]:
@@ -307,8 +328,9 @@ def _load_balancer(obj: Json, problems: list[Problem]) -> tuple[LoadBalancerAddr
 def _container_ports(spec: Json) -> tuple[ContainerPort, ...]:
     sidecars = [c for c in _objects(spec.get("initContainers")) if c.get("restartPolicy") == "Always"]
     return tuple(
-        ContainerPort(_text(port.get("name")), Protocol(port.get("protocol") or "TCP"), port["containerPort"])
+        ContainerPort(_text(port.get("name")), Protocol(protocol), number)
         for container in [*_objects(spec.get("containers")), *sidecars]
         for port in _objects(container.get("ports"))
-        if isinstance(port.get("containerPort"), int) and (port.get("protocol") or "TCP") in Protocol.__members__
+        if (number := _number(port.get("containerPort")))
+        and (protocol := _text(port.get("protocol")) or "TCP") in Protocol.__members__
     )

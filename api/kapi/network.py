@@ -137,6 +137,7 @@ class Endpoint:
     zone: str = ""
     hostname: str = ""
     pod: str = ""  # targetRef.name where it is a Pod
+    target: Reference | None = None  # targetRef
     zone_hints: tuple[str, ...] = ()
     node_hints: tuple[str, ...] = ()
 
@@ -163,6 +164,9 @@ class EndpointSlice:
     endpoints: tuple[Endpoint, ...]
     ports: tuple[EndpointPort, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    owner: Reference | None = None  # the controller among its ownerReferences
+    resource_version: str = ""
     trigger_time: str = ""  # endpoints.kubernetes.io/last-change-trigger-time
     problems: tuple[Problem, ...] = ()
 
