@@ -14,6 +14,8 @@ PURE = (
     "api/kapi/decode.py",
     "api/kapi/resources.py",
     "api/kapi/errors.py",
+    "netns-lab/netnslab/steps.py",
+    "netns-lab/netnslab/rtnetlink.py",
 )
 EFFECTS = {
     "aiohttp",

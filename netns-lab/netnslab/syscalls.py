@@ -1,0 +1,64 @@
+"""The system calls of namespaces(7) that Python 3.11 does not have, each raising `KernelError` in words."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from netnslab.errors import KernelError
+
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWUTS = 0x0400_0000
+CLONE_NEWUSER = 0x1000_0000
+CLONE_NEWPID = 0x2000_0000
+CLONE_NEWNET = 0x4000_0000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def setns(fd: int, kind: int = 0) -> None:
+    """Move the calling thread into the namespace behind `fd`; `kind` is a CLONE_NEW* the namespace must be of."""
+    _check(_libc.setns(fd, kind), f"entering the namespace behind descriptor {fd}")
+
+
+def unshare(kinds: int) -> None:
+    """Give the calling thread new namespaces of the given CLONE_NEW* kinds (a PID namespace: its next child)."""
+    _check(_libc.unshare(kinds), f"creating namespaces {kinds:#x}")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """Attach a file system to the tree at `target`, with MS_* flags."""
+    arguments = (os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data.encode() or None)
+    _check(_libc.mount(*arguments), f"mounting {source} on {target}")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends (PR_SET_CHILD_SUBREAPER)."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "becoming a subreaper")
+
+
+def die_with_parent(signal_number: int) -> None:
+    """Ask for a signal when the parent ends (PR_SET_PDEATHSIG)."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "asking for a signal at the parent's end")
+
+
+def name_process(name: str) -> None:
+    """Set the name that ps and top show: the first 15 bytes of `name`."""
+    _check(_libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0), "naming the process")
+
+
+def _check(result: int, tried: str) -> None:
+    if result != 0:
+        raise KernelError(tried, ctypes.get_errno())
