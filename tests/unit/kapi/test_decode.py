@@ -164,8 +164,35 @@ def test_a_sidecars_ports_count_and_those_of_other_init_containers_do_not() -> N
 
 _SCALARS = st.none() | st.booleans() | st.integers(-1, 70000) | st.sampled_from(["", "TCP", "10.0.0.1", "fd00::1", "a"])
 _KEYS = st.sampled_from(
-    "name type status port protocol ports ip ips podIPs containerPort containers initContainers restartPolicy clusterIPs "
-    "conditions addresses address endpoints hints forZones targetRef kind loadBalancer ingress taints key spec".split()
+    [
+        "name",
+        "type",
+        "status",
+        "port",
+        "protocol",
+        "ports",
+        "ip",
+        "ips",
+        "podIPs",
+        "containerPort",
+        "containers",
+        "initContainers",
+        "restartPolicy",
+        "clusterIPs",
+        "conditions",
+        "addresses",
+        "address",
+        "endpoints",
+        "hints",
+        "forZones",
+        "targetRef",
+        "kind",
+        "loadBalancer",
+        "ingress",
+        "taints",
+        "key",
+        "spec",
+    ]
 )
 _JUNK = st.recursive(_SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4))
 

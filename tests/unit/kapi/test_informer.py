@@ -1,0 +1,163 @@
+"""An informer keeps its cache equal to the server, whatever the server and the connection do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from kapi import decode
+from kapi.cache import Cache
+from kapi.client import Client
+from kapi.informer import Informer
+from kapi.network import Service
+from kapi.resources import SERVICES
+
+Json = dict[str, Any]
+Watch = Callable[[web.StreamResponse], Any]
+
+
+def service(name: str, version: int, port: int = 80) -> Json:
+    meta = {"name": name, "namespace": "shop", "resourceVersion": str(version)}
+    return {"metadata": meta, "spec": {"ports": [{"port": port}]}}
+
+
+def line(kind: str, obj: Json) -> bytes:
+    return json.dumps({"type": kind, "object": obj}).encode() + b"\n"
+
+
+def bookmark(version: int) -> bytes:
+    return line("BOOKMARK", {"metadata": {"resourceVersion": str(version)}})
+
+
+OPEN = 3600.0  # a watch that says nothing more
+EXPIRED = line("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"})
+
+
+class Script:
+    """A server on 127.0.0.1 that answers lists from `state` and each watch with the next of `watches`."""
+
+    def __init__(self) -> None:
+        self.state: list[Json] = []
+        self.version = 10
+        self.watches: list[list[bytes | float]] = []
+        self.over = asyncio.Event()
+        self.lists = 0
+        self.asked: list[dict[str, str]] = []
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            self.lists += 1
+            return web.json_response({"items": self.state, "metadata": {"resourceVersion": str(self.version)}})
+        self.asked.append(dict(request.query))
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for part in self.watches.pop(0) if self.watches else [OPEN]:
+            if isinstance(part, float):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.over.wait(), part)
+            else:
+                await response.write(part)
+        return response
+
+
+@pytest.fixture
+async def script() -> AsyncIterator[Script]:
+    script = Script()
+    app = web.Application()
+    app.router.add_get("/api/v1/services", script.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    script.url = runner.addresses[0]  # type: ignore[attr-defined]
+    yield script
+    script.over.set()
+    await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def informed(script: Script) -> AsyncIterator[Cache[Service]]:
+    host, port = script.url[:2]  # type: ignore[attr-defined]
+    client = Client.connect(f"http://{host}:{port}")
+    cache = Cache(SERVICES, decode.service)
+    task = asyncio.create_task(Informer(client, cache).run())
+    try:
+        yield cache
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await client.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # a cache has no event for every state a test waits for
+            await asyncio.sleep(0.01)
+
+
+async def test_it_lists_then_follows(script: Script) -> None:
+    script.state = [service("a", 3)]
+    script.watches = [[line("ADDED", service("b", 11)), line("DELETED", service("a", 12)), OPEN]]
+    async with informed(script) as cache:
+        await until(lambda: list(cache) == ["shop/b"])
+        assert cache.synced
+    assert script.asked[0]["resourceVersion"] == "10"
+    assert script.asked[0]["allowWatchBookmarks"] == "true"
+
+
+async def test_after_a_lost_connection_it_goes_on_where_it_was_without_a_new_list(script: Script) -> None:
+    script.watches = [[line("ADDED", service("a", 11)), bookmark(17)], [line("ADDED", service("b", 18)), OPEN]]
+    async with informed(script) as cache:
+        await until(lambda: len(cache) == 2)
+    assert script.asked[1]["resourceVersion"] == "17"
+    assert script.lists == 1
+
+
+async def test_an_expired_version_means_a_new_list_and_what_vanished_meanwhile_is_removed(script: Script) -> None:
+    script.state = [service("old", 3), service("kept", 4)]
+    script.watches = [[0.05, EXPIRED], [OPEN]]
+    async with informed(script) as cache:
+        await until(lambda: len(cache) == 2)
+        script.state = [service("kept", 4), service("new", 30)]
+        script.version = 31
+        await until(lambda: set(cache) == {"shop/kept", "shop/new"})
+    assert script.lists == 2
+    assert script.asked[-1]["resourceVersion"] == "31"
+
+
+async def test_events_may_be_cut_anywhere(script: Script) -> None:
+    whole = line("ADDED", service("a", 11)) + line("MODIFIED", service("a", 12, port=81))
+    script.watches = [[part for byte in whole for part in (bytes([byte]), 0.0)] + [OPEN]]
+    async with informed(script) as cache:
+        await until(lambda: "shop/a" in cache and cache["shop/a"].ports[0].port == 81)
+
+
+async def test_half_an_event_is_never_taken(script: Script) -> None:
+    half = line("ADDED", service("a", 11, port=81))[:-20]
+    script.watches = [[line("ADDED", service("b", 10)), half], [line("ADDED", service("a", 11)), OPEN]]
+    async with informed(script) as cache:
+        await until(lambda: "shop/a" in cache)
+        assert cache["shop/a"].ports[0].port == 80
+    assert script.asked[1]["resourceVersion"] == "10"
+
+
+async def test_watches_that_end_at_once_do_not_make_it_spin(script: Script) -> None:
+    script.watches = [[] for _ in range(100)]
+    async with informed(script):
+        await asyncio.sleep(1.0)
+    assert len(script.asked) <= 5
+
+
+async def test_refusals_are_retried(script: Script) -> None:
+    script.watches = [[line("ERROR", {"kind": "Status", "code": 500, "message": "a bad day"})], [OPEN]]
+    script.state = [service("a", 3)]
+    async with informed(script) as cache:
+        await until(lambda: len(script.asked) == 2)
+        assert list(cache) == ["shop/a"]
