@@ -24,6 +24,7 @@ NLMSG_ERROR = 2
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_PROTINFO, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 10, 12, 18, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFLA_BR_MCAST_SNOOPING = 23
 _IFLA_BRPORT_MODE, _IFLA_BRPORT_ISOLATED = 4, 33
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS, _IFA_F_NODAD = 1, 2, 8, 0x02
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_MULTIPATH = 1, 4, 5, 7, 9
@@ -49,8 +50,12 @@ def set_up(index: int) -> Message:
 
 
 def add_bridge(name: str, index: int, mac: bytes) -> Message:
-    """Create a bridge with a chosen interface index, up."""
-    info = _nested(_IFLA_LINKINFO, _attribute(_IFLA_INFO_KIND, b"bridge"))
+    """Create a bridge with a chosen interface index, up.
+
+    It floods multicast: a snooping one loses the first neighbour solicitations, a second each.
+    """
+    data = _nested(_IFLA_INFO_DATA, _attribute(_IFLA_BR_MCAST_SNOOPING, b"\0"))
+    info = _nested(_IFLA_LINKINFO, _attribute(_IFLA_INFO_KIND, b"bridge") + data)
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, _link(index, up=True) + _identity(name, mac) + info)
 
 
