@@ -1,0 +1,25 @@
+"""Which zones and nodes should prefer an endpoint: `spec.trafficDistribution` (KEP-4444, KEP-3015). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kapi.network import Endpoint, Service
+from kendpoints.labels import TOPOLOGY_HINTS, TOPOLOGY_MODE
+
+_SAME_ZONE = frozenset({"PreferClose", "PreferSameZone", "PreferSameNode"})
+
+
+def distribution(service: Service) -> str:
+    """Give the Service's traffic distribution; the older topology annotation, when on, switches it off."""
+    annotations = service.annotations
+    mode = annotations.get(TOPOLOGY_HINTS) or annotations.get(TOPOLOGY_MODE) or ""
+    return "" if mode in ("Auto", "auto") else service.traffic_distribution
+
+
+def hinted(endpoint: Endpoint, preference: str) -> Endpoint:
+    """Give the endpoint with the hints of its Service's distribution: its own zone, and for PreferSameNode its node."""
+    if preference not in _SAME_ZONE or not endpoint.ready or not endpoint.zone:
+        return endpoint
+    nodes = (endpoint.node_name,) if preference == "PreferSameNode" and endpoint.node_name else ()
+    return replace(endpoint, zone_hints=(endpoint.zone,), node_hints=nodes)

@@ -1,0 +1,189 @@
+"""From a Service and its Pods to EndpointSlices: the heart of the controller. Pure.
+
+Semantics: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/ and KEP-0752, KEP-1672
+(terminating endpoints), KEP-0753 (ports of sidecar containers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kapi.network import Endpoint, EndpointPort, EndpointSlice, Node, Pod, Problem, Reference, Service, ServiceType
+from kendpoints.hints import distribution, hinted
+from kendpoints.labels import HEADLESS, MANAGED_BY, RESERVED, SERVICE_NAME, SLICE_CONTROLLER
+from kendpoints.pack import Changes, Ports, in_order, pack
+
+MOST_ENDPOINTS = 100  # in one slice, unless told otherwise
+_TERMINAL = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to write for one Service, and what had to be left out."""
+
+    changes: Changes
+    problems: tuple[Problem, ...] = ()
+
+
+def slices(
+    service: Service,
+    pods: Iterable[Pod],
+    nodes: Mapping[str, Node],
+    existing: Iterable[EndpointSlice],
+    *,
+    limit: int = MOST_ENDPOINTS,
+    trigger_time: str = "",
+) -> Plan:
+    """Bring the `existing` slices of a Service to what its `pods` (those its selector matches) ask for.
+
+    `existing` are the slices that carry the Service's name and this controller's mark. `trigger_time` is the moment of
+    the change that is being written, for the annotation by which programming latency is measured.
+    """
+    matched = list(pods)
+    behind = [pod for pod in matched if is_behind(pod)]
+    known = list(existing)
+    ours = [one for one in known if one.owner is not None and one.owner.uid == service.uid]
+    changes = Changes(delete=tuple(one for one in known if one not in ours))
+    families = families_of(service)
+    changes += Changes(delete=tuple(one for one in ours if one.family not in families))
+    resolved = _Ports(service)
+    for family in families:
+        groups = _groups(service, behind, nodes, family, resolved)
+        mine = [one for one in ours if one.family == family]
+        changes += pack(_blank(service, family, trigger_time), groups, mine, limit=limit)
+    if service.terminating:
+        changes = Changes((), changes.update, changes.delete)
+    return Plan(changes, (*service.problems, *resolved.problems(), *_pod_problems(service, matched, nodes)))
+
+
+def is_behind(pod: Pod) -> bool:
+    """Whether a pod can be an endpoint at all: it has an address and has not come to its end."""
+    return bool(pod.ips) and pod.phase not in _TERMINAL
+
+
+def has_slices(service: Service) -> bool:
+    """Whether this controller writes slices for a Service: one with a selector, and with addresses behind it."""
+    return service.selector is not None and service.type is not ServiceType.EXTERNAL_NAME
+
+
+def families_of(service: Service) -> tuple[int, ...]:
+    """Give the address families (4, 6) that a Service has slices for."""
+    return service.ip_families or tuple(dict.fromkeys(ip.version for ip in service.cluster_ips)) or (4, 6)
+
+
+def labels_of(service: Service) -> dict[str, str]:
+    """Give the labels that every slice of a Service carries."""
+    labels = {name: value for name, value in service.labels.items() if name not in RESERVED}
+    labels |= {SERVICE_NAME: service.name, MANAGED_BY: SLICE_CONTROLLER}
+    return labels | ({HEADLESS: ""} if service.headless else {})
+
+
+def hostname_of(service: Service, pod: Pod) -> str:
+    """Give the name by which DNS knows this pod below its Service, or ""."""
+    return pod.hostname if pod.subdomain == service.name else ""
+
+
+def target_number(port: int | str, protocol: str, pod: Pod) -> int:
+    """Resolve a target port in a pod; 0 where the pod declares none of that name and protocol."""
+    if isinstance(port, int):
+        return port
+    return next((p.number for p in pod.ports if p.name == port and p.protocol == protocol), 0)
+
+
+def concerns(pod: Pod) -> tuple[object, ...]:
+    """Everything about a pod that can change an endpoint."""
+    alive = pod.phase not in _TERMINAL
+    names = (pod.hostname, pod.subdomain, pod.node_name)
+    return (pod.uid, alive, pod.ips, pod.ready, pod.terminating, names, pod.ports, pod.problems)
+
+
+class _Ports:
+    """The ports of one Service as its pods resolve them; pods of one template are resolved once."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._known: dict[object, Ports] = {}
+        self._missing: dict[str, str] = {}  # the port, and the first pod that lacks it
+
+    def of(self, pod: Pod) -> Ports:
+        known = self._known.get(pod.ports)
+        if known is None:
+            known = self._known[pod.ports] = in_order(self._resolve(pod))
+        return known
+
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(
+            Problem(where, f"pod {pod}, and any with the same ports, has no container port of that name and protocol")
+            for where, pod in self._missing.items()
+        )
+
+    def _resolve(self, pod: Pod) -> Iterable[EndpointPort]:
+        for index, port in enumerate(self._service.ports):
+            number = target_number(port.target_port, port.protocol, pod)
+            if number:
+                yield EndpointPort(port.name, port.protocol, number, port.app_protocol)
+            else:
+                self._missing.setdefault(f"spec.ports[{index}].targetPort {port.target_port!r}", pod.name)
+
+
+def _blank(service: Service, family: int, trigger_time: str) -> EndpointSlice:
+    return EndpointSlice(
+        namespace=service.namespace,
+        name="",
+        uid="",
+        service=service.name,
+        family=family,
+        endpoints=(),
+        ports=(),
+        labels=labels_of(service),
+        owner=service.reference,
+        trigger_time=trigger_time,
+    )
+
+
+def _groups(
+    service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node], family: int, ports: _Ports
+) -> dict[Ports, list[Endpoint]]:
+    """Sort the endpoints of one family by the ports their pods resolve: a slice has one list of ports."""
+    groups: dict[Ports, list[Endpoint]] = {}
+    preference = distribution(service)
+    for pod in pods:
+        if _has_node(service, pod, nodes):
+            endpoint = _endpoint(service, pod, nodes, family)
+            if endpoint is not None:
+                groups.setdefault(ports.of(pod), []).append(hinted(endpoint, preference))
+    return groups
+
+
+def _has_node(service: Service, pod: Pod, nodes: Mapping[str, Node]) -> bool:
+    """A pod of a node that is gone is no endpoint, unless the Service publishes whatever there is."""
+    return service.publish_not_ready or not pod.node_name or pod.node_name in nodes
+
+
+def _endpoint(service: Service, pod: Pod, nodes: Mapping[str, Node], family: int) -> Endpoint | None:
+    addresses = tuple(ip for ip in pod.ips if ip.version == family)
+    if not addresses:
+        return None
+    node = nodes.get(pod.node_name)
+    return Endpoint(
+        addresses=addresses,
+        ready=service.publish_not_ready or (pod.ready and not pod.terminating),
+        serving=pod.ready,
+        terminating=pod.terminating,
+        node_name=pod.node_name,
+        zone=node.zone if node else "",
+        hostname=hostname_of(service, pod),
+        pod=pod.name,
+        target=Reference("Pod", pod.namespace, pod.name, pod.uid),
+    )
+
+
+def _pod_problems(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node]) -> Iterable[Problem]:
+    for pod in pods:
+        if pod.phase in _TERMINAL:
+            continue
+        for problem in pod.problems:
+            yield Problem(f"pod {pod.name}: {problem.field}", problem.message)
+        if not _has_node(service, pod, nodes):
+            yield Problem(f"pod {pod.name}", f"its node {pod.node_name} does not exist; it is left out")
