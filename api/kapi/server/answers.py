@@ -1,0 +1,127 @@
+"""What a request is answered with: made once, told as JSON values to callers in this process and as bytes over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kapi.resources import Resource
+from kapi.server.reading import Page
+from kapi.server.state import Record, encode
+from kapi.server.watching import Event, Watch
+
+Json = dict[str, Any]
+JSON_TYPE = "application/json"
+
+
+class Body(Protocol):
+    """Something to answer with."""
+
+    def json(self) -> Json:
+        """As JSON values, which must not be changed."""
+        ...
+
+    def encoded(self) -> bytes:
+        """As bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A value made for this answer: a Status, a Table, discovery."""
+
+    value: Json
+
+    def json(self) -> Json:
+        """See `Body`."""
+        return self.value
+
+    def encoded(self) -> bytes:
+        """See `Body`."""
+        return encode(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Bytes in some other format; callers in this process see them under `data`, as Latin-1 text."""
+
+    data: bytes
+
+    def json(self) -> Json:
+        """See `Body`."""
+        return {"data": self.data.decode("latin-1")}
+
+    def encoded(self) -> bytes:
+        """See `Body`."""
+        return self.data
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """One object."""
+
+    record: Record
+
+    def json(self) -> Json:
+        """See `Body`."""
+        return self.record.object
+
+    def encoded(self) -> bytes:
+        """See `Body`."""
+        return self.record.encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A list. Its bytes are joined from those of its objects, which are made once each."""
+
+    resource: Resource
+    page: Page
+
+    def json(self) -> Json:
+        """See `Body`."""
+        return self._head() | {"items": [record.object for record in self.page.records]}
+
+    def encoded(self) -> bytes:
+        """See `Body`."""
+        items = b",".join([record.encoded for record in self.page.records])
+        return b'%s,"items":[%s]}' % (encode(self._head())[:-1], items)
+
+    def _head(self) -> Json:
+        kind = {"kind": f"{self.resource.kind}List", "apiVersion": self.resource.api_version}
+        return kind | {"metadata": self.page.meta}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete answer: code, body, its media type, and warnings for people."""
+
+    body: Body
+    code: int = 200
+    media_type: str = JSON_TYPE
+    warnings: tuple[str, ...] = ()
+
+
+Show = Callable[[Event], Json]  # how an event's object is shown: None for as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """An open watch: to be iterated with `watch.events()`, and closed."""
+
+    watch: Watch
+    show: Show | None = None
+
+    def json(self, event: Event) -> Json:
+        """Give an event as JSON values."""
+        return {"type": event.kind, "object": self.show(event) if self.show else event.object}
+
+    def encoded(self, events: Iterable[Event]) -> bytes:
+        """Give events as they go over the wire, one a line."""
+        return b"".join([self._frame(event) for event in events])
+
+    def _frame(self, event: Event) -> bytes:
+        if self.show is None and event.record is not None:
+            return b'{"type":"%s","object":%s}\n' % (event.kind.encode(), event.record.encoded)
+        return encode(self.json(event)) + b"\n"

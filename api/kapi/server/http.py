@@ -1,0 +1,108 @@
+"""The server over HTTP: a thin front on aiohttp that turns bytes into requests and answers into bytes."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+from aiohttp import web
+
+from kapi.errors import StatusError
+from kapi.server import statuses
+from kapi.server.answers import Answer, Following, Plain
+from kapi.server.dispatch import Dispatcher
+from kapi.transport import JSON, Request
+
+log = logging.getLogger(__name__)
+
+_LARGEST = 3 * 1024 * 1024  # bytes of a body, as many as a Kubernetes API server takes
+
+
+class HttpFront:
+    """Serves a dispatcher on listening sockets."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._runner: web.ServerRunner | None = None
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Serve on one more socket, which is bound and listening and from here on ours."""
+        if self._runner is None:
+            server = web.Server(self._handle, access_log=None)
+            self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
+            await self._runner.setup()
+        sock.setblocking(False)
+        await web.SockSite(self._runner, sock).start()
+
+    async def close(self) -> None:
+        """Close sockets and connections."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        try:
+            answer = await self._dispatcher.answer(await _request(http))
+        except StatusError as error:
+            answer = _refusal(error)
+        except Exception:  # the outermost edge of a request: a fault in the server is a 500 and never a cut connection
+            log.exception("%s %s failed", http.method, http.path_qs)
+            answer = _refusal(statuses.internal("the server has a fault; its log says more"))
+        if isinstance(answer, Following):
+            return await _follow(http, answer)
+        headers = {"Content-Type": answer.media_type, "Cache-Control": "no-cache, private"}
+        response = web.Response(status=answer.code, body=answer.body.encoded(), headers=headers)
+        for warning in answer.warnings:
+            response.headers.add("Warning", f'299 - "{_quoted(warning)}"')
+        return response
+
+
+async def _request(http: web.BaseRequest) -> Request:
+    if (http.content_length or 0) > _LARGEST:
+        raise statuses.refuse(413, "RequestEntityTooLarge", "the request body is larger than 3 MiB")
+    body: Any = None
+    if http.can_read_body:
+        body = await _body(http)
+    return Request(
+        method=http.method,
+        path=http.path,
+        query=dict(http.query),
+        body=body,
+        content_type=http.headers.get("Content-Type", JSON),
+        accept=http.headers.get("Accept", JSON),
+        user=http.headers.get("User-Agent", ""),
+    )
+
+
+async def _body(http: web.BaseRequest) -> bytes:
+    body = bytearray()
+    async for chunk in http.content.iter_any():
+        body += chunk
+        if len(body) > _LARGEST:
+            raise statuses.refuse(413, "RequestEntityTooLarge", "the request body is larger than 3 MiB")
+    return bytes(body)
+
+
+async def _follow(http: web.BaseRequest, following: Following) -> web.StreamResponse:
+    try:
+        response = web.StreamResponse(headers={"Content-Type": JSON, "Cache-Control": "no-cache, private"})
+        response.enable_chunked_encoding()
+        await response.prepare(http)
+        async for batch in following.watch.events():
+            await response.write(following.encoded(batch))
+        await response.write_eof()
+    except ConnectionResetError:
+        log.debug("the client of a watch of %s has gone", http.path)
+    finally:
+        following.watch.close()
+    return response
+
+
+def _refusal(error: StatusError) -> Answer:
+    status = error.status
+    return Answer(Plain(status), int(status.get("code") or error.code))
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ").encode("ascii", "replace").decode()

@@ -1,0 +1,219 @@
+"""Everything the server knows, in memory: what lists, watches and reads are served from.
+
+A `Record` is one object at one version; it never changes. A `Collection` is all records of one resource, the recent
+changes to them, and those who watch. `State` is the collections together, and the one place that hears from the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+from kapi.resources import Resource
+from kapi.server import statuses
+from kapi.store import Snapshot, Write
+
+Json = dict[str, Any]
+ChangeKind = Literal["ADDED", "MODIFIED", "DELETED"]
+
+_KEPT_AT_LEAST = 1_000  # changes of a collection that are kept whatever their age
+_KEPT_AT_MOST = 100_000
+_KEPT_SECONDS = 300.0  # as long as clients may be away, pages be read and watches be resumed
+_WAIT_FOR_FUTURE = 3.0  # seconds a request waits for a version that another server may be about to tell us
+
+
+def encode(value: Any) -> bytes:
+    """Give JSON as it goes over the wire."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+class Record:
+    """One object at one version. `object` must not be changed by anyone; `encoded` is its JSON, made once."""
+
+    __slots__ = ("_encoded", "key", "name", "namespace", "object", "version")
+
+    def __init__(self, key: str, namespace: str, name: str, version: int, obj: Json) -> None:
+        self.key = key
+        self.namespace = namespace
+        self.name = name
+        self.version = version
+        self.object = obj
+        self._encoded: bytes | None = None
+
+    @property
+    def encoded(self) -> bytes:
+        """The object as JSON."""
+        if self._encoded is None:
+            self._encoded = encode(self.object)
+        return self._encoded
+
+
+class Change(NamedTuple):
+    """What happened to one object. `record` carries the version of the change, for deletions too."""
+
+    kind: ChangeKind
+    record: Record
+    previous: Record | None
+    at: float  # time.monotonic()
+
+
+Offer = Callable[[Change], None]
+
+
+class Collection:
+    """All objects of one resource, by namespace ("" where there are none) and name."""
+
+    def __init__(self, resource: Resource, floor: int) -> None:
+        self.resource = resource
+        self.watchers: set[Offer] = set()
+        self._records: dict[str, dict[str, Record]] = {}
+        self._history: deque[Change] = deque()
+        self._floor = floor  # changes up to this version are no longer known
+
+    def __len__(self) -> int:
+        return sum(len(records) for records in self._records.values())
+
+    def get(self, namespace: str, name: str) -> Record | None:
+        """Give one object, if it is there."""
+        return self._records.get(namespace, {}).get(name)
+
+    def records(self, namespace: str = "") -> Iterator[Record]:
+        """Give the objects of a namespace, or all, in no order."""
+        if namespace:
+            yield from self._records.get(namespace, {}).values()
+            return
+        for records in self._records.values():
+            yield from records.values()
+
+    def ordered(self, namespace: str = "") -> list[Record]:
+        """Give the objects of a namespace, or all, by key."""
+        return sorted(self.records(namespace), key=_by_key)
+
+    def ordered_at(self, version: int, namespace: str = "") -> list[Record]:
+        """Give the objects as they were at an earlier version, by key; 410 where that is no longer known."""
+        if version < self._floor:
+            raise statuses.expired(
+                "The provided continue parameter is too old to display a consistent list result. You can start a new "
+                "list without the continue parameter."
+            )
+        then = {record.key: record for record in self.records(namespace)}
+        for change in reversed(self._history):
+            if change.record.version <= version:
+                break
+            if namespace and change.record.namespace != namespace:
+                continue
+            if change.previous is None:
+                then.pop(change.record.key, None)
+            else:
+                then[change.record.key] = change.previous
+        return sorted(then.values(), key=_by_key)
+
+    def since(self, version: int) -> list[Change]:
+        """Give the changes after `version`, oldest first; 410 where some are no longer known."""
+        if version < self._floor:
+            raise statuses.expired(f"too old resource version: {version} ({self._floor})")
+        found: list[Change] = []
+        for change in reversed(self._history):
+            if change.record.version <= version:
+                break
+            found.append(change)
+        found.reverse()
+        return found
+
+    def load(self, record: Record) -> None:
+        """Take in an object that was there before the server started."""
+        self._records.setdefault(record.namespace, {})[record.name] = record
+
+    def take(self, key: str, namespace: str, name: str, write: Write) -> None:
+        """Take in a committed write, and tell those who watch."""
+        previous = self.get(namespace, name)
+        obj = write.value
+        if obj is None:
+            if previous is None:
+                return
+            del self._records[namespace][name]
+            meta = {**previous.object["metadata"], "resourceVersion": str(write.revision)}
+            obj = {**previous.object, "metadata": meta}
+            kind: ChangeKind = "DELETED"
+        else:
+            obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(write.revision)}}
+            kind = "MODIFIED" if previous else "ADDED"
+        record = Record(key, namespace, name, write.revision, obj)
+        if kind != "DELETED":
+            self._records.setdefault(namespace, {})[name] = record
+        change = Change(kind, record, previous, time.monotonic())
+        self._remember(change)
+        for offer in tuple(self.watchers):
+            offer(change)
+
+    def _remember(self, change: Change) -> None:
+        history = self._history
+        history.append(change)
+        oldest = change.at - _KEPT_SECONDS
+        while len(history) > _KEPT_AT_LEAST and (history[0].at < oldest or len(history) > _KEPT_AT_MOST):
+            self._floor = history.popleft().record.version
+
+
+def _by_key(record: Record) -> tuple[str, str]:
+    return (record.namespace, record.name)
+
+
+class State:
+    """The collections, and the version at which they are true."""
+
+    def __init__(self, resources: tuple[Resource, ...]) -> None:
+        self.version = 0
+        self._collections = {resource.qualified: Collection(resource, 0) for resource in resources}
+        self._grown = asyncio.Event()
+
+    def of(self, resource: Resource) -> Collection:
+        """Give the collection of a resource."""
+        return self._collections[resource.qualified]
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Take in what a store held when it was opened. Objects of resources that are not served are left alone."""
+        self.version = snapshot.revision
+        self._collections = {name: Collection(c.resource, self.version) for name, c in self._collections.items()}
+        for entry in snapshot.entries:
+            prefix, namespace, name = split(entry.key)
+            collection = self._collections.get(prefix)
+            if collection is not None and entry.value is not None:
+                entry.value["metadata"]["resourceVersion"] = str(entry.revision)
+                collection.load(Record(entry.key, namespace, name, entry.revision, entry.value))
+
+    def take(self, write: Write) -> None:
+        """Hear of a committed write: the store's listener."""
+        self.version = write.revision
+        prefix, namespace, name = split(write.key)
+        collection = self._collections.get(prefix)
+        if collection is not None:
+            collection.take(write.key, namespace, name, write)
+        self._grown.set()
+
+    async def reach(self, version: int) -> None:
+        """Wait until the state is at `version`; after three seconds, refuse (504, ask again)."""
+        if version <= self.version:
+            return
+        try:
+            async with asyncio.timeout(_WAIT_FOR_FUTURE):
+                while version > self.version:
+                    self._grown.clear()
+                    await self._grown.wait()
+        except TimeoutError:
+            raise statuses.too_large_version(version, self.version) from None
+
+
+def key_of(resource: Resource, namespace: str, name: str) -> str:
+    """Give the key under which a store keeps an object."""
+    return f"{resource.qualified}/{namespace}/{name}" if resource.namespaced else f"{resource.qualified}/{name}"
+
+
+def split(key: str) -> tuple[str, str, str]:
+    """Give the resource, namespace ("" where there is none) and name of a store's key."""
+    prefix, _, rest = key.partition("/")
+    namespace, slash, name = rest.partition("/")
+    return (prefix, namespace, name) if slash else (prefix, "", namespace)

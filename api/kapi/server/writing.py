@@ -1,0 +1,183 @@
+"""Creating and changing objects: decide on the present version, write if it still is that, or else decide again."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from kapi.resources import NAMESPACES, Resource
+from kapi.server import metadata, statuses
+from kapi.server.kinds import Kind
+from kapi.server.options import Options
+from kapi.server.routes import Route
+from kapi.server.state import Record, State, key_of
+from kapi.store import Changed, Store, StoreError
+
+Json = dict[str, Any]
+Change = Callable[[Record], Json]
+
+_NAME_TRIES = 8
+_LONGEST_BASE = 58  # of a generated name: five characters follow
+_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # no vowels, so no words
+_MOST_TRIES = 100  # of a change that keeps losing against others; each loss means somebody else's success
+
+
+class Reservation(Protocol):
+    """Something that was set aside for an object while it is written."""
+
+    def undo(self) -> None:
+        """Give it back: the object was not written."""
+        ...
+
+
+class Allocator(Protocol):
+    """Gives objects what there is only one of: addresses, ports."""
+
+    def allocate(self, new: Json, old: Json | None) -> Reservation:
+        """Fill in what `new` needs and does not name, and reserve what it names. Refuses with 422 or 500."""
+        ...
+
+
+class Writer:
+    """Writes objects of every kind. All methods refuse with the Status that fits."""
+
+    def __init__(
+        self, state: State, store: Store, allocators: Mapping[Resource, Allocator], clock: Callable[[], datetime]
+    ) -> None:
+        self._state = state
+        self._store = store
+        self._allocators = allocators
+        self._clock = clock
+
+    def now(self) -> str:
+        """The present time as objects carry it."""
+        return self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    async def create(self, route: Route[Kind], obj: Json, options: Options) -> Record:
+        """Write a new object at `route`, whose name need not be there; `obj` is ours to change."""
+        meta, kind, namespace = obj["metadata"], route.kind, route.namespace
+        if kind.resource.namespaced:
+            meta["namespace"] = namespace
+            self._check_namespace(kind.resource, namespace, meta.get("name") or "")
+        if not meta.get("name") and meta.get("generateName"):
+            return await self._create_generated(kind, namespace, obj, options)
+        return await self._create(kind, namespace, obj, options)
+
+    async def _create_generated(self, kind: Kind, namespace: str, obj: Json, options: Options) -> Record:
+        base = obj["metadata"]["generateName"][:_LONGEST_BASE]
+        collection = self._state.of(kind.resource)
+        name = ""
+        for _ in range(_NAME_TRIES):
+            name = base + "".join(random.choices(_SUFFIX, k=5))
+            if collection.get(namespace if kind.resource.namespaced else "", name) is None:
+                obj["metadata"]["name"] = name
+                return await self._create(kind, namespace, obj, options)
+        raise statuses.already_exists(kind.resource, name, generated=True)
+
+    async def _create(self, kind: Kind, namespace: str, obj: Json, options: Options) -> Record:
+        resource, name = kind.resource, obj["metadata"].get("name") or ""
+        metadata.begin(kind, obj, uid=str(uuid.uuid4()), now=self.now())
+        if kind.has_status and not kind.status_at_creation:
+            obj.pop("status", None)
+        kind.default(obj)
+        errors = metadata.errors_of(resource, obj) + kind.validate(obj, None)
+        if errors:
+            raise statuses.invalid(resource, name, errors)
+        namespace = namespace if resource.namespaced else ""
+        if self._state.of(resource).get(namespace, name) is not None:
+            raise statuses.already_exists(resource, name)
+        try:
+            return await self._put(Route(kind, namespace, name), obj, None, options)
+        except Changed:
+            raise statuses.already_exists(resource, name) from None
+
+    def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
+        record = self._state.of(NAMESPACES).get("", namespace)
+        if record is None:
+            raise statuses.not_found(NAMESPACES, namespace)
+        if "deletionTimestamp" in record.object["metadata"]:
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            told = {"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated"}
+            raise statuses.forbidden(resource, name, why, [told | {"field": "metadata.namespace"}])
+
+    async def change(self, route: Route[Kind], change: Change, options: Options) -> Record:
+        """Write a new version of an object: `change` gives it, and is asked again where somebody was quicker.
+
+        What `change` gives is ours. It may carry a resource version or a uid, which must then be the present ones.
+        """
+        kind = route.kind
+        collection = self._state.of(kind.resource)
+        for _ in range(_MOST_TRIES):
+            current = collection.get(route.namespace, route.name)
+            if current is None:
+                raise statuses.not_found(kind.resource, route.name)
+            new = self._prepare(kind, current.object, change(current), route.subresource)
+            if new == current.object:
+                return current
+            try:
+                if metadata.is_over(new):
+                    return await self.remove(current, options, new)
+                return await self._put(route, new, current, options)
+            except Changed:
+                continue
+        raise statuses.conflict(kind.resource, route.name)
+
+    def _prepare(self, kind: Kind, old: Json, new: Json, subresource: str) -> Json:
+        """Give the object to write: what the client may change is taken from `new`, the rest from `old`."""
+        resource = kind.resource
+        metadata.check_update(resource, old, new)
+        if subresource == "status":
+            return {**old, "status": new.get("status") or {}}
+        metadata.carry_over(old, new)
+        if kind.has_status and not subresource:
+            new.pop("status", None)
+            if "status" in old:
+                new["status"] = old["status"]
+        kind.default(new)
+        errors = metadata.errors_of(resource, new) + kind.validate(new, old)
+        if errors:
+            raise statuses.invalid(resource, old["metadata"]["name"], errors)
+        metadata.count_generation(kind, old, new)
+        return new
+
+    async def put(self, kind: Kind, current: Record, obj: Json, options: Options) -> Record:
+        """Write a version that was decided elsewhere. Raises `Changed` where `current` is no longer the present one."""
+        return await self._put(Route(kind, current.namespace, current.name), obj, current, options)
+
+    async def _put(self, route: Route[Kind], obj: Json, current: Record | None, options: Options) -> Record:
+        kind, namespace, name = route.kind, route.namespace, route.name
+        key = key_of(kind.resource, namespace, name)
+        if options.dry_run:
+            return Record(key, namespace, name, current.version if current else 0, obj)
+        allocator = self._allocators.get(kind.resource)
+        reservation = allocator.allocate(obj, current.object if current else None) if allocator else None
+        try:
+            version = await self._write(key, obj, current.version if current else 0)
+        except BaseException:
+            if reservation is not None:
+                reservation.undo()
+            raise
+        written = self._state.of(kind.resource).get(namespace, name)
+        if written is not None and written.version == version:
+            return written
+        return Record(key, namespace, name, version, obj)
+
+    async def remove(self, record: Record, options: Options, final: Json | None = None) -> Record:
+        """Remove an object for good; `final` is its last content. Raises `Changed` where it is not that version."""
+        obj = final or record.object
+        if options.dry_run:
+            return Record(record.key, record.namespace, record.name, record.version, obj)
+        version = await self._write(record.key, None, record.version)
+        last = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(version)}}
+        return Record(record.key, record.namespace, record.name, version, last)
+
+    async def _write(self, key: str, obj: Json | None, expected: int) -> int:
+        try:
+            return await self._store.write(key, obj, expected)
+        except Changed:
+            raise
+        except StoreError as error:
+            raise statuses.refuse(503, "ServiceUnavailable", f"the object was not stored: {error}") from error

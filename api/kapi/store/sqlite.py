@@ -1,0 +1,155 @@
+"""A store in one SQLite file: durable, with no other process to run.
+
+Writes that wait at the same time share one transaction, so that many writers pay for one `fsync` (group commit). The
+commits run in a thread of their own; the event loop never waits for the disk. One row per object, no history: the
+file grows with what is in it and not with what happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kapi.store import Changed, Json, Listener, Snapshot, StoreError, Write
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL);
+INSERT OR IGNORE INTO counter VALUES (1, 0);
+"""
+_MOST_IN_ONE = 512  # writes of one transaction: more would only make the first of them wait
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A write that was accepted and is not yet committed."""
+
+    write: Write
+    done: asyncio.Future[None]
+
+
+class SqliteStore:
+    """Keeps values in the file at `path`, which one process has to itself.
+
+    `durability` "power" survives a power failure (WAL with an fsync per group of writes); "process" survives the end
+    of this process, however sudden, and leaves the fsync to SQLite's checkpoints.
+    """
+
+    def __init__(self, path: Path | str, *, durability: Literal["power", "process"] = "power") -> None:
+        self.path = Path(path)
+        self._synchronous = {"power": "FULL", "process": "NORMAL"}[durability]
+        self._revisions: dict[str, int] = {}
+        self._revision = 0
+        self._pending: dict[str, _Waiting] = {}
+        self._listener: Listener | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._committer: asyncio.Task[None] | None = None
+
+    async def open(self, listener: Listener) -> Snapshot:
+        """See `Store.open`. Raises `StoreError` where the file is not ours to use."""
+        self._listener = listener
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kapi-sqlite")
+        try:
+            snapshot = await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+        except sqlite3.Error as error:
+            self._thread.shutdown()
+            hint = "another server has it open" if "locked" in str(error) else "is it a database of this server?"
+            raise StoreError(f"{self.path} cannot be opened: {error} ({hint})") from error
+        self._revision = snapshot.revision
+        self._revisions = {entry.key: entry.revision for entry in snapshot.entries}
+        return snapshot
+
+    async def write(self, key: str, value: Json | None, expected: int) -> int:
+        """See `Store.write`."""
+        while key in self._pending:
+            await asyncio.wait([self._pending[key].done])
+        if self._connection is None:
+            raise StoreError(f"{key} was not written: the store is not open")
+        actual = self._revisions.get(key, 0)
+        if actual != expected:
+            raise Changed(f"{key} is at revision {actual}, not {expected}")
+        self._revision += 1
+        waiting = _Waiting(Write(key, self._revision, value), asyncio.get_running_loop().create_future())
+        self._pending[key] = waiting
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit_all(), name=f"commits to {self.path.name}")
+        await asyncio.shield(waiting.done)
+        return waiting.write.revision
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        if self._committer is not None:
+            await asyncio.wait([self._committer])
+        if self._thread is not None and self._connection is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+            self._thread.shutdown()
+        self._connection = self._thread = self._listener = None
+
+    async def _commit_all(self) -> None:
+        """Commit what waits, group by group, until nothing does."""
+        loop = asyncio.get_running_loop()
+        while self._pending:
+            group = list(self._pending.values())[:_MOST_IN_ONE]
+            try:
+                await loop.run_in_executor(self._thread, self._commit, [waiting.write for waiting in group])
+            except (sqlite3.Error, ValueError) as error:
+                self._settle(group, StoreError(f"{self.path} does not take writes: {error}"))
+            else:
+                self._settle(group, None)
+        self._committer = None
+
+    def _settle(self, group: list[_Waiting], error: StoreError | None) -> None:
+        for waiting in group:
+            write = waiting.write
+            del self._pending[write.key]
+            if error is not None:
+                waiting.done.set_exception(error)
+                waiting.done.exception()  # seen here: the writer may have been cancelled meanwhile
+                continue
+            if write.value is None:
+                self._revisions.pop(write.key, None)
+            else:
+                self._revisions[write.key] = write.revision
+            if self._listener is not None:
+                self._listener(write)
+            waiting.done.set_result(None)
+
+    def _load(self) -> Snapshot:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=1.0, check_same_thread=False)
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        connection.executescript(_SCHEMA)
+        (revision,) = connection.execute("SELECT revision FROM counter").fetchone()
+        rows = connection.execute("SELECT key, revision, value FROM objects")
+        entries = [Write(key, at, json.loads(value)) for key, at, value in rows]
+        self._connection = connection
+        return Snapshot(revision, entries)
+
+    def _commit(self, writes: list[Write]) -> None:
+        """Run one transaction; all of it happens or nothing does."""
+        assert self._connection is not None
+        puts = [(w.key, w.revision, _encode(w.value)) for w in writes if w.value is not None]
+        gone = [(w.key,) for w in writes if w.value is None]
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            self._connection.executemany("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)", puts)
+            self._connection.executemany("DELETE FROM objects WHERE key = ?", gone)
+            execute("UPDATE counter SET revision = ?", (writes[-1].revision,))
+            execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+
+
+def _encode(value: Json) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
