@@ -16,6 +16,16 @@ PURE = (
     "api/kapi/errors.py",
     "netns-lab/netnslab/steps.py",
     "netns-lab/netnslab/rtnetlink.py",
+    "dns/kdns/alias.py",
+    "dns/kdns/answer.py",
+    "dns/kdns/compiled.py",
+    "dns/kdns/errors.py",
+    "dns/kdns/flags.py",
+    "dns/kdns/names.py",
+    "dns/kdns/query.py",
+    "dns/kdns/records.py",
+    "dns/kdns/resolvconf.py",
+    "dns/kdns/wire.py",
 )
 EFFECTS = {
     "aiohttp",

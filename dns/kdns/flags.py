@@ -1,0 +1,68 @@
+"""The command line's words, read into values. Pure; each error names the flag's value and what it should be."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from ipaddress import ip_address, ip_network
+
+from kapi.network import Address, Network
+from kdns import names
+from kdns.chain import Upstream
+from kdns.errors import NameInvalid
+
+
+def endpoint(text: str) -> tuple[Address, int]:
+    """Read `ADDRESS:PORT`; an IPv6 address stands in brackets."""
+    host, _, port = text.rpartition(":")
+    try:
+        at = ip_address(host.removeprefix("[").removesuffix("]")), int(port)
+    except ValueError:
+        at = None
+    if at is None or not 0 <= at[1] < 65536:
+        raise ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:53 or [::1]:53")
+    return at
+
+
+def upstream(text: str) -> Upstream:
+    """Read `ADDRESS[:PORT]`; an IPv6 address with a port stands in brackets."""
+    try:
+        return Upstream(str(ip_address(text)))
+    except ValueError:
+        address, port = endpoint(text)
+        return Upstream(str(address), port)
+
+
+def record(text: str) -> tuple[str, Address]:
+    """Read `NAME=ADDRESS`."""
+    name, _, address = text.partition("=")
+    try:
+        names.check_hostname(name)
+        return name.removesuffix(".").lower(), ip_address(address)
+    except (NameInvalid, ValueError) as error:
+        raise ArgumentTypeError(f"{text!r} is not NAME=ADDRESS, such as db.example=10.0.0.5: {error}") from None
+
+
+def reverse(text: str) -> Network:
+    """Read a network whose reverse zones are to be served."""
+    try:
+        network = ip_network(text, strict=False)
+        names.reverse_zones(network)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is not a network, such as 10.96.0.0/16: {error}") from None
+    return network
+
+
+def zone(text: str) -> str:
+    """Read the cluster's domain."""
+    try:
+        names.check_hostname(text)
+    except NameInvalid as error:
+        raise ArgumentTypeError(str(error)) from None
+    return text.removesuffix(".").lower()
+
+
+def ttl(text: str) -> int:
+    """Read a time to live in seconds; 3600 is the most, so that no answer outlives a cluster's change by long."""
+    if not text.isdecimal() or int(text) > 3600:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3600")
+    return int(text)

@@ -1,0 +1,119 @@
+"""Domain names: as text, on the wire, and as Kubernetes derives them from addresses. Pure.
+
+Text is lower-case without the final dot; the wire form is the one of RFC 1035 section 3.1, lower-case and never
+compressed, so that equal names are equal bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+
+from kapi.network import Address, Network
+from kdns.errors import NameInvalid
+
+ROOT = b"\0"
+MOST_OCTETS = 255  # of a whole name on the wire, RFC 1035 section 2.3.4
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
+_MOST_ZONES = 256  # a reverse network that needs more zones is better written as a longer or shorter prefix
+
+
+def is_label(text: str) -> bool:
+    """Whether a text can stand as one label: letters, digits, hyphens and underscores, 1 to 63 of them."""
+    return _LABEL.fullmatch(text) is not None
+
+
+def to_wire(name: str) -> bytes:
+    """Give a name's wire form. Raises `NameInvalid` for empty or over-long labels and names, and for non-ASCII."""
+    text = name.removesuffix(".").lower()
+    if not text:
+        return ROOT
+    try:
+        labels = text.encode("ascii").split(b".")
+    except UnicodeEncodeError:
+        raise NameInvalid(f"{name!r} is no domain name: it has letters outside ASCII; write it in Punycode") from None
+    if not all(0 < len(label) < 64 for label in labels):
+        raise NameInvalid(f"{name!r} is no domain name: every label has 1 to 63 letters")
+    wire = b"".join(bytes((len(label),)) + label for label in labels) + ROOT
+    if len(wire) > MOST_OCTETS:
+        raise NameInvalid(f"{name!r} is no domain name: it takes {len(wire)} octets of {MOST_OCTETS}")
+    return wire
+
+
+def to_text(wire: bytes) -> str:
+    """Give a wire name as text, for people: odd octets are escaped as in master files (RFC 1035 section 5.1)."""
+    return ".".join(_escaped(label) for label in labels(wire)) or "."
+
+
+def labels(wire: bytes) -> Iterator[bytes]:
+    """Go through the labels of a wire name, without the root."""
+    at = 0
+    while length := wire[at]:
+        yield wire[at + 1 : at + 1 + length]
+        at += length + 1
+
+
+def parent(wire: bytes) -> bytes:
+    """Give the name without its first label; the root is its own parent."""
+    return wire[wire[0] + 1 :] if wire[0] else wire
+
+
+def check_hostname(text: str) -> None:
+    """Raise `NameInvalid` unless a text is a domain name made of ordinary labels and not an address."""
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        pass
+    else:
+        raise NameInvalid(f"{text!r} is an address, not a name")
+    to_wire(text)
+    if not text.removesuffix(".") or not all(is_label(label) for label in text.removesuffix(".").split(".")):
+        raise NameInvalid(f"{text!r} is no host name: labels are letters, digits and hyphens")
+
+
+def dashed(address: Address) -> str:
+    """Give the label that CoreDNS derives from an address: `10-0-0-1`, `fd00--1`; never ends in a hyphen."""
+    if address.version == 4:
+        return str(address).replace(".", "-")
+    text = str(address).replace(":", "-")
+    return f"{text}0" if text.endswith("-") else text
+
+
+def undashed(label: str) -> Address | None:
+    """Give the address a dashed label stands for, or None where it stands for none."""
+    try:
+        return IPv4Address(label.replace("-", "."))
+    except AddressValueError:
+        pass
+    try:
+        return IPv6Address(label.replace("-", ":"))
+    except AddressValueError:
+        return None
+
+
+def reverse_name(address: Address) -> str:
+    """Give the name below in-addr.arpa or ip6.arpa at which an address has its PTR."""
+    return address.reverse_pointer
+
+
+def reverse_zones(network: Network) -> tuple[str, ...]:
+    """Give the reverse zones that make up a network: one where the prefix ends at a label, else several.
+
+    Raises `NameInvalid` where there would be very many of them.
+    """
+    bits = 8 if network.version == 4 else 4
+    prefix = -(-network.prefixlen // bits) * bits
+    if prefix - network.prefixlen > _MOST_ZONES.bit_length():
+        raise NameInvalid(f"{network} would be more than {_MOST_ZONES} reverse zones")
+    kept = prefix // bits
+    zones = network.subnets(new_prefix=prefix)
+    return tuple(_last_labels(zone.network_address.reverse_pointer, kept) for zone in zones)
+
+
+def _last_labels(name: str, count: int) -> str:
+    return ".".join(name.split(".")[-count - 2 :])
+
+
+def _escaped(label: bytes) -> str:
+    return "".join(chr(c) if 0x21 <= c <= 0x7E and c not in b'.\\"' else f"\\{c:03d}" for c in label)

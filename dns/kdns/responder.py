@@ -1,0 +1,69 @@
+"""From a query's bytes to a reply's bytes, at once where memory knows the answer. No sockets, no waiting, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kdns import query as queries
+from kdns import wire
+from kdns.errors import Malformed
+from kdns.query import CLASSIC_LIMIT, ECHOED, ONE_QUESTION, Query
+from kdns.wire import Answer
+
+Lookup = Callable[[bytes], Answer | None]
+
+
+class Responder:
+    """Replies to queries; `lookup` knows answers by question."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._turn = 0
+
+    def plain(self, data: bytes) -> bytes | None:
+        """Reply to the commonest form of query: one question, no EDNS, an answer in memory that fits 512 octets.
+
+        None means that `considered` must look. Nothing is parsed here: a name ends at the first zero octet unless a
+        label contains one, and then the bytes up to it are no known question.
+        """
+        end = data.find(0, wire.HEADER) + 5
+        if data[4:12] != ONE_QUESTION or len(data) != end:
+            return None
+        echoed = ECHOED.get(data[2:4])
+        if echoed is None:
+            return None
+        answer = self._lookup(data[12 : end - 4].lower() + data[end - 4 : end])
+        if answer is None:
+            return None
+        if answer.stride:
+            answer = self._next_turn(answer)
+        reply = queries.render(data[:2], echoed, data[12:end], answer)
+        return reply if len(reply) <= CLASSIC_LIMIT else None
+
+    def considered(self, data: bytes, limit: int = 0) -> bytes | Query | None:
+        """Read any bytes: the reply, or the query that needs waiting for, or None where no reply is deserved.
+
+        `limit` bounds the reply in octets; 0 is what the client allows over UDP.
+        """
+        try:
+            query = queries.parse(data)
+        except Malformed as error:
+            return queries.complaint(data, error.rcode)
+        if query is None:
+            return None
+        if query.dnssec or query.checking_disabled:
+            return query  # what is remembered was asked without these
+        answer = self._lookup(query.question)
+        if answer is None:
+            return query
+        return self.reply(query, answer, limit)
+
+    def reply(self, query: Query, answer: Answer, limit: int = 0) -> bytes:
+        """Give the reply that carries an answer; see `considered` for `limit`."""
+        if answer.stride:
+            answer = self._next_turn(answer)
+        return queries.reply(query, answer, limit or query.limit)
+
+    def _next_turn(self, answer: Answer) -> Answer:
+        self._turn += 1
+        return wire.turned(answer, self._turn)
