@@ -1,0 +1,367 @@
+"""One request and its response: finds the route, chooses an endpoint, tries another where that is safe, streams.
+
+Knows nothing of HTTP versions: `Client` is the side that asked, `Upstream` a connection to an endpoint. Bodies go through
+as they come; each side is stopped while the other cannot take more.
+
+Another endpoint is tried only while the client has been sent nothing: after a connection that could not be made, and,
+for methods that may be repeated (RFC 9110 9.2.2), after one that ended before the first byte of a response, provided that
+the request's body is still at hand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from kingress.message import END, Refused, Request, Response
+from kingress.pages import page, reason
+
+if TYPE_CHECKING:
+    from kingress.balance import Peer
+    from kingress.forwarded import Forwarding
+    from kingress.gateway import Gateway
+    from kingress.match import Route
+    from kingress.upstreams import Backend
+
+_REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
+
+
+class Relay(Protocol):
+    """One end of a tunnel: bytes of another protocol, as they come."""
+
+    def relay(self, data: bytes) -> None:
+        """Send bytes."""
+
+    def pause(self) -> None:
+        """Read no more."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def close(self) -> None:
+        """Hang up, after what was relayed."""
+
+
+class Client(Relay, Protocol):
+    """The side that asked. What is sent may wait until `flush`."""
+
+    peer: str
+    forwarding: Forwarding
+
+    def send_response(self, response: Response) -> None:
+        """Send the head of a response; its body follows."""
+
+    def send_body(self, data: bytes) -> None:
+        """Send a piece of the body."""
+
+    def send_end(self) -> None:
+        """The response is complete."""
+
+    def send_informational(self, response: Response) -> None:
+        """Send a 1xx head."""
+
+    def send_continue(self) -> None:
+        """Tell a client that waits for it to send the body."""
+
+    def switch(self, response: Response, upstream: Upstream, first: bytes) -> None:
+        """Leave HTTP: from now on bytes go to and from `upstream` as they come, beginning with `first`."""
+
+    def abort(self) -> None:
+        """Cut the response short, visibly."""
+
+    def flush(self) -> None:
+        """Let go of what waits."""
+
+
+class Upstream(Relay, Protocol):
+    """A connection to an endpoint, carrying one exchange."""
+
+    reused: bool
+    peer: Peer
+
+    def send_request(self, exchange: Exchange) -> None:
+        """Send the head of the exchange's request."""
+
+    def send_body(self, data: bytes) -> None:
+        """Send a piece of the body."""
+
+    def send_end(self) -> None:
+        """The request is complete."""
+
+    def flush(self) -> None:
+        """Let go of what waits."""
+
+    def release(self, *, complete: bool) -> None:
+        """The exchange is over; `complete`: both messages ended, so another may follow."""
+
+    def tunnel(self, client: Relay, first: bytes) -> None:
+        """Leave HTTP: from now on bytes go to and from `client` as they come, beginning with `first`."""
+
+
+class Exchange:
+    """A request on its way to an endpoint, and the response on its way back."""
+
+    __slots__ = (
+        "_attempts",
+        "_gateway",
+        "_kept",
+        "_over",
+        "_paused",
+        "_replay",
+        "_replayable",
+        "_request_ended",
+        "_tried",
+        "backend",
+        "client",
+        "forwarded",
+        "peer",
+        "request",
+        "request_id",
+        "route",
+        "sent",
+        "started",
+        "status",
+        "upstream",
+    )
+
+    def __init__(self, gateway: Gateway, client: Client, request: Request) -> None:
+        self._gateway = gateway
+        self.client = client
+        self.request = request
+        self.route: Route | None = None
+        self.backend: Backend | None = None
+        self.peer: Peer | None = None
+        self.upstream: Upstream | None = None
+        self.forwarded: list[tuple[bytes, bytes]] = []
+        self.request_id = b""
+        self.started = gateway.now()
+        self.status = 0  # of the response, once its head is sent
+        self.sent = 0  # bytes of its body
+        self._attempts = 0
+        self._tried: list[Peer] = []
+        self._replay: list[bytes] = []  # the body so far, while it may have to be sent again
+        self._kept = 0  # bytes of it
+        self._replayable = True
+        self._request_ended = False
+        self._paused = False
+        self._over = False
+
+    # From the client's side.
+
+    def start(self) -> None:
+        """Find the route and the first endpoint."""
+        request = self.request
+        self.forwarded = self.client.forwarding.headers(request, self._gateway.new_id())
+        self.request_id = self.forwarded[-1][1]
+        self.route = route = self._gateway.table.find(request.host, request.path)
+        if route is None:
+            self.answer(404, f"No Ingress has a rule for host {request.host!r} and path {request.path!r}.")
+            return
+        self.backend = self._gateway.upstreams.backend(route.backend)
+        self._next()
+
+    def body(self, data: bytes) -> None:
+        """A piece of the request's body has come."""
+        if self._over:
+            return
+        if self._replayable:
+            self._keep(data)
+        if self.upstream is not None:
+            self.upstream.send_body(data)
+
+    def end(self) -> None:
+        """The request is complete."""
+        self._request_ended = True
+        if self.upstream is not None and not self._over:
+            self.upstream.send_end()
+
+    @property
+    def request_ended(self) -> bool:
+        """Whether the whole request has come."""
+        return self._request_ended
+
+    def flush(self) -> None:
+        """Let go of what waits to be sent to the upstream."""
+        if self.upstream is not None:
+            self.upstream.flush()
+
+    def late(self) -> None:
+        """The client has sent nothing of the body for too long."""
+        if self.status:
+            self.client.abort()
+            self._finish(complete=False)
+        else:
+            self._over_with_upstream()
+            self.answer(408, "The body of the request stopped coming.")
+
+    def cancel(self) -> None:
+        """The client is gone."""
+        if not self._over:
+            self.status = self.status or 499
+            self._finish(complete=False)
+
+    def client_blocked(self) -> None:
+        """The client takes no more of the response for now."""
+        if self.upstream is not None:
+            self.upstream.pause()
+
+    def client_ready(self) -> None:
+        """The client takes more again."""
+        if self.upstream is not None:
+            self.upstream.resume()
+
+    # From the upstream's side.
+
+    def connected(self, upstream: Upstream) -> None:
+        """A connection to the chosen endpoint is there."""
+        if self._over:
+            upstream.release(complete=True)
+            return
+        self.upstream = upstream
+        upstream.send_request(self)
+        for data in self._replay:
+            upstream.send_body(data)
+        if self._request_ended:
+            upstream.send_end()
+        elif self.request.expects_continue:
+            self.request.expects_continue = False
+            self.client.send_continue()
+        upstream.flush()
+        if self._paused:
+            self._paused = False
+            self._forget()
+            self.client.resume()
+
+    def unreachable(self, peer: Peer, why: str, *, late: bool) -> None:
+        """No connection to an endpoint could be made; `late`: it took too long."""
+        self._gateway.failed(self, why)
+        self._tried.append(peer)
+        if not self._over:
+            self._next(504 if late else 502, f"{peer} cannot be reached: {why}.")
+
+    def received(self, events: list[Any]) -> None:
+        """Parts of the response have come."""
+        for event in events:
+            if self._over:
+                break
+            if type(event) is bytes:
+                if self.status:
+                    self.sent += len(event)
+                    self.client.send_body(event)
+            elif event is END:
+                self._finish(complete=True)
+            else:
+                self._respond(event, events)
+        self.client.flush()
+
+    def received_end(self) -> None:
+        """The upstream connection ended, and that is how the response ends."""
+        self.received([END])
+
+    def lost(self, why: str, *, late: bool = False) -> None:
+        """The upstream connection ended, or is unusable, before the response was complete."""
+        if self._over:
+            return
+        self._gateway.failed(self, why)
+        upstream = self._over_with_upstream()
+        if self.status:
+            self.client.abort()
+            self._finish(complete=False)
+        elif not late and self._replayable and self.request.method in _REPEATABLE and not self.request.upgrade:
+            if upstream is not None and not upstream.reused:
+                self._tried.append(upstream.peer)
+            self._next(502, f"{self.peer} gave no response: {why}.")
+        else:
+            self.answer(504 if late else 502, f"{self.peer} gave no response: {why}.")
+
+    def upstream_blocked(self) -> None:
+        """The upstream takes no more of the request for now."""
+        self.client.pause()
+
+    def upstream_ready(self) -> None:
+        """The upstream takes more again."""
+        self.client.resume()
+
+    # The rest is within.
+
+    def answer(self, status: int, why: str) -> None:
+        """Answer in the ingress' own name."""
+        headers, body = page(status, why)
+        if not self._request_ended:
+            self.request.last = True
+        self.status = status
+        head = self.request.method == "HEAD"
+        self.client.send_response(Response(status, reason(status), headers, 0 if head else len(body), len(body)))
+        if not head:
+            self.sent = len(body)
+            self.client.send_body(body)
+        self._finish(complete=True)
+        self.client.flush()
+
+    def refuse(self, refusal: Refused) -> None:
+        """Answer what is not even a request; the connection ends with it."""
+        self.request.last = True
+        self.answer(refusal.status, f"The request was refused: {refusal.why}.")
+
+    def _next(self, status: int = 503, why: str = "") -> None:
+        """Try the next endpoint; where there is none, answer with `status`, or what the backend lacks."""
+        backend = self.backend
+        assert backend is not None
+        peer = backend.choose(self._tried) if self._attempts < self._gateway.settings.attempts else None
+        if peer is None:
+            self.answer(status, why or f"{backend.reason}\n({self.route})")
+            return
+        self._attempts += 1
+        self.peer = peer
+        self._gateway.upstreams.connect(peer, self)
+
+    def _keep(self, data: bytes) -> None:
+        """Keep a piece of the body in case it must be sent again, while there is not too much of it."""
+        self._replay.append(data)
+        self._kept += len(data)
+        if self._kept <= self._gateway.settings.replay_limit:
+            return
+        if self.upstream is None:
+            self._paused = True
+            self.client.pause()
+        else:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._replayable = False
+        self._replay = []
+
+    def _respond(self, response: Response, events: list[Any]) -> None:
+        if response.status == 101:
+            self._switch(response, events)
+        elif response.status < 200:
+            if response.status != 100:  # the client was told to continue by us
+                self.client.send_informational(response)
+        else:
+            self._forget()
+            self.status = response.status
+            if not self._request_ended:
+                self.request.last = True
+            self.client.send_response(response)
+
+    def _switch(self, response: Response, events: list[Any]) -> None:
+        if not self.request.upgrade or self.upstream is None:
+            self.lost("it switched protocols without being asked")
+            return
+        self.status = 101
+        self._over = True
+        first = b"".join(event for event in events if type(event) is bytes)
+        self._gateway.upgraded(self)
+        self.client.switch(response, self.upstream, first)
+
+    def _finish(self, *, complete: bool) -> None:
+        self._over = True
+        self._over_with_upstream(reusable=complete and self._request_ended)
+        if complete:
+            self.client.send_end()
+        self._gateway.finished(self)
+
+    def _over_with_upstream(self, *, reusable: bool = False) -> Upstream | None:
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.release(complete=reusable)
+        return upstream

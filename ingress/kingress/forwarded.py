@@ -1,0 +1,67 @@
+"""The headers that tell an upstream who asked, and how. Pure.
+
+What a client says of itself is not believed: these headers are written anew. Only from a peer in a trusted network, such as
+a load balancer in front, are they kept, and the peer is appended to X-Forwarded-For.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from kapi.network import Network
+from kingress import headers as names
+from kingress.message import Header, Request
+
+
+class Forwarding:
+    """What is said of the requests of one client connection."""
+
+    __slots__ = ("_constant", "_peer", "_trusted")
+
+    def __init__(self, peer: str, scheme: str, port: int, trusted: tuple[Network, ...] = ()) -> None:
+        self._peer = peer.encode()
+        self._trusted = trusted if _is_in(peer, trusted) else ()
+        self._constant: list[Header] = [
+            (b"X-Forwarded-For", self._peer),
+            (b"X-Real-IP", self._peer),
+            (b"X-Forwarded-Proto", scheme.encode()),
+            (b"X-Forwarded-Port", b"%d" % port),
+        ]
+
+    def headers(self, request: Request, request_id: bytes) -> list[Header]:
+        """Give the headers to add, and take out of the request what must not be believed."""
+        told = [header for header in request.headers if header[0] in _OURS]
+        if told:
+            request.headers = [header for header in request.headers if header[0] not in _OURS]
+            request_id = next((value for name, value in told if _is_id(name, value)), request_id)
+            if self._trusted:
+                return self._believed(told, request, request_id)
+        return [*self._constant, (b"X-Forwarded-Host", request.authority), (b"X-Request-ID", request_id)]
+
+    def _believed(self, told: list[Header], request: Request, request_id: bytes) -> list[Header]:
+        """Keep what a trusted peer says, and fill in what it does not say."""
+        chain = b", ".join([value for name, value in told if name == b"x-forwarded-for"] + [self._peer])
+        ours = {name.lower(): value for name, value in self._constant} | {b"x-forwarded-host": request.authority}
+        kept = {name: value for name, value in told if name in names.FORWARDED}
+        client = {b"x-forwarded-for": chain, b"x-real-ip": self._client(chain)}
+        return [*(ours | kept | client).items(), (b"X-Request-ID", request_id)]
+
+    def _client(self, chain: bytes) -> bytes:
+        """Give the last address of a chain that is not one of the trusted: who came before could have said anything."""
+        hops = [hop.strip() for hop in chain.split(b",")]
+        return next((hop for hop in reversed(hops) if not _is_in(hop.decode("latin-1"), self._trusted)), hops[0])
+
+
+_OURS = names.FORWARDED | {b"x-request-id"}
+
+
+def _is_in(address: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        return bool(networks) and any(ip_address(address) in network for network in networks)
+    except ValueError:
+        return False
+
+
+def _is_id(name: bytes, value: bytes) -> bool:
+    """Whether a header is a request id from outside that can be kept, so that a request can be followed from its start."""
+    return name == b"x-request-id" and names.is_request_id(value)

@@ -1,0 +1,59 @@
+"""Writes HTTP/1 heads and chunks. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kingress.message import UNKNOWN, Header, Request
+
+LAST_CHUNK: Final = b"0\r\n\r\n"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_LINE = b": ".join  # of a header: its name and value
+_CHUNKED: Final = (b"Transfer-Encoding", b"chunked")
+_CLOSE: Final = (b"Connection", b"close")
+_KEEP_ALIVE: Final = (b"Connection", b"keep-alive")
+_WITH_BODY: Final = frozenset(("POST", "PUT", "PATCH"))
+
+
+def request_head(request: Request, forwarded: list[Header]) -> bytes:
+    """Write the head of a request for an upstream; its connection is always kept alive."""
+    lines = [(b"Host", request.authority), *request.headers, *forwarded]
+    if request.length == UNKNOWN:
+        lines.append(_CHUNKED)
+    elif request.length or request.method in _WITH_BODY:
+        lines.append((b"Content-Length", b"%d" % request.length))
+    if request.upgrade:
+        lines += ((b"Connection", b"Upgrade"), (b"Upgrade", request.upgrade))
+    fields = b"\r\n".join(map(_LINE, lines))
+    return b"%b %b HTTP/1.1\r\n%b\r\n\r\n" % (request.method.encode("ascii"), request.target, fields)
+
+
+def response_head(
+    status: int, reason: bytes, headers: list[Header], *, length: int | None, last: bool, old: bool
+) -> bytes:
+    """Write the head of a response. `length` None: no header says it. UNKNOWN: chunked, or for `old` until the end."""
+    lines = headers
+    if length is not None:
+        if length != UNKNOWN:
+            lines = [*lines, (b"Content-Length", b"%d" % length)]
+        elif not old:
+            lines = [*lines, _CHUNKED]
+    if last:
+        lines = [*lines, _CLOSE]
+    elif old:
+        lines = [*lines, _KEEP_ALIVE]
+    if not lines:
+        return b"HTTP/1.1 %d %b\r\n\r\n" % (status, reason)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (status, reason, b"\r\n".join(map(_LINE, lines)))
+
+
+def switching_head(reason: bytes, headers: list[Header], protocol: bytes) -> bytes:
+    """Write the 101 that hands the connection over to another protocol."""
+    lines = [*headers, (b"Connection", b"Upgrade"), (b"Upgrade", protocol)]
+    return b"HTTP/1.1 101 %b\r\n%b\r\n\r\n" % (reason, b"\r\n".join(map(_LINE, lines)))
+
+
+def chunk(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Frame a piece of a body."""
+    return b"%x\r\n" % len(data), data, b"\r\n"

@@ -1,0 +1,84 @@
+"""Finds the route of a request: host first, then path. Pure, and as quick with 10,000 rules as with one.
+
+Every lookup is in dictionaries: one for the exact paths of a host, one for the prefixes, asked for the request's path
+and then for each shorter path that ends at an element boundary. So the time grows with the elements of a path, never
+with the number of rules.
+
+What the Ingress documentation leaves open is decided like this: an exact host is tried before a wildcard host, and that
+before rules without a host; where none of a host's paths match, the next kind of host is tried, because a rule without a
+host applies to every host. An Exact path beats a Prefix path that is equal but for its final slash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kapi.network import Reference
+from kingress.objects import BackendRef, PathType
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where requests of one rule go, and which rule of which Ingress says so."""
+
+    backend: BackendRef
+    host: str  # as in the rule; "" is every host
+    path: str  # "" for a default backend
+    type: PathType
+    ingress: Reference
+    field: str  # of the Ingress, such as `spec.rules[0].http.paths[1]`
+
+    def __str__(self) -> str:
+        return f"{self.ingress} {self.field}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostRoutes:
+    """The compiled rules of one host. Prefixes are kept without their final slash: `/` is ""."""
+
+    exact: Mapping[str, Route] = field(default_factory=dict)
+    prefixes: Mapping[str, Route] = field(default_factory=dict)
+    longest: int = 0  # characters of the longest prefix
+    fallback: Route | None = None  # for this host, where no rule matches
+
+    def find(self, path: str) -> Route | None:
+        """Give the route of a path in normal form."""
+        found = self.exact.get(path)
+        if found is not None or not self.prefixes:
+            return found
+        if len(path) > self.longest:
+            path = path[: path.rfind("/", 0, self.longest + 1)]
+        prefixes = self.prefixes
+        while path:
+            found = prefixes.get(path)
+            if found is not None:
+                return found
+            path = path[: path.rfind("/")]
+        return prefixes.get("")
+
+
+@dataclass(slots=True)
+class Table:
+    """The compiled rules of all hosts. `kingress.routes` changes one host at a time."""
+
+    hosts: dict[str, HostRoutes] = field(default_factory=dict)  # keys are names, or `*.` and a name; "" is every host
+    default: Route | None = None  # for every host, where nothing else matches
+
+    def find(self, host: str, path: str) -> Route | None:
+        """Give the route of a request; None is a 404. `host` is in small letters, without a port."""
+        candidates = self._candidates(host)
+        for routes in candidates:
+            found = routes.find(path)
+            if found is not None:
+                return found
+        for routes in candidates:
+            if routes.fallback is not None:
+                return routes.fallback
+        return self.default
+
+    def _candidates(self, host: str) -> list[HostRoutes]:
+        hosts = self.hosts
+        _, dot, parent = host.partition(".")
+        names = (host, f"*.{parent}", "") if dot else (host, "")
+        return [hosts[name] for name in names if name in hosts]

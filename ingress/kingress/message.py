@@ -1,0 +1,61 @@
+"""Requests and responses as the router, the balancer and the policies see them: whatever HTTP version carries them.
+
+The readers of `kingress.h1` make these from bytes and the writers turn them back; HTTP/2 will join at this place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+Header = tuple[bytes, bytes]
+
+UNKNOWN: Final = -1  # the length of a body that ends when it ends
+
+
+@dataclass(slots=True)
+class Request:
+    """The head of a request. `headers` are end to end only: framing and hop-by-hop headers are not in it."""
+
+    method: str
+    target: bytes  # origin form, normalised: what is forwarded
+    path: str  # of the target, normalised: what is routed on
+    authority: bytes  # the Host as it came; empty only from HTTP/1.0
+    host: str  # of the authority: small letters, without a port
+    headers: list[Header]
+    length: int = 0  # of the body; UNKNOWN where it is not told beforehand
+    upgrade: bytes = b""  # `websocket`, where the client asks to switch protocols
+    expects_continue: bool = False  # the client waits for a 100 before it sends the body
+    last: bool = False  # the client wants, or can bear, no further request on this connection
+    version: str = "1.1"
+
+
+@dataclass(slots=True)
+class Response:
+    """The head of a response. `headers` are end to end only."""
+
+    status: int
+    reason: bytes
+    headers: list[Header]
+    length: int  # of the body that follows; UNKNOWN where it is not told beforehand
+    declared: int = UNKNOWN  # Content-Length of a response that has no body itself (HEAD, 304)
+
+
+class End:
+    """Follows a message that had, or could have had, a body."""
+
+
+END: Final = End()
+
+
+class Refused(Exception):
+    """A request that is not served: the status to answer with, and why. The connection ends with it."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+
+
+class BadResponse(Exception):
+    """What an upstream sent is not HTTP, or is ambiguous; nothing of it can be trusted."""

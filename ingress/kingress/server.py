@@ -1,0 +1,64 @@
+"""Listens, lets time pass, and ends in an orderly way."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from kingress.gateway import Gateway
+from kingress.h1.client import ClientConnection
+
+_BACKLOG = 1024
+
+
+class Server:
+    """Serves a gateway on sockets. Use as an asynchronous context manager; leaving it drains."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._servers: list[asyncio.Server] = []
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Server:
+        self._ticking = asyncio.create_task(self._tick(), name="ingress ticks")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.drain()
+
+    async def listen(self, sock: socket.socket, *, scheme: str = "http", port: int | None = None) -> None:
+        """Serve on a bound socket, of whichever network namespace. `port` is what X-Forwarded-Port tells."""
+        told = port if port is not None else sock.getsockname()[1]
+        self._servers.append(
+            await asyncio.get_running_loop().create_server(
+                lambda: ClientConnection(self.gateway, scheme, told), sock=sock, backlog=_BACKLOG
+            )
+        )
+
+    async def drain(self) -> None:
+        """Accept no more, let every response end, and cut what takes too long."""
+        gateway = self.gateway
+        gateway.draining = True
+        for server in self._servers:
+            server.close()
+        for client in list(gateway.clients):
+            client.drain()
+        try:
+            async with asyncio.timeout(gateway.settings.drain):
+                while gateway.clients:
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            for client in list(gateway.clients):
+                client.cut()
+        gateway.upstreams.close()
+        if self._ticking is not None:
+            self._ticking.cancel()
+        await asyncio.sleep(0)  # lets the connections see that they are closed
+
+    async def _tick(self) -> None:
+        gateway = self.gateway
+        while True:
+            await asyncio.sleep(gateway.settings.tick)
+            for client in list(gateway.clients):
+                client.tick()
+            gateway.upstreams.tick()
