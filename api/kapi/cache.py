@@ -80,7 +80,7 @@ class Cache(Mapping[str, T]):
         """Take in an object as the API gave it."""
         try:
             key, new = key_of(obj), self._decode(obj)
-        except (DecodeError, KeyError, TypeError) as error:
+        except (DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
             log.warning("skipped one of %s that cannot be read: %s", self.resource.plural, error)
             return
         old = self._objects.get(key)

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kapi.resources import Resource
+from kapi.resources import PODS, Resource
 from kapi.transport import JSON, HttpTransport, Request, Transport
 
 Json = dict[str, Any]
@@ -91,6 +91,12 @@ class Client:
     async def create(self, resource: Resource, obj: Json, namespace: str | None = None) -> Json:
         """Create an object; it comes back as stored."""
         return await self._send("POST", resource.path(namespace or _namespace(resource, obj)), body=obj)
+
+    async def bind(self, pod: str, namespace: str, node: str) -> Json:
+        """Give a pod to a node, through the `binding` subresource."""
+        target = {"apiVersion": "v1", "kind": "Node", "name": node}
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod, "namespace": namespace}}
+        return await self._send("POST", PODS.path(namespace, pod, "binding"), body={**body, "target": target})
 
     async def update(self, resource: Resource, obj: Json, *, subresource: str | None = None) -> Json:
         """Replace an object; with a resource version in it, only if it has not changed since."""

@@ -1,0 +1,139 @@
+"""Scheduler, workload controllers and load-balancer controller: decide, then write, whenever something changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_network
+from typing import Any
+
+from kapi.client import Client
+from kapi.events import Recorder, now
+from kapi.network import Network
+from kapi.queue import Queue
+from kapi.resources import SERVICES
+from kapi.source import Source
+from netnslab.workloads import deployment, replicas, scheduler
+from netnslab.workloads.actions import Decision, Patch
+from netnslab.workloads.addresses import Assignment, Balanced, assign
+from netnslab.workloads.clock import stamp
+from netnslab.workloads.effects import Effects
+from netnslab.workloads.world import Job, Part, World
+
+_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the controllers need to know beside the cluster itself."""
+
+    pools: tuple[Network, ...] = (ip_network("203.0.113.0/24"),)  # of load-balancer addresses
+    clock: Callable[[], datetime] = now
+
+
+async def run(client: Client, source: Source, recorder: Recorder, settings: Settings | None = None) -> None:
+    """Run all of them until cancelled; `source` must be running."""
+    await Controllers(client, source, recorder, settings or Settings()).run()
+
+
+class Controllers:
+    """One queue of jobs for all controllers, and the workers that do them."""
+
+    def __init__(self, client: Client, source: Source, recorder: Recorder, settings: Settings) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._settings = settings
+        self._world = World(source)
+        self._effects = Effects(client, recorder, self._world)
+        self._queue: Queue[Job] = Queue()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything heard of has been dealt with."""
+        return self._queue.idle
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._world.synced()
+        self._world.listen(self._queue.add)
+        async with asyncio.TaskGroup() as tasks:
+            for resource, view in self._world.views.items():
+                tasks.create_task(view.settle(self._client, resource))
+            tasks.create_task(self._queue.work(self._work, workers=_WORKERS))
+
+    async def _work(self, job: Job) -> None:
+        parts: dict[Part, Callable[[Job], Awaitable[None]]] = {
+            "replicasets": self._replicas,
+            "replicationcontrollers": self._replicas,
+            "deployments": self._deployment,
+            "schedule": self._schedule,
+            "addresses": self._address,
+        }
+        await parts[job.part](job)
+
+    async def _replicas(self, job: Job) -> None:
+        owner = self._world.controllers(job.part).get(job.key)
+        if owner is not None:
+            pods = self._world.pods_of.of(owner.meta)
+            await self._follow(job, replicas.decide(owner, pods, self._settings.clock()))
+
+    async def _deployment(self, job: Job) -> None:
+        one = self._world.deployments.get(job.key)
+        if one is None:
+            return
+        sets = self._world.sets_of.of(one.meta)
+        alive = {held.uid: self._alive(held.uid) for held in sets}
+        await self._follow(job, deployment.decide(one, sets, alive, self._settings.clock()))
+
+    def _alive(self, uid: str) -> int:
+        return sum(pod.phase not in ("Succeeded", "Failed") for pod in self._world.pods_of.owned(uid))
+
+    async def _schedule(self, job: Job) -> None:
+        world = self._world
+        moment = stamp(self._settings.clock())
+        actions = scheduler.decide(world.pending.values(), world.nodes.values(), deepcopy(world.load), moment)
+        await self._follow(job, Decision(actions))
+
+    async def _follow(self, job: Job, decision: Decision) -> None:
+        await self._effects.perform(decision.actions)
+        if decision.again is not None:
+            self._queue.add(job, decision.again)
+
+    async def _address(self, job: Job) -> None:
+        world = self._world
+        service = world.services.get(job.key)
+        if service is not None and not service.ours:
+            return
+        held = {ip for ip, key in world.taken.items() if key == job.key}
+        assignment = assign(service, world.taken, self._settings.pools) if service is not None else Assignment()
+        for ip in held - set(assignment.addresses):
+            del world.taken[ip]
+        world.taken |= dict.fromkeys(assignment.addresses, job.key)
+        if held - set(assignment.addresses):
+            self._feed()
+        if service is not None:
+            await self._assigned(service, assignment)
+
+    def _feed(self) -> None:
+        """An address is free again: whoever waits for one gets a chance."""
+        for key in sorted(self._world.starved):
+            self._queue.add(Job("addresses", key))
+        self._world.starved.clear()
+
+    async def _assigned(self, service: Balanced, assignment: Assignment) -> None:
+        if not assignment.problem:
+            self._world.starved.discard(service.key)
+        elif service.key not in self._world.starved:
+            self._recorder.event(service.reference, "Warning", "AllocationFailed", assignment.problem)
+            self._world.starved.add(service.key)
+        if service.present == assignment.addresses:
+            return
+        ingress: Any = [{"ip": str(ip), "ipMode": "VIP"} for ip in assignment.addresses] or None
+        patch = {"status": {"loadBalancer": {"ingress": ingress}}}
+        await self._effects.perform([Patch(SERVICES, service.key, patch, "status")])
+        if assignment.addresses:
+            listed = ", ".join(map(str, assignment.addresses))
+            self._recorder.event(service.reference, "Normal", "IPAllocated", f"Assigned {listed}")

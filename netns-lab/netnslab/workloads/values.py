@@ -1,0 +1,285 @@
+"""The objects that workload controllers and the scheduler decide on, as small frozen values. Pure.
+
+Templates, and the conditions of a status, stay JSON: they are copied, never interpreted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kapi.network import Reference
+from kapi.resources import REPLICA_SETS, REPLICATION_CONTROLLERS, Resource
+from kapi.selectors import Requirement, from_object
+
+Json = dict[str, Any]
+Selector = tuple[Requirement, ...]
+
+_FINISHED = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What every object has."""
+
+    namespace: str
+    name: str
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    created: str = ""
+    terminating: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    owner: Reference | None = None  # the controller among its ownerReferences
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    meta: Identity
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, or the name alone."""
+        return f"{self.meta.namespace}/{self.meta.name}" if self.meta.namespace else self.meta.name
+
+    @property
+    def uid(self) -> str:
+        """Unique in space and time."""
+        return self.meta.uid
+
+    @property
+    def resource_version(self) -> str:
+        """Grows with every write."""
+        return self.meta.resource_version
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    """What a pod puts up with on a node. An empty effect means all effects, an empty key every key."""
+
+    key: str
+    exists: bool
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """What a node repels pods with."""
+
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pod(_Object):
+    """A pod, as far as placing and counting it goes."""
+
+    phase: str = "Pending"
+    ready: bool = False
+    ready_since: str = ""
+    node_name: str = ""
+    scheduler: str = "default-scheduler"
+    gated: bool = False
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    node_affinity: tuple[Selector, ...] = ()  # one of them must match; () is no wish
+    tolerations: tuple[Toleration, ...] = ()
+    refusal: str = ""  # the message of a PodScheduled=False condition
+    deletion_cost: int = 0
+    restarts: int = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether the pod counts: it neither has finished nor is being deleted."""
+        return not self.meta.terminating and self.phase not in _FINISHED
+
+    @property
+    def reference(self) -> Reference:
+        """What an Event about this pod points at."""
+        return Reference("Pod", self.meta.namespace, self.meta.name, self.meta.uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Node(_Object):
+    """A node, as far as placing pods on it goes. `room` is how many pods it takes."""
+
+    ready: bool = True
+    cordoned: bool = False
+    taints: tuple[Taint, ...] = ()
+    room: int = 110
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSet(_Object):
+    """A ReplicaSet or a ReplicationController: so many pods of one template."""
+
+    resource: Resource = REPLICA_SETS
+    replicas: int = 1
+    selector: Selector | None = None
+    min_ready_seconds: int = 0
+    template: Json = field(default_factory=dict)
+    status: Json = field(default_factory=dict)
+
+    @property
+    def reference(self) -> Reference:
+        """What an Event about this object, and an owner reference to it, points at."""
+        resource = self.resource
+        return Reference(resource.kind, self.meta.namespace, self.meta.name, self.meta.uid, resource.api_version)
+
+    def count(self, field_name: str) -> int:
+        """Give a number of the status; absent is 0."""
+        return int(self.status.get(field_name) or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment(_Object):
+    """A Deployment. `surge` and `unavailable` are as written: numbers or percentages."""
+
+    replicas: int = 1
+    selector: Selector | None = None
+    selector_object: Json = field(default_factory=dict)
+    template: Json = field(default_factory=dict)
+    min_ready_seconds: int = 0
+    strategy: str = "RollingUpdate"
+    surge: int | str = "25%"
+    unavailable: int | str = "25%"
+    history_limit: int = 10
+    deadline: int = 600  # progressDeadlineSeconds
+    paused: bool = False
+    status: Json = field(default_factory=dict)
+
+    @property
+    def reference(self) -> Reference:
+        """What an Event about this object, and an owner reference to it, points at."""
+        return Reference("Deployment", self.meta.namespace, self.meta.name, self.meta.uid, "apps/v1")
+
+
+def pod(obj: Json) -> Pod:
+    """Read a v1 Pod."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    ready, scheduled = conditions.get("Ready") or {}, conditions.get("PodScheduled") or {}
+    meta = identity(obj)
+    return Pod(
+        meta,
+        phase=status.get("phase") or "Pending",
+        ready=ready.get("status") == "True",
+        ready_since=ready.get("lastTransitionTime") or "",
+        node_name=spec.get("nodeName") or "",
+        scheduler=spec.get("schedulerName") or "default-scheduler",
+        gated=bool(spec.get("schedulingGates")),
+        node_selector=spec.get("nodeSelector") or {},
+        node_affinity=_affinity(spec.get("affinity") or {}),
+        tolerations=tuple(_toleration(t) for t in spec.get("tolerations") or ()),
+        refusal=(scheduled.get("message") or "") if scheduled.get("status") == "False" else "",
+        deletion_cost=_number(meta.annotations.get("controller.kubernetes.io/pod-deletion-cost")),
+        restarts=max((int(c.get("restartCount") or 0) for c in status.get("containerStatuses") or ()), default=0),
+    )
+
+
+def node(obj: Json) -> Node:
+    """Read a v1 Node."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    conditions = {c["type"]: c.get("status") for c in status.get("conditions") or ()}
+    taints = tuple(Taint(t["key"], t.get("value") or "", t["effect"]) for t in spec.get("taints") or ())
+    room = _number((status.get("allocatable") or {}).get("pods"), 110)
+    ready = conditions.get("Ready", "True") == "True"
+    return Node(identity(obj), ready=ready, cordoned=bool(spec.get("unschedulable")), taints=taints, room=room)
+
+
+def replica_set(obj: Json) -> ReplicaSet:
+    """Read an apps/v1 ReplicaSet."""
+    return _replicas(obj, REPLICA_SETS, from_object((obj.get("spec") or {}).get("selector")))
+
+
+def replication_controller(obj: Json) -> ReplicaSet:
+    """Read a v1 ReplicationController. Without a selector it takes the labels of its template."""
+    spec = obj.get("spec") or {}
+    template_labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    labels = spec.get("selector") or template_labels or None
+    return _replicas(obj, REPLICATION_CONTROLLERS, from_object({"matchLabels": labels} if labels else None))
+
+
+def deployment(obj: Json) -> Deployment:
+    """Read an apps/v1 Deployment."""
+    spec = obj.get("spec") or {}
+    strategy = spec.get("strategy") or {}
+    rolling = strategy.get("rollingUpdate") or {}
+    return Deployment(
+        identity(obj),
+        replicas=_or(spec.get("replicas"), 1),
+        selector=from_object(spec.get("selector")),
+        selector_object=spec.get("selector") or {},
+        template=spec.get("template") or {},
+        min_ready_seconds=spec.get("minReadySeconds") or 0,
+        strategy=strategy.get("type") or "RollingUpdate",
+        surge=_or(rolling.get("maxSurge"), "25%"),
+        unavailable=_or(rolling.get("maxUnavailable"), "25%"),
+        history_limit=_or(spec.get("revisionHistoryLimit"), 10),
+        deadline=_or(spec.get("progressDeadlineSeconds"), 600),
+        paused=bool(spec.get("paused")),
+        status=obj.get("status") or {},
+    )
+
+
+def identity(obj: Json) -> Identity:
+    """Read an object's metadata."""
+    meta = obj["metadata"]
+    owners = [o for o in meta.get("ownerReferences") or () if o.get("controller")]
+    namespace = meta.get("namespace") or ""
+    owner = Reference(owners[0]["kind"], namespace, owners[0]["name"], owners[0]["uid"]) if owners else None
+    return Identity(
+        namespace=namespace,
+        name=meta["name"],
+        uid=meta.get("uid") or "",
+        resource_version=meta.get("resourceVersion") or "",
+        generation=meta.get("generation") or 0,
+        created=meta.get("creationTimestamp") or "",
+        terminating="deletionTimestamp" in meta,
+        labels=meta.get("labels") or {},
+        annotations=meta.get("annotations") or {},
+        owner=owner,
+    )
+
+
+def _replicas(obj: Json, resource: Resource, selector: Selector | None) -> ReplicaSet:
+    spec = obj.get("spec") or {}
+    return ReplicaSet(
+        identity(obj),
+        resource=resource,
+        replicas=_or(spec.get("replicas"), 1),
+        selector=selector,
+        min_ready_seconds=spec.get("minReadySeconds") or 0,
+        template=spec.get("template") or {},
+        status=obj.get("status") or {},
+    )
+
+
+def _affinity(affinity: Json) -> tuple[Selector, ...]:
+    wanted = (affinity.get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    terms = (from_object({"matchExpressions": _compared(term)}) for term in wanted.get("nodeSelectorTerms") or ())
+    return tuple(term for term in terms if term)
+
+
+def _compared(term: Json) -> list[Json]:
+    """Give the expressions of a node selector term that compare sets; Gt and Lt are not known to label selectors."""
+    return [e for e in term.get("matchExpressions") or () if e.get("operator") not in ("Gt", "Lt")]
+
+
+def _toleration(obj: Json) -> Toleration:
+    exists = obj.get("operator") == "Exists"
+    return Toleration(obj.get("key") or "", exists, obj.get("value") or "", obj.get("effect") or "")
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _number(text: Any, default: int = 0) -> int:
+    try:
+        return int(text)
+    except (TypeError, ValueError):
+        return default

@@ -1,0 +1,185 @@
+"""What the workload controllers know of the cluster, and which job each change of it calls for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from kapi.cache import Change
+from kapi.network import Address
+from kapi.resources import DEPLOYMENTS, NODES, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, SERVICES, Resource
+from kapi.selectors import matches_labels
+from kapi.source import Source, wait_synced
+from kapi.written import Written
+from netnslab.workloads import values
+from netnslab.workloads.addresses import Balanced, balanced
+from netnslab.workloads.scheduler import Load
+from netnslab.workloads.values import Deployment, Identity, Node, Pod, ReplicaSet
+
+Part = Literal["replicasets", "replicationcontrollers", "deployments", "schedule", "addresses"]
+Dirty = Callable[["Job", float], None]
+
+
+class Job(NamedTuple):
+    """One object that one controller should look at; the scheduler looks at all waiting pods at once."""
+
+    part: Part
+    key: str
+
+
+SCHEDULE = Job("schedule", "")
+
+
+class _Owned(Protocol):
+    @property
+    def meta(self) -> Identity: ...
+    @property
+    def key(self) -> str: ...
+
+
+O = TypeVar("O", bound=_Owned)  # noqa: E741  # an object, whatever its kind
+
+
+class Holdings(Generic[O]):
+    """Objects by the uid of their owner, and by namespace those that nobody owns."""
+
+    def __init__(self) -> None:
+        self._owned: dict[str, dict[str, O]] = {}
+        self._orphans: dict[str, dict[str, O]] = {}
+
+    def take(self, change: Change[O]) -> None:
+        """Follow a change."""
+        if change.old is not None:
+            files, name = self._place(change.old)
+            filed = files[name]
+            del filed[change.key]
+            if not filed:
+                del files[name]
+        if change.new is not None:
+            files, name = self._place(change.new)
+            files.setdefault(name, {})[change.key] = change.new
+
+    def of(self, meta: Identity) -> list[O]:
+        """Give what an object owns, and what it might adopt."""
+        return [*self._owned.get(meta.uid, {}).values(), *self._orphans.get(meta.namespace, {}).values()]
+
+    def owned(self, uid: str) -> Iterator[O]:
+        """Give what an object owns."""
+        return iter(self._owned.get(uid, {}).values())
+
+    def _place(self, one: O) -> tuple[dict[str, dict[str, O]], str]:
+        owner = one.meta.owner
+        return (self._owned, owner.uid) if owner is not None else (self._orphans, one.meta.namespace)
+
+
+class World:
+    """Pods, Nodes, the controllers of pods, and Services, each as this process has last written or heard of it."""
+
+    def __init__(self, source: Source) -> None:
+        self.nodes = source.cache(NODES, values.node)
+        self.pods = Written(source.cache(PODS, values.pod), values.pod)
+        self.replica_sets = Written(source.cache(REPLICA_SETS, values.replica_set), values.replica_set)
+        self.replication_controllers = Written(
+            source.cache(REPLICATION_CONTROLLERS, values.replication_controller), values.replication_controller
+        )
+        self.deployments = Written(source.cache(DEPLOYMENTS, values.deployment), values.deployment)
+        self.services = Written(source.cache(SERVICES, balanced), balanced)
+        self.pods_of: Holdings[Pod] = Holdings()
+        self.sets_of: Holdings[ReplicaSet] = Holdings()
+        self.pending: dict[str, Pod] = {}  # waiting for a node
+        self.load = Load()
+        self.taken: dict[Address, str] = {}  # load-balancer addresses, and the Services that have them
+        self.starved: set[str] = set()  # Services that wait for a load-balancer address
+
+    @property
+    def views(self) -> Mapping[Resource, Written[Pod] | Written[ReplicaSet] | Written[Deployment] | Written[Balanced]]:
+        """Where the replies to writes go."""
+        return {
+            PODS: self.pods,
+            REPLICA_SETS: self.replica_sets,
+            REPLICATION_CONTROLLERS: self.replication_controllers,
+            DEPLOYMENTS: self.deployments,
+            SERVICES: self.services,
+        }
+
+    async def synced(self) -> None:
+        """Wait until everything has been heard of once."""
+        await wait_synced(self.nodes, *(view.cache for view in self.views.values()))
+
+    def listen(self, dirty: Dirty) -> None:
+        """Build the indexes, and call `dirty` for every job there is, now and from now on."""
+        self._dirty = dirty
+        self.replica_sets.listen(self._set_changed)
+        self.replication_controllers.listen(lambda change: dirty(Job("replicationcontrollers", change.key), 0))
+        self.deployments.listen(lambda change: dirty(Job("deployments", change.key), 0))
+        self.pods.listen(self._pod_changed)
+        self.nodes.listen(self._node_changed)
+        for service in self.services.values():  # what is assigned already stays, before anything is given away
+            self.taken |= {ip: service.key for ip in service.present if service.wanted and service.ours}
+        self.services.listen(lambda change: dirty(Job("addresses", change.key), 0))
+
+    def controllers(self, part: Part) -> Written[ReplicaSet]:
+        """Give the ReplicaSets or the ReplicationControllers."""
+        return self.replica_sets if part == "replicasets" else self.replication_controllers
+
+    def _pod_changed(self, change: Change[Pod]) -> None:
+        self.pods_of.take(change)
+        self._placed(change)
+        for pod in (change.old, change.new):
+            if pod is not None:
+                self._owner_of_pod(pod)
+
+    def _placed(self, change: Change[Pod]) -> None:
+        """Keep the nodes' loads, and the list of pods that wait for a node."""
+        old, new = change.old, change.new
+        if old is not None and _occupies(old):
+            self.load.add(old, old.node_name, -1)
+        self.pending.pop(change.key, None)
+        if new is None:
+            return
+        if _occupies(new):
+            self.load.add(new, new.node_name)
+        elif not new.node_name and not new.gated and new.active and new.scheduler == "default-scheduler":
+            self.pending[change.key] = new
+            self._dirty(SCHEDULE, 0)
+
+    def _owner_of_pod(self, pod: Pod) -> None:
+        owner = pod.meta.owner
+        if owner is not None:
+            part: Part = "replicationcontrollers" if owner.kind == "ReplicationController" else "replicasets"
+            key = f"{pod.meta.namespace}/{owner.name}"
+            self._dirty(Job(part, key), 0)
+            if not pod.active and part == "replicasets":
+                self._owner_of_set(key)  # a Recreate rollout waits for the end of every old pod
+            return
+        parts: tuple[Part, ...] = ("replicasets", "replicationcontrollers")
+        for part in parts:
+            for one in self.controllers(part).values():
+                if one.meta.namespace == pod.meta.namespace and matches_labels(one.selector or (), pod.meta.labels):
+                    self._dirty(Job(part, one.key), 0)
+
+    def _owner_of_set(self, key: str) -> None:
+        one = self.replica_sets.get(key)
+        if one is not None and one.meta.owner is not None:
+            self._dirty(Job("deployments", f"{one.meta.namespace}/{one.meta.owner.name}"), 0)
+
+    def _set_changed(self, change: Change[ReplicaSet]) -> None:
+        self.sets_of.take(change)
+        self._dirty(Job("replicasets", change.key), 0)
+        for one in (change.old, change.new):
+            if one is None:
+                continue
+            if one.meta.owner is not None:
+                self._dirty(Job("deployments", f"{one.meta.namespace}/{one.meta.owner.name}"), 0)
+                continue
+            for deployment in self.deployments.values():
+                if deployment.meta.namespace == one.meta.namespace:
+                    self._dirty(Job("deployments", deployment.key), 0)
+
+    def _node_changed(self, change: Change[Node]) -> None:
+        if change.new is not None and self.pending:
+            self._dirty(SCHEDULE, 0)
+
+
+def _occupies(pod: Pod) -> bool:
+    return bool(pod.node_name) and pod.phase not in ("Succeeded", "Failed")
