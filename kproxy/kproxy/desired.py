@@ -1,0 +1,154 @@
+"""From Services and their EndpointSlices to what this node owes them. Pure.
+
+`duties` looks at one Service only, so an event costs what its Service costs. The rules are those of the Kubernetes
+API and of kube-proxy, as `docs/reference/nftables.md` and the conformance cases list them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import collapse_addresses, ip_network
+
+from kapi.network import (
+    Address,
+    Endpoint,
+    EndpointSlice,
+    Network,
+    Problem,
+    Service,
+    ServicePort,
+    ServiceType,
+    TrafficPolicy,
+)
+from kproxy.model import Absence, Duties, Frontend, Kind, Place, Pool, Target
+from kproxy.topology import Here, categorise
+
+PROXY_NAME = "service.kubernetes.io/service-proxy-name"
+HEADLESS = "service.kubernetes.io/headless"
+
+
+def is_ours(service: Service) -> bool:
+    """Whether the Service is for this proxy: it has an address of its own and no label that says otherwise."""
+    if service.type is ServiceType.EXTERNAL_NAME or service.headless or not service.cluster_ips:
+        return False
+    return PROXY_NAME not in service.labels and HEADLESS not in service.labels
+
+
+def duties(service: Service, slices: Iterable[EndpointSlice], here: Here, proxied: Sequence[int] = (4, 6)) -> Duties:
+    """Say what this node owes one Service. `proxied` are the IP families that are looked after."""
+    rank = f"{service.created} {service.key}"
+    if not is_ours(service):
+        return Duties(service.key, service.reference, rank=rank)
+    slices = [s for s in slices if HEADLESS not in s.labels]
+    frontends: list[Frontend] = []
+    own: set[Address] = set()
+    for family in proxied:
+        if not any(a.version == family for a in service.cluster_ips):
+            continue
+        fitting = [s for s in slices if s.family == family]
+        for port in service.ports:
+            served = _served(_endpoints(fitting, port, here), here)
+            frontends += _frontends(service, port, family, served, here)
+            own.update(served.own)
+    return Duties(
+        key=service.key,
+        reference=service.reference,
+        frontends=tuple(frontends),
+        cluster_ips=tuple(a for a in service.cluster_ips if a.version in proxied),
+        own=tuple(sorted(own, key=int)),
+        rank=rank,
+        problems=(*service.problems, *_family_problems(service)),
+    )
+
+
+def _endpoints(slices: Iterable[EndpointSlice], port: ServicePort, here: Here) -> list[tuple[Target, Endpoint]]:
+    """List the endpoints of one Service port over all its slices: each address and port once, the local copy first."""
+    found: dict[Target, Endpoint] = {}
+    for piece in slices:
+        number = next((p.port for p in piece.ports if p.name == port.name and p.protocol == port.protocol), None)
+        if number is None:
+            continue
+        for endpoint in piece.endpoints:
+            target = Target(endpoint.addresses[0], number)
+            known = found.get(target)
+            if known is None or (known.node_name != here.node and endpoint.node_name == here.node):
+                found[target] = endpoint
+    return list(found.items())
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """The endpoints of one Service port, chosen: for everyone, for Local policies, and those that may be here."""
+
+    everyone: Pool
+    local: Pool
+    own: frozenset[Address]
+
+
+def _served(reachable: list[tuple[Target, Endpoint]], here: Here) -> _Served:
+    chosen = categorise([endpoint for _, endpoint in reachable], here)
+    targets = {id(endpoint): target for target, endpoint in reachable}
+    used = (*chosen.cluster, *chosen.local)
+    return _Served(
+        tuple(targets[id(e)] for e in chosen.cluster),
+        tuple(targets[id(e)] for e in chosen.local),
+        frozenset(e.addresses[0] for e in used if e.node_name in ("", here.node)),
+    )
+
+
+def _frontends(service: Service, port: ServicePort, family: int, served: _Served, here: Here) -> Iterator[Frontend]:
+    everyone, local = served.everyone, served.local
+    origin = f"{service.key}:{port.name or port.port}"
+    inner_local = service.internal_policy is TrafficPolicy.LOCAL
+    inner = local if inner_local else everyone
+    outer = local if service.external_policy is TrafficPolicy.LOCAL else None
+    affinity = service.affinity_seconds
+
+    def frontend(address: Address | None, number: int, kind: Kind, sources: tuple[Network, ...] | None) -> Frontend:
+        place = Place(family, address, port.protocol, number)
+        absence = Absence.DROP if everyone else Absence.REJECT
+        if kind is Kind.CLUSTER_IP:
+            return Frontend(place, kind, origin, inner, None, absence, None, affinity)
+        return Frontend(place, kind, origin, everyone, outer, absence, sources, affinity)
+
+    for address in _of(family, service.cluster_ips):
+        yield frontend(address, port.port, Kind.CLUSTER_IP, None)
+    for address in _of(family, service.external_ips):
+        yield frontend(address, port.port, Kind.EXTERNAL_IP, None)
+    if service.type is ServiceType.LOAD_BALANCER:
+        addresses = _of(family, (a.ip for a in service.load_balancer if not a.proxied))
+        sources = _sources(service, family, addresses, here)
+        for address in addresses:
+            yield frontend(address, port.port, Kind.LOAD_BALANCER, sources)
+    if port.node_port and service.type in (ServiceType.NODE_PORT, ServiceType.LOAD_BALANCER):
+        yield frontend(None, port.node_port, Kind.NODE_PORT, None)
+
+
+def _sources(service: Service, family: int, own: list[Address], here: Here) -> tuple[Network, ...] | None:
+    """Give who may reach the load-balancer addresses; None is everyone.
+
+    Where this node may, it may also come from the load-balancer address itself: if that is bound on the node, the
+    kernel takes it as the source.
+    """
+    ranges = [n for n in service.source_ranges if n.version == family]
+    if not ranges:
+        return None
+    if any(address in network for address in here.addresses for network in ranges):
+        ranges += [ip_network(address) for address in own]
+    return tuple(collapse_addresses(ranges))  # type: ignore[type-var]  # all of one family
+
+
+def _of(family: int, addresses: Iterable[Address]) -> list[Address]:
+    return [a for a in addresses if a.version == family]
+
+
+def _family_problems(service: Service) -> Iterator[Problem]:
+    owned = {a.version for a in service.cluster_ips}
+    for field, addresses in (
+        ("spec.externalIPs", service.external_ips),
+        ("status.loadBalancer.ingress", tuple(a.ip for a in service.load_balancer)),
+    ):
+        for address in addresses:
+            if address.version not in owned:
+                yield Problem(field, f"{address} is left out: the Service has no IPv{address.version} clusterIP")

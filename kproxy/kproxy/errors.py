@@ -1,0 +1,31 @@
+"""What can go wrong in the service proxy.
+
+ProxyError
++-- Unavailable      the backend cannot work on this host, and why
++-- CommitFailed     the kernel took nothing of a batch, for a cause that is nobody's in particular
++-- Refused          the kernel took nothing of a batch, because of certain Services
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class ProxyError(Exception):
+    """Anything the service proxy fails with on purpose."""
+
+
+class Unavailable(ProxyError):
+    """A backend cannot work here; the message is one sentence that says what is missing."""
+
+
+class CommitFailed(ProxyError):
+    """A batch failed as a whole; trying again may help."""
+
+
+class Refused(ProxyError):
+    """The kernel refused parts of a batch: `causes` gives the error for each Service that is to blame."""
+
+    def __init__(self, causes: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"Service {key}: {cause}" for key, cause in causes.items()))
+        self.causes = causes

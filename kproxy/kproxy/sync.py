@@ -1,0 +1,176 @@
+"""Keeps the rules equal to the cluster: notes what changed, and carries it out, one atomic step at a time.
+
+An event costs what its Service costs: nothing here loops over all Services but a full sync, which happens at the start,
+after a failed commit, when the node itself changed, and when somebody else has changed the rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kapi.network import EndpointSlice, Problem, Reference, Service
+from kproxy.backends import Backend
+from kproxy.claims import Claims
+from kproxy.desired import duties
+from kproxy.errors import ProxyError
+from kproxy.model import Duties, NodeDuties
+from kproxy.settings import Settings
+from kproxy.topology import Here
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class World:
+    """What is known of the cluster, arranged by Service."""
+
+    services: Mapping[str, Service]
+    slices: dict[str, tuple[EndpointSlice, ...]] = field(default_factory=dict)  # by the key of their Service
+
+    def put_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> set[str]:
+        """Take in a change of one slice; returns the Services it is about."""
+        touched = set()
+        for piece, present in ((old, False), (new, True)):
+            if piece is None or not piece.service:
+                continue
+            key = piece.service_key
+            rest = tuple(s for s in self.slices.get(key, ()) if s.key != piece.key)
+            kept = (*rest, piece) if present else rest
+            if kept:
+                self.slices[key] = kept
+            else:
+                self.slices.pop(key, None)
+            touched.add(key)
+        return touched
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One finished commit, for those who measure: what it was about and how long it took."""
+
+    services: int
+    seconds: float
+    full: bool
+
+
+Report = Callable[[Reference, Iterable[Problem]], None]
+
+
+class Sync:
+    """Carries the world's changes to a backend. `touch` and `renew` may be called at any time; `run` does the work."""
+
+    def __init__(
+        self,
+        world: World,
+        backend: Backend,
+        settings: Settings,
+        *,
+        report: Report,
+        done: Callable[[Done], None] = lambda _: None,
+    ) -> None:
+        self._world = world
+        self._backend = backend
+        self._settings = settings
+        self._report = report
+        self._done = done
+        self._claims = Claims()
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+        self._full = True
+        self._ready: tuple[NodeDuties, Here] | None = None
+        self.synced = asyncio.Event()  # set once the first state is in place
+
+    def touch(self, keys: Iterable[str]) -> None:
+        """Note that these Services, or their endpoints, have changed."""
+        self._dirty.update(keys)
+        self._wake.set()
+
+    def renew(self, node: NodeDuties, here: Here) -> None:
+        """Note what holds for the node now; nothing is put in place before the first time."""
+        if self._ready != (node, here):
+            self._ready = (node, here)
+            self._full = True
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Work for ever."""
+        delay = self._settings.retry_seconds
+        while True:
+            if not self._full and not self._dirty:
+                await self._idle()
+            if self._ready is None:
+                await self._wake.wait()
+                self._wake.clear()
+                continue
+            try:
+                await self._work(*self._ready)
+                delay = self._settings.retry_seconds
+            except (ProxyError, OSError) as error:
+                self._full = True
+                log.warning("the rules could not be put in place: %s; trying again in %.1f s", error, delay)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, self._settings.retry_limit)
+
+    async def _idle(self) -> None:
+        """Wait for a change; meanwhile look now and then whether somebody else has changed the rules."""
+        self._wake.clear()
+        try:
+            await asyncio.wait_for(self._wake.wait(), self._settings.drift_seconds)
+        except TimeoutError:
+            self._full = await self._drifted()
+
+    async def _drifted(self) -> bool:
+        try:
+            changed = await self._backend.drifted()
+        except (ProxyError, OSError) as error:
+            log.warning("the rules could not be looked at: %s", error)
+            return True
+        if changed:
+            log.warning("somebody else has changed the rules: putting them back")
+        return changed
+
+    async def _work(self, node: NodeDuties, here: Here) -> None:
+        started = time.perf_counter()
+        full, self._full = self._full, False
+        dirty, self._dirty = self._dirty, set()
+        if full:
+            self._claims = Claims()
+            wanted = self._settled(self._world.services, here)
+            refused = await self._backend.resync(node, wanted)
+            self.synced.set()
+        elif dirty:
+            wanted = self._settled(dirty, here)
+            refused = await self._backend.commit(wanted)
+        else:
+            return
+        self._tell(wanted, refused)
+        self._done(Done(len(wanted), time.perf_counter() - started, full))
+
+    def _settled(self, keys: Iterable[str], here: Here) -> dict[str, Duties]:
+        """Work out the duties of these Services, and of those that gain or lose a place by it."""
+        wanted: dict[str, Duties] = {}
+        waiting = list(keys)
+        while waiting:
+            key = waiting.pop()
+            settlement = self._claims.settle(self._duties(key, here))
+            wanted[key] = settlement.duties
+            waiting += settlement.touched
+        return wanted
+
+    def _duties(self, key: str, here: Here) -> Duties:
+        service = self._world.services.get(key)
+        if service is None:
+            namespace, _, name = key.partition("/")
+            return Duties(key, Reference("Service", namespace, name))
+        return duties(service, self._world.slices.get(key, ()), here, self._settings.families)
+
+    def _tell(self, wanted: Mapping[str, Duties], refused: Mapping[str, str]) -> None:
+        for key, cause in refused.items():
+            self._report(wanted[key].reference, (Problem("spec", cause),))
+        for owed in wanted.values():
+            if owed.problems:
+                self._report(owed.reference, owed.problems)
