@@ -1,0 +1,75 @@
+"""A cluster in which every kind of name occurs."""
+
+from __future__ import annotations
+
+import time
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from kdns.chain import Chain, Settings, Setup, load
+from kdns.testing import HandFed, endpoint_slice, namespace, service
+
+OBJECTS: list[dict[str, Any]] = [
+    namespace("default"),
+    namespace("shop"),
+    namespace("kube-system"),
+    service("kube-dns", namespace="kube-system", ips=["10.96.0.10"], ports=["dns:53/UDP", "dns-tcp:53"]),
+    endpoint_slice("kube-dns-1", "kube-dns", ["10.244.1.53"], namespace="kube-system", ports=["dns:53/UDP"]),
+    service("web", ips=["10.96.0.7"], ports=["http:80", "dns:53/UDP"]),
+    endpoint_slice("web-1", "web", ["10.244.1.2", "10.244.2.2"], ports=["http:8080", "dns:53/UDP"]),
+    service("dual", ips=["10.96.0.8", "fd96::8"], ports=["http:80"]),
+    service("plain", ips=["10.96.0.9"], ports=[":80"]),
+    service("empty", ips=["10.96.0.11"], ports=["http:80"]),
+    service("db", ports=["pg:5432"]),
+    endpoint_slice(
+        "db-1",
+        "db",
+        [
+            {"addresses": ["10.244.1.3"], "hostname": "db-0"},
+            {"addresses": ["10.244.2.3"], "hostname": "db-1"},
+            {"addresses": ["10.244.2.4"], "conditions": {"ready": False}, "hostname": "db-2"},
+        ],
+        ports=["pg:15432"],
+    ),
+    service("six", ports=["http:80"]),
+    endpoint_slice("six-1", "six", [f"10.244.3.{n}" for n in range(1, 7)], ports=["http:80"]),
+    service("waiting", ports=["http:80"]),
+    endpoint_slice("waiting-1", "waiting", [{"addresses": ["10.244.1.9"], "conditions": {"ready": False}}]),
+    service("eager", publishNotReadyAddresses=True),
+    endpoint_slice("eager-1", "eager", [{"addresses": ["10.244.1.9"], "conditions": {"ready": False}}]),
+    service("both", ports=["http:80"]),
+    endpoint_slice("both-4", "both", ["10.244.4.1"], ports=["http:80"]),
+    endpoint_slice("both-6", "both", ["fd44::"], ports=["http:80"], family=6),
+    service("also", ports=["http:80"]),
+    endpoint_slice("also-1", "also", ["10.244.4.1"], ports=["http:80"]),
+    service("inside", external="web.default.svc.cluster.local"),
+    service("twice", external="inside.default.svc.cluster.local."),
+    service("nowhere", external="gone.default.svc.cluster.local"),
+    service("outside", external="db.example"),
+    service("ring", external="ring.default.svc.cluster.local"),
+    service("address", external="10.0.0.1"),
+]
+
+
+@pytest.fixture
+def source() -> HandFed:
+    return HandFed()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(
+        reverse=(ip_network("10.96.0.0/16"), ip_network("fd96::/112")),
+        records=(("db.example", ip_address("10.0.0.5")),),
+        addresses=(ip_address("10.244.1.53"),),
+    )
+
+
+@pytest.fixture
+async def chain(source: HandFed, settings: Settings) -> Chain:
+    """The chain that serves the cluster above."""
+    made = load(Setup(settings, lambda: 1_700_000_000.0, time.monotonic, source))
+    source.sync_all(OBJECTS)
+    return made

@@ -1,0 +1,268 @@
+"""Names that are nobody's here are asked upstream: from servers that answer, lie, fail, and say little over UDP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import cast
+
+import dnslib
+
+from kapi.resources import SERVICES
+from kdns.chain import Chain, Settings, Setup, Upstream, load
+from kdns.testing import HandFed, ask, namespace, service
+
+Reply = Callable[[dnslib.DNSRecord], list[bytes]]
+
+
+def zone(*records: str) -> Reply:
+    """Answer from master-file lines."""
+    known = [record for line in records for record in dnslib.RR.fromZone(line)]
+
+    def reply(query: dnslib.DNSRecord) -> list[bytes]:
+        answer = query.reply()
+        here = [r for r in known if r.rname == query.q.qname]
+        answer.rr = [r for r in here if r.rtype == query.q.qtype]
+        if not answer.rr:
+            answer.auth = dnslib.RR.fromZone("example. 60 SOA ns.example. root.example. 1 2 3 60 4")
+        answer.header.rcode = 0 if here else 3
+        return [bytes(answer.pack())]
+
+    return reply
+
+
+@dataclass
+class Fake(asyncio.DatagramProtocol):
+    """An upstream on loopback; `reply` says what it sends for a query over UDP, `stream` over TCP."""
+
+    reply: Reply
+    stream: Reply | None = None
+    asked: list[dnslib.DNSRecord] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
+    transport: asyncio.DatagramTransport | None = None
+    port: int = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        assert self.transport is not None
+        query = dnslib.DNSRecord.parse(data)
+        self.asked.append(query)
+        self.ports.append(addr[1])
+        for message in self.reply(query):
+            self.transport.sendto(message, addr)
+
+    async def serve_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert self.stream is not None
+        size = int.from_bytes(await reader.readexactly(2), "big")
+        for message in self.stream(dnslib.DNSRecord.parse(await reader.readexactly(size))):
+            writer.write(len(message).to_bytes(2, "big") + message)
+        await writer.drain()
+        writer.close()
+
+    @property
+    def place(self) -> Upstream:
+        return Upstream("127.0.0.1", self.port)
+
+
+@asynccontextmanager
+async def upstream(reply: Reply, stream: Reply | None = None) -> AsyncIterator[Fake]:
+    loop = asyncio.get_running_loop()
+    transport, fake = await loop.create_datagram_endpoint(lambda: Fake(reply, stream), local_addr=("127.0.0.1", 0))
+    server = await asyncio.start_server(fake.serve_stream, "127.0.0.1", fake.port) if stream else None
+    try:
+        yield fake
+    finally:
+        transport.close()
+        if server:
+            server.close()
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def chain_to(*servers: Upstream, clock: Clock | None = None, source: HandFed | None = None, cache: int = 100) -> Chain:
+    settings = Settings(upstreams=servers, timeout=0.2, cache_entries=cache)
+    return load(Setup(settings, lambda: 1.0, clock or Clock(), source))
+
+
+def data(reply: dnslib.DNSRecord) -> list[str]:
+    return [str(record.rdata) for record in reply.rr]
+
+
+async def test_the_rest_is_asked_upstream_with_random_ids_and_ports() -> None:
+    async with upstream(zone("a.example. 60 A 192.0.2.1")) as fake:
+        chain = chain_to(fake.place, cache=0)
+        replies = [await ask(chain, "a.example") for _ in range(8)]
+        assert {tuple(data(reply)) for reply in replies} == {("192.0.2.1",)}
+        assert not replies[0].header.aa, "what was forwarded is not ours"
+        assert len({query.header.id for query in fake.asked}) > 1
+        assert len(set(fake.ports)) > 1
+
+
+async def test_answers_are_remembered_and_their_ttl_counts_down() -> None:
+    clock = Clock()
+    async with upstream(zone("a.example. 60 A 192.0.2.1")) as fake:
+        chain = chain_to(fake.place, clock=clock)
+        assert (await ask(chain, "a.example")).rr[0].ttl == 60
+        clock.now += 20.5
+        assert (await ask(chain, "A.example")).rr[0].ttl == 40
+        assert len(fake.asked) == 1
+        clock.now += 40
+        assert (await ask(chain, "a.example")).rr[0].ttl == 60
+        assert len(fake.asked) == 2
+
+
+async def test_misses_are_remembered_for_the_minimum_of_the_soa() -> None:
+    clock = Clock()
+    async with upstream(zone("a.example. 60 A 192.0.2.1")) as fake:
+        chain = chain_to(fake.place, clock=clock)
+        for name, kind, rcode in (("b.example", "A", 3), ("a.example", "AAAA", 0)):
+            fake.asked.clear()
+            clock.now += 100
+            assert (await ask(chain, name, kind)).header.get_rcode() == rcode
+            clock.now += 3
+            assert (await ask(chain, name, kind)).header.get_rcode() == rcode
+            assert len(fake.asked) == 1
+            clock.now += 2
+            await ask(chain, name, kind)
+            assert len(fake.asked) == 2
+
+
+async def test_the_cache_is_bounded() -> None:
+    async with upstream(
+        zone("*.example. 60 A 192.0.2.1", *(f"n{n}.example. 60 A 192.0.2.1" for n in range(20)))
+    ) as fake:
+        chain = chain_to(fake.place, cache=5)
+        for n in range(20):
+            await ask(chain, f"n{n}.example")
+        cache = chain.plugins[0]
+        assert len(cache._entries) == 5  # type: ignore[attr-defined]
+
+
+async def test_one_question_asked_many_times_at_once_goes_out_once() -> None:
+    async with upstream(zone("a.example. 60 A 192.0.2.1")) as fake:
+        chain = chain_to(fake.place)
+        replies = await asyncio.gather(*(ask(chain, "a.example") for _ in range(20)))
+        assert all(data(reply) == ["192.0.2.1"] for reply in replies)
+        assert len(fake.asked) == 1
+
+
+async def test_what_lies_is_ignored_until_the_truth_comes() -> None:
+    honest = zone("a.example. 60 A 192.0.2.1")
+
+    def liar(query: dnslib.DNSRecord) -> list[bytes]:
+        truth = honest(query)[0]
+        other = dnslib.DNSRecord.question("b.example").reply()
+        other.header.id = query.header.id
+        other.add_answer(*dnslib.RR.fromZone("b.example. 60 A 6.6.6.6"))
+        wrong_id = bytes((truth[0] ^ 1,)) + truth[1:]
+        is_query = truth[:2] + bytes((truth[2] & 0x7F,)) + truth[3:]
+        return [b"", b"\0" * 7, wrong_id, is_query, bytes(other.pack()), truth[:-3], truth]
+
+    async with upstream(liar) as fake:
+        assert data(await ask(chain_to(fake.place), "a.example")) == ["192.0.2.1"]
+
+
+async def test_extra_records_do_not_poison_other_names() -> None:
+    def poisoner(query: dnslib.DNSRecord) -> list[bytes]:
+        answer = query.reply()
+        answer.add_answer(*dnslib.RR.fromZone(f"{query.q.qname} 60 A 192.0.2.1"))
+        answer.add_ar(*dnslib.RR.fromZone("bank.example. 60 A 6.6.6.6"))
+        return [bytes(answer.pack())]
+
+    async with upstream(poisoner) as fake:
+        chain = chain_to(fake.place)
+        await ask(chain, "a.example")
+        assert data(await ask(chain, "bank.example")) == ["192.0.2.1"]
+
+
+async def test_a_truncated_answer_is_asked_for_again_over_tcp() -> None:
+    lines = [f"a.example. 60 A 192.0.2.{n}" for n in range(200)]
+
+    def short(query: dnslib.DNSRecord) -> list[bytes]:
+        answer = query.reply()
+        answer.header.tc = 1
+        return [bytes(answer.pack())]
+
+    async with upstream(short, zone(*lines)) as fake:
+        reply = await ask(chain_to(fake.place), "a.example", limit=65535)
+        assert len(reply.rr) == 200
+        assert not reply.header.tc
+
+
+async def test_a_dead_upstream_is_passed_over_and_then_tried_last() -> None:
+    async with upstream(zone("a.example. 60 A 192.0.2.1")) as fake:
+        nobody = Upstream("127.0.0.1", unused_port())
+        silent_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        silent_socket.bind(("127.0.0.1", 0))
+        with silent_socket:
+            silent = Upstream("127.0.0.1", silent_socket.getsockname()[1])
+            chain = chain_to(nobody, silent, fake.place, cache=0)
+            assert data(await ask(chain, "a.example")) == ["192.0.2.1"]
+            before = asyncio.get_running_loop().time()
+            assert data(await ask(chain, "a.example")) == ["192.0.2.1"]
+            assert asyncio.get_running_loop().time() - before < 0.15, "the silent one is not waited for again"
+
+
+async def test_an_upstream_that_fails_is_passed_over_and_without_another_its_failure_is_told() -> None:
+    def failing(query: dnslib.DNSRecord) -> list[bytes]:
+        answer = query.reply()
+        answer.header.rcode = 2
+        return [bytes(answer.pack())]
+
+    async with upstream(failing) as bad, upstream(zone("a.example. 60 A 192.0.2.1")) as good:
+        assert data(await ask(chain_to(bad.place, good.place), "a.example")) == ["192.0.2.1"]
+        assert (await ask(chain_to(bad.place), "a.example")).header.get_rcode() == 2
+        assert (await ask(chain_to(Upstream("127.0.0.1", unused_port())), "a.example")).header.get_rcode() == 2
+
+
+async def test_an_external_name_is_chased_upstream_and_fails_as_its_target_does() -> None:
+    lines = ("a.example. 60 A 192.0.2.1",)
+    async with upstream(zone(*lines)) as fake:
+        source = HandFed()
+        chain = chain_to(fake.place, source=source)
+        source.sync_all(
+            [
+                namespace("d"),
+                service("x", namespace="d", external="A.example"),
+                service("y", namespace="d", external="b.example"),
+            ]
+        )
+        reply = await ask(chain, "x.d.svc.cluster.local")
+        assert [(str(r.rname), str(r.rdata)) for r in reply.rr] == [
+            ("x.d.svc.cluster.local.", "a.example."),
+            ("a.example.", "192.0.2.1"),
+        ]
+        missing = await ask(chain, "y.d.svc.cluster.local")
+        assert (missing.header.get_rcode(), data(missing)) == (3, ["b.example."])
+        assert len(missing.auth) == 1
+
+
+async def test_cluster_names_are_never_asked_upstream_nor_remembered() -> None:
+    async with upstream(zone()) as fake:
+        source = HandFed()
+        chain = chain_to(fake.place, source=source)
+        assert (await ask(chain, "web.d.svc.cluster.local")).header.get_rcode() == 2, "not known yet"
+        source.sync_all([namespace("d")])
+        assert (await ask(chain, "web.d.svc.cluster.local")).header.get_rcode() == 3
+        source.put(SERVICES, service("web", namespace="d", ips=["10.96.0.1"]))
+        assert data(await ask(chain, "web.d.svc.cluster.local")) == ["10.96.0.1"]
+        source.remove(SERVICES, "d/web")
+        assert (await ask(chain, "web.d.svc.cluster.local")).header.get_rcode() == 3
+        assert not fake.asked
+
+
+def unused_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
