@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
 
-from kapi.cache import key_of
 from kapi.network import Address, EndpointPort, Pod, Problem, Protocol, Reference, Service
 from kendpoints.labels import ENDPOINTS_CONTROLLER, ENDPOINTS_MANAGED_BY, HEADLESS, OVER_CAPACITY, TRIGGER_TIME
 from kendpoints.pack import Ports, in_order
@@ -100,10 +99,9 @@ def read(obj: Json) -> Endpoints:
         )
         for index, subset in enumerate(obj.get("subsets") or ())
     )
-    namespace, _, name = key_of(obj).rpartition("/")
     return Endpoints(
-        namespace=namespace or "default",
-        name=name,
+        namespace=meta.get("namespace") or "default",
+        name=meta["name"],
         uid=meta.get("uid") or "",
         resource_version=meta.get("resourceVersion") or "",
         subsets=tuple(sorted(subsets, key=_order)),

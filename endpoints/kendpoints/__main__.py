@@ -1,0 +1,7 @@
+"""`python -m kendpoints`."""
+
+import sys
+
+from kendpoints.cli import main
+
+sys.exit(main())
