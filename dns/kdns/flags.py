@@ -45,11 +45,9 @@ def record(text: str) -> tuple[str, Address]:
 def reverse(text: str) -> Network:
     """Read a network whose reverse zones are to be served."""
     try:
-        network = ip_network(text, strict=False)
-        names.reverse_zones(network)
+        return ip_network(text, strict=False)
     except ValueError as error:
         raise ArgumentTypeError(f"{text!r} is not a network, such as 10.96.0.0/16: {error}") from None
-    return network
 
 
 def zone(text: str) -> str:

@@ -16,7 +16,6 @@ from kdns.errors import NameInvalid
 ROOT = b"\0"
 MOST_OCTETS = 255  # of a whole name on the wire, RFC 1035 section 2.3.4
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
-_MOST_ZONES = 256  # a reverse network that needs more zones is better written as a longer or shorter prefix
 
 
 def is_label(text: str) -> bool:
@@ -98,14 +97,9 @@ def reverse_name(address: Address) -> str:
 
 
 def reverse_zones(network: Network) -> tuple[str, ...]:
-    """Give the reverse zones that make up a network: one where the prefix ends at a label, else several.
-
-    Raises `NameInvalid` where there would be very many of them.
-    """
+    """Give the reverse zones that make up a network: one where the prefix ends at a label, else up to 128."""
     bits = 8 if network.version == 4 else 4
     prefix = -(-network.prefixlen // bits) * bits
-    if prefix - network.prefixlen > _MOST_ZONES.bit_length():
-        raise NameInvalid(f"{network} would be more than {_MOST_ZONES} reverse zones")
     kept = prefix // bits
     zones = network.subnets(new_prefix=prefix)
     return tuple(_last_labels(zone.network_address.reverse_pointer, kept) for zone in zones)

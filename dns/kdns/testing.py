@@ -80,7 +80,11 @@ def service(
     """Give a Service: headless without `ips`, ExternalName with `external`; ports are `name:number[/protocol]`."""
     addresses = list(ips) or ["None"]
     spec |= {"ports": [_port(port) for port in ports]}
-    spec |= {"type": "ExternalName", "externalName": external} if external else {"clusterIPs": addresses}
+    spec |= (
+        {"type": "ExternalName", "externalName": external}
+        if external
+        else {"clusterIP": addresses[0], "clusterIPs": addresses}
+    )
     return {"kind": "Service", "metadata": {"name": name, "namespace": namespace, "uid": f"uid-{name}"}, "spec": spec}
 
 

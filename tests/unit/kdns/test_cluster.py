@@ -1,0 +1,81 @@
+"""Objects that the API accepts and the DNS cannot serve are named in Events; everything else works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kapi.events import Recorder
+from kapi.network import Reference
+from kapi.resources import SERVICES
+from kdns.chain import Settings, Setup, load
+from kdns.testing import HandFed, ask, endpoint_slice, namespace, service
+
+CLUSTER = "cluster.local"
+
+
+class Noted(Recorder):
+    """Keeps events instead of writing them."""
+
+    def __init__(self) -> None:
+        super().__init__("kdns")
+        self.seen: list[tuple[str, str, str]] = []
+
+    def event(self, about: Reference, level: Any, reason: str, message: str) -> None:
+        self.seen.append((str(about), reason, message))
+
+
+@pytest.mark.parametrize(
+    ("objects", "about", "said"),
+    [
+        (
+            [service("bad", external="not a name")],
+            "Service default/bad",
+            "spec.externalName: 'not a name' is no host name",
+        ),
+        ([service("bad", external="10.0.0.1")], "Service default/bad", "'10.0.0.1' is an address, not a name"),
+        ([service("bad", external="a" * 64 + ".example")], "Service default/bad", "1 to 63 letters"),
+        ([service("bad", external=".".join(["a" * 60] * 5))], "Service default/bad", "octets of 255"),
+        ([service("b" * 64, ips=["10.96.0.1"])], f"Service default/{'b' * 64}", "cannot be a label"),
+        ([service("b.d", ips=["10.96.0.1"])], "Service default/b.d", "metadata.name: 'b.d' cannot be a label"),
+        ([service("bad", ips=["10.96.0.1"], ports=["b d:80"])], "Service default/bad", "spec.ports[0].name: 'b d'"),
+        (
+            [service("bad"), endpoint_slice("s", "bad", [{"addresses": ["10.0.0.9"], "hostname": "not.a.label"}])],
+            "Service default/bad",
+            "the hostname 'not.a.label' cannot be a label",
+        ),
+    ],
+)
+async def test_what_cannot_have_a_name_is_reported_and_the_rest_is_served(
+    objects: list[Any], about: str, said: str
+) -> None:
+    source, recorder = HandFed(), Noted()
+    chain = load(Setup(Settings(), lambda: 1.0, lambda: 1.0, source, recorder))
+    source.sync_all([namespace("default"), *objects, service("good", ips=["10.96.0.2"])])
+    reply = await ask(chain, f"good.default.svc.{CLUSTER}")
+    assert [str(record.rdata) for record in reply.rr] == ["10.96.0.2"]
+    assert [(event[0], event[1]) for event in recorder.seen] == [(about, "NameNotServed")]
+    assert said in recorder.seen[0][2]
+
+
+async def test_a_name_too_long_only_with_the_zone_is_reported() -> None:
+    source, recorder = HandFed(), Noted()
+    zone = ".".join(["z" * 60] * 3)
+    chain = load(Setup(Settings(zone=zone), lambda: 1.0, lambda: 1.0, source, recorder))
+    source.sync_all([namespace("default"), service("w" * 63, ips=["10.96.0.1"]), service("good", ips=["10.96.0.2"])])
+    assert (await ask(chain, f"good.default.svc.{zone}")).rr
+    assert "octets of 255" in recorder.seen[0][2]
+
+
+async def test_a_problem_is_told_once_and_again_after_it_was_mended() -> None:
+    source, recorder = HandFed(), Noted()
+    chain = load(Setup(Settings(), lambda: 1.0, lambda: 1.0, source, recorder))
+    source.sync_all([service("x", external="not a name")])
+    name = f"x.default.svc.{CLUSTER}"
+    for external in ("not a name", "a.example", "not a name"):
+        source.put(SERVICES, service("x", external=external))
+        await ask(chain, name)
+        source.put(SERVICES, service("x", external=external, sessionAffinity="ClientIP"))
+        await ask(chain, name)
+    assert len(recorder.seen) == 2
