@@ -7,10 +7,8 @@ from typing import Any
 
 from netnslab.workloads.template import HASH_LABEL, template_hash, with_hash, without_hash
 
-TEMPLATE: dict[str, Any] = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"image": "i"}]}}
-    "metadata": {"labels": {"app": "web"}},
-    "spec": {"containers": [{"name": "c", "image": "i"}]},
-}
+SPEC = {"containers": [{"name": "c", "image": "i"}]}
+TEMPLATE: dict[str, Any] = {"metadata": {"labels": {"app": "web"}}, "spec": SPEC}
 
 
 def test_a_hash_depends_on_the_template_and_on_nothing_else() -> None:
