@@ -1,0 +1,177 @@
+"""The controller against a real API server: what is written, and when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kapi.resources import ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES
+from kendpoints.controller import Settings
+
+
+async def test_a_ready_pod_becomes_an_endpoint_and_leaves_when_it_is_not(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.service("web")
+        await here.pod(1)
+        await here.becomes(["10.244.0.2"], here.addresses, "web")
+        await here.becomes(["10.244.0.2"], here.endpoints, "web")
+        await here.status(1, ready=False)
+        await here.becomes([], here.addresses, "web")
+        await here.becomes([], here.endpoints, "web")
+
+
+async def test_a_pod_that_is_deleted_serves_while_it_terminates(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.service("web")
+        await here.pod(1)
+        await here.becomes(["10.244.0.2"], here.addresses, "web")
+        await here.client.delete(PODS, "p1", "default")
+        await here.becomes(["10.244.0.2"], here.addresses, "web", "terminating")
+        assert await here.addresses("web", "serving") == ["10.244.0.2"]
+        assert await here.addresses("web") == []
+        await here.client.delete(PODS, "p1", "default", grace_seconds=0)
+        await here.becomes([], here.addresses, "web", "serving")
+
+
+async def test_a_label_moves_a_pod_from_one_service_to_another(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.service("web")
+        await here.service("canary")
+        await here.pod(1)
+        await here.becomes(["10.244.0.2"], here.addresses, "web")
+        await here.client.patch(PODS, "p1", {"metadata": {"labels": {"app": "canary"}}}, "default")
+        await here.becomes(["10.244.0.2"], here.addresses, "canary")
+        await here.becomes([], here.addresses, "web")
+
+
+async def test_a_deleted_service_takes_its_slices_and_endpoints_along(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.service("web")
+        await here.pod(1)
+        await here.becomes(["10.244.0.2"], here.endpoints, "web")
+        await here.client.delete(SERVICES, "web", "default")
+        await here.becomes([], here.slices, "web")
+        await here.becomes(["gone"], here.endpoints, "web")
+
+
+async def test_a_service_without_a_selector_is_left_to_its_author(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.service("db", selector=None)
+        obj = {
+            "metadata": {"name": "db", "namespace": "default"},
+            "subsets": [{"addresses": [{"ip": "192.0.2.7"}], "ports": [{"name": "sql", "port": 5432}]}],
+        }
+        await here.client.create(ENDPOINTS, obj)
+        await here.becomes(["192.0.2.7"], here.addresses, "db")
+        (mirrored,) = await here.slices("db")
+        assert mirrored["metadata"]["ownerReferences"][0]["kind"] == "Endpoints"
+        await here.client.patch(SERVICES, "db", {"spec": {"selector": {"app": "web"}}}, "default")
+        await here.pod(1)
+        await here.becomes(["10.244.0.2"], here.addresses, "db")
+
+
+async def test_a_pod_waits_for_its_node(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.service("web")
+        await here.pod(1, node="late")
+        await here.at_rest()
+        assert await here.addresses("web", "serving") == []
+        await here.node("late")
+        await here.becomes(["10.244.0.2"], here.addresses, "web")
+        await here.client.patch(NODES, "late", {"metadata": {"labels": {"topology.kubernetes.io/zone": "west"}}})
+        await here.at_rest()
+        (only,) = await here.slices("web")
+        assert only["endpoints"][0]["zone"] == "west"
+
+
+async def test_what_others_do_to_our_slices_is_put_right(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.service("web")
+        await here.pod(1)
+        await here.becomes(["10.244.0.2"], here.addresses, "web")
+        (only,) = await here.slices("web")
+        await here.client.patch(ENDPOINT_SLICES, only["metadata"]["name"], {"endpoints": []}, "default")
+        await here.becomes(["10.244.0.2"], here.addresses, "web")
+        await here.client.delete(ENDPOINT_SLICES, only["metadata"]["name"], "default")
+        await here.becomes(["10.244.0.2"], here.addresses, "web")
+
+
+async def test_a_cache_that_stands_still_never_makes_it_write_twice(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.service("web")
+        await here.pod(1)
+        await here.becomes(["10.244.0.2"], here.addresses, "web")
+        here.lagging.flowing.clear()
+        for number in range(2, 6):
+            await here.pod(number)
+        await here.client.delete(ENDPOINT_SLICES, (await here.slices("web"))[0]["metadata"]["name"], "default")
+        here.lagging.flowing.set()
+        await here.becomes([f"10.244.0.{n + 1}" for n in range(1, 6)], here.addresses, "web")
+        await here.at_rest()
+        assert await here.written() == await here.wanted()
+
+
+async def test_a_new_controller_takes_over_without_a_write(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.service("web")
+        for number in range(7):
+            await here.pod(number)
+        await here.becomes([f"10.244.0.{n + 1}" for n in range(7)], here.addresses, "web")
+        await here.at_rest()
+        await here.stop()
+        here.lagging.writes.clear()
+        here.start()
+        await asyncio.sleep(0.02)
+        await here.at_rest()
+        assert here.lagging.writes == []
+
+
+async def test_what_is_left_out_is_told_once(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.service("web", ports=[{"name": "a", "port": 80}, {"name": "b", "port": 81, "targetPort": "missing"}])
+        for number in range(3):
+            await here.pod(number)
+        await here.becomes(3, _count, here, "web")
+        await here.becomes(1, _told, here, "missing")
+        await here.status(1, ready=False)
+        await here.at_rest()
+        assert await _told(here, "missing") == 1
+
+
+async def _count(here: Any, service: str) -> int:
+    return len(await here.addresses(service))
+
+
+async def _told(here: Any, word: str) -> int:
+    return sum(word in message for message in await here.events())
+
+
+async def test_changes_of_pods_are_gathered_for_the_batch_period(cluster: Any) -> None:
+    async with cluster(Settings(batch_period=0.1)) as here:
+        await here.service("web")
+        await here.at_rest()
+        here.lagging.writes.clear()
+        for number in range(20):
+            await here.pod(2 * number)
+        await here.becomes(20, _count, here, "web")
+        assert sum("slices" in write for write in here.lagging.writes) <= 3
+
+
+@pytest.mark.parametrize("settings", [{"workers": 1}, {"workers": 5}], ids=str)
+async def test_two_controllers_at_once_agree_in_the_end(cluster: Any, settings: dict[str, int]) -> None:
+    async with cluster() as here:
+        other = type(here)(here.client, replace(here.settings, **settings))
+        other.start()
+        await here.service("web")
+        for number in range(8):
+            await here.pod(number)
+        for number in range(0, 8, 3):
+            await here.status(number, ready=False)
+        for _ in range(3):
+            await here.at_rest()
+            await other.at_rest()
+        await here.becomes(await here.wanted(), here.written)
+        await other.stop()
