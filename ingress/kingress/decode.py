@@ -42,7 +42,9 @@ def ingress(obj: Json) -> Ingress:
     spec, annotations = _object(obj.get("spec")), _object(meta.get("annotations"))
     problems: list[Problem] = []
     try:
-        default = _backend(spec["defaultBackend"], namespace, "spec.defaultBackend") if "defaultBackend" in spec else None
+        default = (
+            _backend(spec["defaultBackend"], namespace, "spec.defaultBackend") if "defaultBackend" in spec else None
+        )
     except _Wrong as error:
         default = None
         problems.append(error.problem)
@@ -71,9 +73,7 @@ def ingress_class(obj: Json) -> IngressClass:
     return IngressClass(meta["name"], str(controller), annotations.get(DEFAULT_CLASS_ANNOTATION) == "true")
 
 
-def _rules(
-    spec: Json, namespace: str, default: BackendRef | None, problems: list[Problem]
-) -> tuple[HostRule, ...]:
+def _rules(spec: Json, namespace: str, default: BackendRef | None, problems: list[Problem]) -> tuple[HostRule, ...]:
     found = []
     for field, rule in _items(spec.get("rules"), "spec.rules"):
         try:

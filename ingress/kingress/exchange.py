@@ -1,11 +1,11 @@
 """One request and its response: finds the route, chooses an endpoint, tries another where that is safe, streams.
 
-Knows nothing of HTTP versions: `Client` is the side that asked, `Upstream` a connection to an endpoint. Bodies go through
-as they come; each side is stopped while the other cannot take more.
+Knows nothing of HTTP versions: `Client` is the side that asked, `Upstream` a connection to an endpoint. Bodies go
+through as they come; each side is stopped while the other cannot take more.
 
 Another endpoint is tried only while the client has been sent nothing: after a connection that could not be made, and,
-for methods that may be repeated (RFC 9110 9.2.2), after one that ended before the first byte of a response, provided that
-the request's body is still at hand.
+for methods that may be repeated (RFC 9110 9.2.2), after one that ended before the first byte of a response, provided
+that the request's body is still at hand.
 """
 
 from __future__ import annotations
@@ -100,50 +100,28 @@ class Upstream(Relay, Protocol):
 class Exchange:
     """A request on its way to an endpoint, and the response on its way back."""
 
-    __slots__ = (
-        "_attempts",
-        "_gateway",
-        "_kept",
-        "_over",
-        "_paused",
-        "_replay",
-        "_replayable",
-        "_request_ended",
-        "_tried",
-        "backend",
-        "client",
-        "forwarded",
-        "peer",
-        "request",
-        "request_id",
-        "route",
-        "sent",
-        "started",
-        "status",
-        "upstream",
-    )
+    # Defaults of the class, so that making one for a request that needs few of them costs little.
+    route: Route | None = None
+    backend: Backend | None = None
+    peer: Peer | None = None  # the endpoint chosen last
+    upstream: Upstream | None = None
+    request_id = b""
+    status = 0  # of the response, once its head is sent
+    sent = 0  # bytes of its body
+    request_ended = False  # the whole request has come
+    _attempts = 0
+    _tried: tuple[Peer, ...] = ()
+    _replay: tuple[bytes, ...] = ()  # the body so far, while it may have to be sent again
+    _kept = 0  # bytes of it
+    _replayable = True
+    _paused = False  # the client waits until the body kept can be sent
+    _over = False
 
     def __init__(self, gateway: Gateway, client: Client, request: Request) -> None:
         self._gateway = gateway
         self.client = client
         self.request = request
-        self.route: Route | None = None
-        self.backend: Backend | None = None
-        self.peer: Peer | None = None
-        self.upstream: Upstream | None = None
-        self.forwarded: list[tuple[bytes, bytes]] = []
-        self.request_id = b""
         self.started = gateway.now()
-        self.status = 0  # of the response, once its head is sent
-        self.sent = 0  # bytes of its body
-        self._attempts = 0
-        self._tried: list[Peer] = []
-        self._replay: list[bytes] = []  # the body so far, while it may have to be sent again
-        self._kept = 0  # bytes of it
-        self._replayable = True
-        self._request_ended = False
-        self._paused = False
-        self._over = False
 
     # From the client's side.
 
@@ -170,14 +148,18 @@ class Exchange:
 
     def end(self) -> None:
         """The request is complete."""
-        self._request_ended = True
+        self.request_ended = True
         if self.upstream is not None and not self._over:
             self.upstream.send_end()
 
-    @property
-    def request_ended(self) -> bool:
-        """Whether the whole request has come."""
-        return self._request_ended
+    def broken(self, refusal: Refused) -> None:
+        """The body of the request is not what it should be."""
+        if self.status:
+            self.client.abort()
+            self._finish(complete=False)
+        else:
+            self._over_with_upstream()
+            self.refuse(refusal)
 
     def flush(self) -> None:
         """Let go of what waits to be sent to the upstream."""
@@ -220,7 +202,7 @@ class Exchange:
         upstream.send_request(self)
         for data in self._replay:
             upstream.send_body(data)
-        if self._request_ended:
+        if self.request_ended:
             upstream.send_end()
         elif self.request.expects_continue:
             self.request.expects_continue = False
@@ -233,8 +215,8 @@ class Exchange:
 
     def unreachable(self, peer: Peer, why: str, *, late: bool) -> None:
         """No connection to an endpoint could be made; `late`: it took too long."""
-        self._gateway.failed(self, why)
-        self._tried.append(peer)
+        self._gateway.failed(self)
+        self._tried += (peer,)
         if not self._over:
             self._next(504 if late else 502, f"{peer} cannot be reached: {why}.")
 
@@ -261,14 +243,14 @@ class Exchange:
         """The upstream connection ended, or is unusable, before the response was complete."""
         if self._over:
             return
-        self._gateway.failed(self, why)
+        self._gateway.failed(self)
         upstream = self._over_with_upstream()
         if self.status:
             self.client.abort()
             self._finish(complete=False)
         elif not late and self._replayable and self.request.method in _REPEATABLE and not self.request.upgrade:
             if upstream is not None and not upstream.reused:
-                self._tried.append(upstream.peer)
+                self._tried += (upstream.peer,)
             self._next(502, f"{self.peer} gave no response: {why}.")
         else:
             self.answer(504 if late else 502, f"{self.peer} gave no response: {why}.")
@@ -286,7 +268,7 @@ class Exchange:
     def answer(self, status: int, why: str) -> None:
         """Answer in the ingress' own name."""
         headers, body = page(status, why)
-        if not self._request_ended:
+        if not self.request_ended:
             self.request.last = True
         self.status = status
         head = self.request.method == "HEAD"
@@ -316,7 +298,7 @@ class Exchange:
 
     def _keep(self, data: bytes) -> None:
         """Keep a piece of the body in case it must be sent again, while there is not too much of it."""
-        self._replay.append(data)
+        self._replay += (data,)
         self._kept += len(data)
         if self._kept <= self._gateway.settings.replay_limit:
             return
@@ -328,7 +310,7 @@ class Exchange:
 
     def _forget(self) -> None:
         self._replayable = False
-        self._replay = []
+        self._replay = ()
 
     def _respond(self, response: Response, events: list[Any]) -> None:
         if response.status == 101:
@@ -337,9 +319,10 @@ class Exchange:
             if response.status != 100:  # the client was told to continue by us
                 self.client.send_informational(response)
         else:
-            self._forget()
+            if self._replay:
+                self._forget()
             self.status = response.status
-            if not self._request_ended:
+            if not self.request_ended:
                 self.request.last = True
             self.client.send_response(response)
 
@@ -350,12 +333,12 @@ class Exchange:
         self.status = 101
         self._over = True
         first = b"".join(event for event in events if type(event) is bytes)
-        self._gateway.upgraded(self)
+        self._gateway.upgraded()
         self.client.switch(response, self.upstream, first)
 
     def _finish(self, *, complete: bool) -> None:
         self._over = True
-        self._over_with_upstream(reusable=complete and self._request_ended)
+        self._over_with_upstream(reusable=complete and self.request_ended)
         if complete:
             self.client.send_end()
         self._gateway.finished(self)

@@ -1,7 +1,7 @@
 """The headers that tell an upstream who asked, and how. Pure.
 
-What a client says of itself is not believed: these headers are written anew. Only from a peer in a trusted network, such as
-a load balancer in front, are they kept, and the peer is appended to X-Forwarded-For.
+What a client says of itself is not believed: these headers are written anew. Only from a peer in a trusted network,
+such as a load balancer in front, are they kept, and the peer is appended to X-Forwarded-For.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Forwarding:
 
     def headers(self, request: Request, request_id: bytes) -> list[Header]:
         """Give the headers to add, and take out of the request what must not be believed."""
-        told = [header for header in request.headers if header[0] in _OURS]
-        if told:
-            request.headers = [header for header in request.headers if header[0] not in _OURS]
+        if request.told:
+            told = [header for header in request.headers if header[0] in names.TOLD]
+            request.headers = [header for header in request.headers if header[0] not in names.TOLD]
             request_id = next((value for name, value in told if _is_id(name, value)), request_id)
             if self._trusted:
                 return self._believed(told, request, request_id)
@@ -52,9 +52,6 @@ class Forwarding:
         return next((hop for hop in reversed(hops) if not _is_in(hop.decode("latin-1"), self._trusted)), hops[0])
 
 
-_OURS = names.FORWARDED | {b"x-request-id"}
-
-
 def _is_in(address: str, networks: tuple[Network, ...]) -> bool:
     try:
         return bool(networks) and any(ip_address(address) in network for network in networks)
@@ -63,5 +60,5 @@ def _is_in(address: str, networks: tuple[Network, ...]) -> bool:
 
 
 def _is_id(name: bytes, value: bytes) -> bool:
-    """Whether a header is a request id from outside that can be kept, so that a request can be followed from its start."""
+    """Whether a header is a request id that can be kept: so a request can be followed from where it began."""
     return name == b"x-request-id" and names.is_request_id(value)

@@ -6,7 +6,9 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from kingress.access import AccessLog
 from kingress.match import Table
+from kingress.metrics import Metrics
 from kingress.settings import Settings
 from kingress.upstreams import Upstreams
 
@@ -18,25 +20,50 @@ if TYPE_CHECKING:
 class Gateway:
     """The data path's surroundings."""
 
-    __slots__ = ("clients", "draining", "now", "settings", "table", "upstreams")
-
-    def __init__(self, settings: Settings, table: Table, upstreams: Upstreams) -> None:
+    def __init__(
+        self, settings: Settings, table: Table, upstreams: Upstreams, *, access: AccessLog | None = None
+    ) -> None:
         self.settings = settings
         self.table = table
         self.upstreams = upstreams
+        self.metrics = Metrics()
         self.clients: set[ClientConnection] = set()
         self.draining = False
         self.now = time.monotonic
+        self._access = access
 
     def new_id(self) -> bytes:
         """Give a request id: 32 hexadecimal digits."""
         return b"%032x" % random.getrandbits(128)
 
-    def failed(self, exchange: Exchange, why: str) -> None:
+    def failed(self, exchange: Exchange) -> None:
         """An attempt to have an exchange answered by an endpoint has failed."""
+        if exchange.route is not None:
+            self.metrics.fail(exchange.route.backend.namespace, exchange.route.backend.service)
 
-    def upgraded(self, exchange: Exchange) -> None:
+    def upgraded(self) -> None:
         """An exchange has become a tunnel; `finished` follows when it ends."""
+        self.metrics.upgraded += 1
 
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over."""
+        seconds = self.now() - exchange.started
+        route, status = exchange.route, exchange.status
+        if route is not None:
+            about = route.ingress
+            labels = (about.namespace, about.name, route.backend.service, route.host, route.path, str(status))
+        else:
+            labels = ("", "", "", "", "", str(status))
+        self.metrics.count(labels, seconds, exchange.sent)
+        if status == 101:
+            self.metrics.upgraded -= 1
+        if self._access is not None:
+            self._access.line(exchange, seconds)
+
+    def tick(self) -> None:
+        """Let time pass for all connections."""
+        for client in list(self.clients):
+            client.tick()
+        self.upstreams.tick()
+        if self._access is not None:
+            self._access.flush()

@@ -1,11 +1,12 @@
 """Which headers end here, which are ours to write, and which nobody may remove. Pure.
 
-Names are in small letters. Sources: RFC 9110 7.6.1 (Connection and hop-by-hop fields), RFC 9112 6 (framing), and for the
-forwarded headers what ingress controllers are expected to send.
+Names are in small letters. Sources: RFC 9110 7.6.1 (Connection and hop-by-hop fields), RFC 9112 6 (framing), and for
+the forwarded headers what ingress controllers are expected to send.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from kingress.message import Header
@@ -44,18 +45,22 @@ FORWARDED: Final = frozenset(
 # A client that names one of these in Connection would make the upstream act without it.
 PROTECTED: Final = FORWARDED | frozenset((b"authorization", b"content-type", b"cookie", b"host", b"x-request-id"))
 
+TOLD: Final = FORWARDED | frozenset((b"x-request-id",))  # a client may say these, and the ingress says them too
 REQUEST_SPECIAL: Final = FRAMING | HOP_BY_HOP | FORWARDED | frozenset((b"expect", b"host", b"x-request-id"))
 RESPONSE_SPECIAL: Final = FRAMING | HOP_BY_HOP
 
 
-def tokens(value: bytes) -> list[bytes]:
+@lru_cache(maxsize=256)
+def tokens(value: bytes) -> tuple[bytes, ...]:
     """Split a comma-separated list into its members, in small letters."""
-    return [token for token in (part.strip(b" \t") for part in value.lower().split(b",")) if token]
+    return tuple(token for token in (part.strip(b" \t") for part in value.lower().split(b",")) if token)
 
 
-def without(headers: list[Header], names: list[bytes]) -> list[Header]:
+def without(headers: list[Header], names: tuple[bytes, ...]) -> list[Header]:
     """Leave out the headers that Connection names, except those that no client may remove."""
-    removed = set(names) - PROTECTED
+    removed = set(names) - PROTECTED - {b"close", b"keep-alive"}
+    if not removed:
+        return headers
     return [header for header in headers if header[0].lower() not in removed]
 
 

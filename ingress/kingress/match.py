@@ -4,9 +4,9 @@ Every lookup is in dictionaries: one for the exact paths of a host, one for the 
 and then for each shorter path that ends at an element boundary. So the time grows with the elements of a path, never
 with the number of rules.
 
-What the Ingress documentation leaves open is decided like this: an exact host is tried before a wildcard host, and that
-before rules without a host; where none of a host's paths match, the next kind of host is tried, because a rule without a
-host applies to every host. An Exact path beats a Prefix path that is equal but for its final slash.
+What the Ingress documentation leaves open is decided like this: an exact host is tried before a wildcard host, and
+that before rules without a host; where none of a host's paths match, the next kind of host is tried, because a rule
+without a host applies to every host. An Exact path beats a Prefix path that is equal but for its final slash.
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ class Table:
 
     def find(self, host: str, path: str) -> Route | None:
         """Give the route of a request; None is a 404. `host` is in small letters, without a port."""
+        routes = self.hosts.get(host)
+        found = routes.find(path) if routes is not None else None
+        return found if found is not None else self._find_wider(host, path)
+
+    def _find_wider(self, host: str, path: str) -> Route | None:
         candidates = self._candidates(host)
         for routes in candidates:
             found = routes.find(path)

@@ -28,6 +28,7 @@ class Request:
     expects_continue: bool = False  # the client waits for a 100 before it sends the body
     last: bool = False  # the client wants, or can bear, no further request on this connection
     version: str = "1.1"
+    told: bool = False  # `headers` has some of what a proxy says of the client, with names in small letters
 
 
 @dataclass(slots=True)

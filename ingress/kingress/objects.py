@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from kapi.network import Problem, Reference
 
@@ -20,9 +21,11 @@ class PathType(StrEnum):
     IMPLEMENTATION_SPECIFIC = "ImplementationSpecific"
 
 
-@dataclass(frozen=True, slots=True)
-class BackendRef:
-    """A Service and one of its ports, by name or by number: where a rule sends requests."""
+class BackendRef(NamedTuple):
+    """A Service and one of its ports, by name or by number: where a rule sends requests.
+
+    A tuple, because one is looked up for every request and tuples are hashed in C.
+    """
 
     namespace: str
     service: str

@@ -36,7 +36,7 @@ class Backend:
     def update(self, resolution: Resolution) -> None:
         """Take in the endpoints of now. Those that stay keep their connections; those that go end what they do."""
         known: dict[Address, Peer] = {(peer.host, peer.port): peer for peer in self.peers}
-        self.peers = tuple(known.pop(address, None) or Peer(*address) for address in resolution.addresses)
+        self.peers = tuple(known.pop(at) if at in known else Peer(*at) for at in resolution.addresses)
         self.reason = resolution.reason
         for peer in known.values():
             peer.gone = True
@@ -50,31 +50,31 @@ class Upstreams:
     def __init__(self, settings: Settings, resolve: Callable[[BackendRef], Resolution]) -> None:
         self._settings = settings
         self._resolve = resolve
-        self._backends: dict[str, dict[BackendRef, Backend]] = {}  # by the Service's key
+        self._backends: dict[BackendRef, Backend] = {}
+        self._by_service: dict[str, set[BackendRef]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self.connections: set[UpstreamConnection] = set()
 
     def backend(self, ref: BackendRef) -> Backend:
         """Give a backend; it is looked up when it is first asked for, and kept current from then on."""
-        of_service = self._backends.setdefault(ref.service_key, {})
-        backend = of_service.get(ref)
+        backend = self._backends.get(ref)
         if backend is None:
-            backend = of_service[ref] = Backend(ref, RoundRobin())
+            backend = self._backends[ref] = Backend(ref, RoundRobin())
+            self._by_service.setdefault(ref.service_key, set()).add(ref)
             backend.update(self._resolve(ref))
         return backend
 
     def refresh(self, service_key: str) -> None:
         """The Service or its endpoints have changed."""
-        for ref, backend in self._backends.get(service_key, {}).items():
-            backend.update(self._resolve(ref))
+        for ref in self._by_service.get(service_key, ()):
+            self._backends[ref].update(self._resolve(ref))
 
-    def retain(self, used: Callable[[BackendRef], bool]) -> None:
-        """Forget the backends that no route names any more."""
-        for key, of_service in list(self._backends.items()):
-            for ref in [ref for ref in of_service if not used(ref)]:
-                of_service.pop(ref).update(Resolution())
-            if not of_service:
-                del self._backends[key]
+    def forget(self, ref: BackendRef) -> None:
+        """No route names this backend any more."""
+        backend = self._backends.pop(ref, None)
+        if backend is not None:
+            backend.update(Resolution())
+            self._by_service[ref.service_key].discard(ref)
 
     def connect(self, peer: Peer, exchange: Exchange) -> None:
         """Give the exchange a connection to the endpoint: at once where one is idle."""

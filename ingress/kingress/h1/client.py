@@ -15,6 +15,7 @@ from kingress.message import END, UNKNOWN, Refused, Request, Response
 if TYPE_CHECKING:
     from kingress.gateway import Gateway
 
+
 class ClientConnection(asyncio.Protocol):
     """See `kingress.exchange.Client` for what an exchange asks of it."""
 
@@ -81,7 +82,7 @@ class ClientConnection(asyncio.Protocol):
         if len(clients) > self._gateway.settings.connections:
             self._refuse(Refused(503, "too many connections are open"))
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio calls it so
         """See `asyncio.BaseProtocol`."""
         self._gateway.clients.discard(self)
         self._events.clear()
@@ -102,7 +103,7 @@ class ClientConnection(asyncio.Protocol):
         if self._lingering:
             return
         reader = self._reader
-        begins = reader.between_messages
+        begins = not reader.in_message
         self._events.extend(reader.feed(data))
         if begins or not reader.in_head:
             self._quiet = 0
@@ -179,6 +180,8 @@ class ClientConnection(asyncio.Protocol):
                 exchange.body(event)
             elif event is END:
                 exchange.end()
+            elif type(event) is Refused and not exchange.request_ended:
+                exchange.broken(event)
             else:
                 return False
             events.popleft()
@@ -208,9 +211,7 @@ class ClientConnection(asyncio.Protocol):
         if self._gateway.draining and not self._events:
             request.last = True
         self._out.append(
-            response_head(
-                response.status, response.reason, response.headers, length=length, last=request.last, old=old
-            )
+            response_head(response.status, response.reason, response.headers, length=length, last=request.last, old=old)
         )
 
     def send_body(self, data: bytes) -> None:
@@ -315,7 +316,7 @@ class ClientConnection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Take no further request: an idle connection ends now, another one after the response it is waiting for."""
-        if self._exchange is None and self._tunnel is None and not self._events and self._reader.between_messages:
+        if self._exchange is None and self._tunnel is None and not self._events and not self._reader.in_message:
             self._transport.close()
 
     def close(self) -> None:

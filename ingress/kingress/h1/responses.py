@@ -19,19 +19,22 @@ class ResponseReader(Reader):
     Say `expect` before each response. `reusable` tells whether the connection can carry another request.
     """
 
+    reusable = True
+    keep_alive = 0  # seconds, where the upstream says how long it keeps idle connections
+    _method = "GET"
+    _expected = False
+    _bodiless = False
+    _to_the_end = False  # the response ends with the connection
+    _reason = b""
+
     def __init__(self, head_limit: int = 65536, headers_limit: int = 200) -> None:
-        self.reusable = True
-        self.keep_alive = 0  # seconds, where the upstream says how long it keeps idle connections
-        self._method = "GET"
-        self._expected = False
-        self._to_the_end = False
         super().__init__(head_limit, headers_limit)
 
     def _new_parser(self) -> Any:
         return httptools.HttpResponseParser(self)
 
     def _too_large(self) -> Exception:
-        return BadResponse(f"the head has over {self._head_limit} bytes or {self._headers_limit} headers")
+        return BadResponse(f"its head has over {self._head_limit} bytes or {self._headers_limit} headers")
 
     def expect(self, method: str) -> None:
         """A request with this method has been sent: its response comes next."""
@@ -39,118 +42,118 @@ class ResponseReader(Reader):
         self._expected = True
 
     def feed(self, data: bytes) -> list[Any]:
-        """See `Reader.feed`. Raises BadResponse."""
+        """Give the messages and parts of messages that `data` completes. Raises BadResponse."""
+        events: list[Any] = []
+        self._events = events
+        if self._left:
+            data = self._pass(data)
+            if not data:
+                return events
+        self._fed += len(data)
         try:
-            return super().feed(data)
-        except Malformed as error:
-            raise BadResponse(str(error)) from None
+            self._parser.feed_data(data)
+            if self.in_message:
+                self._unfinished()
+            elif self._bodiless:
+                self._renew()  # the parser may wait for a body that the head speaks of
+        except httptools.HttpParserUpgrade as stop:
+            self._renew()
+            if len(data) > stop.args[0]:
+                events.append(data[stop.args[0] :])  # what the new protocol began with
+        except httptools.HttpParserCallbackError as error:
+            raise error.__context__ or error from None
+        except (httptools.HttpParserError, Malformed) as error:
+            self._failed(error)
+        return events
 
     def finish(self) -> bool:
         """The connection has ended: whether the response is complete by that."""
-        return self._to_the_end and self._in_body
+        return self._to_the_end and self.in_body
 
-    def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as stop:
-            self._fresh()
-            if len(data) > stop.args[0]:
-                self._events.append(data[stop.args[0] :])  # what the new protocol began with
-            return
-        except httptools.HttpParserCallbackError as error:
-            raise error.__context__ or error from None
-        except httptools.HttpParserError as error:
-            if self._bodiless and not self._in_message:
-                self.reusable = False  # there is a body where none can be; the response was complete before
-                return
+    def _failed(self, error: Exception) -> None:
+        if not self._bodiless or self.in_message:
             raise BadResponse(f"it is not valid HTTP/1.1: {error}") from None
-        if self._bodiless and self._cut:
-            self._fresh()
+        self.reusable = False  # there is a body where none can be: the response was complete before
 
     # What httptools calls.
-
-    def on_message_begin(self) -> None:
-        """See `Reader.on_message_begin`."""
-        super().on_message_begin()
-        self._reason = b""
-        self._connection: list[bytes] = []
-        self._coding: bytes | None = None
-        self._declared: bytes | None = None
-        self._bodiless = self._cut = False
 
     def on_status(self, reason: bytes) -> None:
         """Take a part of the reason phrase."""
         self._reason += reason
 
+    def on_message_begin(self) -> None:
+        """See `Reader.on_message_begin`."""
+        self._headers = []
+        self._found = {}
+        self._body = 0
+        self._reason = b""
+        self.in_message = True
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or after the body a trailer, which is dropped."""
-        self._count_header(name, value)
-        if self._in_body:
-            return
         lower = name.lower()
-        if lower in _SPECIAL:
-            self._special(lower, value.strip(b" \t"))
-        else:
+        if lower not in _SPECIAL:
             self._headers.append((name, value))
-
-    def _special(self, name: bytes, value: bytes) -> None:
-        if name == b"connection":
-            self._connection += names.tokens(value)
-        elif name == b"content-length":
-            if self._declared is not None:
-                raise BadResponse("it has more than one Content-Length")
-            self._declared = value
-        elif name == b"transfer-encoding":
-            if self._coding is not None or not is_chunked(value):
-                raise BadResponse("its Transfer-Encoding is not exactly `chunked`")
-            self._coding = value
-        elif name == b"keep-alive":
-            found = [part.partition(b"=")[2] for part in names.tokens(value) if part.startswith(b"timeout=")]
-            self.keep_alive = int(found[0]) if found and found[0].isdigit() and len(found[0]) < 7 else 0
+        elif lower not in self._found:
+            self._found[lower] = value.strip(b" \t")
+        elif lower in names.FRAMING:
+            raise BadResponse(f"it has more than one {name.decode('ascii')}")
+        else:
+            self._found[lower] += b"," + value
 
     def on_headers_complete(self) -> None:
         """Judge the head, and give it."""
-        status = self._parser.get_status_code()
-        version = self._parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            raise BadResponse(f"HTTP/{version} is not spoken here")
-        if self._coding is not None and self._declared is not None:
-            raise BadResponse("it has both a Content-Length and a Transfer-Encoding")
+        parser, found = self._parser, self._found
+        status, version = parser.get_status_code(), parser.get_http_version()
         if status >= 200:
             if not self._expected:
                 raise BadResponse("it is a second response to one request")
             self._expected = False
-        declared = UNKNOWN if self._declared is None else content_length(self._declared)
-        connection = self._connection
-        headers = names.without(self._headers, connection) if connection else self._headers
-        if b"close" in connection or (version == "1.0" and b"keep-alive" not in connection):
-            self.reusable = False
-        self._bodiless = self._method == "HEAD" or status in (204, 304) or status < 200
+        self._check_size()
+        length = found.get(b"content-length")
+        declared = UNKNOWN if length is None else content_length(length)
+        headers = self._headers
+        if len(found) > 1 or length is None or version != "1.1":
+            headers = self._apply(version)
+        self._bodiless = self._method == "HEAD" or status < 200 or status in (204, 304)
         self._length = 0 if self._bodiless else declared
         self._events.append(Response(status, self._reason, headers, self._length, declared))
-        if not self._bodiless:
-            self._in_body = True
-            self._to_the_end = declared == UNKNOWN and self._coding is None
-            self.reusable = self.reusable and not self._to_the_end
-        elif status >= 200:
-            self._finish_without_body()
+        if self._bodiless:
+            self.in_message = False
+            if status >= 200:
+                self._events.append(END)
+        else:
+            self.in_body = True
+            self._to_the_end = declared == UNKNOWN and b"transfer-encoding" not in found
+            if self._to_the_end:
+                self.reusable = False
 
-    def _finish_without_body(self) -> None:
-        """End a response that has no body whatever its headers say; the parser may wait for one, so it goes."""
-        self._events.append(END)
-        self._in_message = False
-        self._cut = True
+    def _apply(self, version: str) -> list[tuple[bytes, bytes]]:
+        """Do what the less usual headers say; gives those to pass on."""
+        if version not in ("1.1", "1.0"):
+            raise BadResponse(f"HTTP/{version} is not spoken here")
+        found = self._found
+        coding = found.get(b"transfer-encoding")
+        if coding is not None and (b"content-length" in found or not is_chunked(coding) or version == "1.0"):
+            raise BadResponse("its Transfer-Encoding is not exactly `chunked`, or not the only framing")
+        connection = names.tokens(found.get(b"connection", b""))
+        if b"close" in connection or (version == "1.0" and b"keep-alive" not in connection):
+            self.reusable = False
+        for part in names.tokens(found.get(b"keep-alive", b"")):
+            name, _, seconds = part.partition(b"=")
+            if name == b"timeout" and seconds.isdigit() and len(seconds) < 7:
+                self.keep_alive = int(seconds)
+        return names.without(self._headers, connection)
 
     def on_body(self, data: bytes) -> None:
         """See `Reader.on_body`. Where no body can be, what comes is not ours: the connection is not used again."""
         if self._bodiless:
             self.reusable = False
         else:
-            super().on_body(data)
+            self._body += len(data)
+            self._events.append(data)
 
     def on_message_complete(self) -> None:
         """See `Reader.on_message_complete`."""
-        if self._bodiless:
-            self._in_message = False
-        else:
+        if not self._bodiless:
             super().on_message_complete()

@@ -145,7 +145,7 @@ class UpstreamConnection(asyncio.Protocol):
         if (
             complete
             and reader.reusable
-            and reader.between_messages
+            and not reader.in_message
             and not self._blocked
             and not peer.gone
             and len(peer.idle) < self._settings.upstream_idle_most

@@ -1,0 +1,67 @@
+"""The access log: a line for each request, in the combined format with what a proxy adds.
+
+`client - - [time] "request" status bytes "referer" "user agent" seconds [namespace/service:port] endpoint request-id`
+
+Lines are gathered and written once a tick; the time of day is written once a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kingress.exchange import Exchange
+
+_MOST_LINES = 512  # waiting to be written; more are written at once
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x22, 0x5C, *range(0x7F, 0xA0))}
+
+
+class AccessLog:
+    """Writes lines with `write`; `clock` gives seconds since 1970."""
+
+    def __init__(self, write: Callable[[str], object], clock: Callable[[], float]) -> None:
+        self._write = write
+        self._clock = clock
+        self._lines: list[str] = []
+        self._second = 0
+        self._stamp = ""
+
+    def line(self, exchange: Exchange, seconds: float) -> None:
+        """Note an exchange that is over."""
+        request = exchange.request
+        referer = agent = "-"
+        for name, value in request.headers:
+            if len(name) == 10 and name.lower() == b"user-agent":
+                agent = _text(value)
+            elif len(name) == 7 and name.lower() == b"referer":
+                referer = _text(value)
+        route = exchange.route
+        self._lines.append(
+            f"{exchange.client.peer} - - [{self._now()}] "
+            f'"{request.method} {_text(request.target)} HTTP/{request.version}" {exchange.status} {exchange.sent} '
+            f'"{referer}" "{agent}" {seconds:.3f} '
+            f"[{route.backend if route else '-'}] {exchange.peer or '-'} {_text(exchange.request_id) or '-'}\n"
+        )
+        if len(self._lines) >= _MOST_LINES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._write("".join(lines))
+
+    def _now(self) -> str:
+        second = int(self._clock())
+        if second != self._second:
+            self._second = second
+            self._stamp = datetime.fromtimestamp(second, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
+        return self._stamp
+
+
+def _text(value: bytes) -> str:
+    """Give bytes from outside as text that cannot forge a line or a field."""
+    text = value.decode("latin-1")
+    return text if text.isascii() and text.isprintable() and '"' not in text else text.translate(_CONTROLS)

@@ -1,0 +1,200 @@
+"""Keeps the data path equal to the cluster: what its caches tell becomes routes and endpoints at once.
+
+A change of one object costs the work for that object: an Ingress recompiles the hosts it names, a Service or a slice
+refreshes the backends of that Service. What is wrong is told by Events, and where an Ingress can be reached by its
+status; these are written in the background and never delay a route.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from kapi import decode as core
+from kapi.cache import Change
+from kapi.client import Client
+from kapi.errors import ApiError, NotFound
+from kapi.events import Recorder
+from kapi.network import EndpointSlice, Problem, Service
+from kapi.queue import Queue
+from kapi.resources import ENDPOINT_SLICES, INGRESS_CLASSES, INGRESSES, SERVICES
+from kapi.source import Source, wait_synced
+from kingress import backends, decode, publish
+from kingress.backends import Resolution
+from kingress.objects import BackendRef, Ingress, IngressClass
+from kingress.ownership import owned
+from kingress.routes import Routes
+from kingress.settings import Settings
+from kingress.upstreams import Upstreams
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """Where this ingress is reached: addresses given, and the Service (`namespace/name`) in front of it."""
+
+    addresses: tuple[str, ...] = ()
+    service: str = ""
+
+
+class Controller:
+    """Feeds `routes` and `upstreams` from a source. Without a client, no status is written."""
+
+    def __init__(
+        self,
+        source: Source,
+        recorder: Recorder,
+        settings: Settings,
+        *,
+        client: Client | None = None,
+        class_name: str = "",
+        publishing: Publishing | None = None,
+    ) -> None:
+        self.routes = Routes()
+        self.upstreams = Upstreams(settings, self.resolve)
+        self._recorder = recorder
+        self._client = client
+        self._class_name = class_name
+        self._publishing = publishing or Publishing()
+        self._queue: Queue[str] = Queue()  # keys of Ingresses whose Events and status are to be looked at
+        self._told: dict[str, frozenset[tuple[str, str]]] = {}  # what was said of each Ingress already
+        self._slices: dict[str, dict[str, EndpointSlice]] = {}  # by the Service's key
+        self._users: dict[str, set[str]] = {}  # by the Service's key: the Ingresses that name it
+        self._ingresses = source.cache(INGRESSES, decode.ingress)
+        self._classes = source.cache(INGRESS_CLASSES, decode.ingress_class)
+        self._services = source.cache(SERVICES, core.service)
+        self._endpoint_slices = source.cache(ENDPOINT_SLICES, core.endpoint_slice)
+
+    def start(self) -> None:
+        """Listen to the caches. Call once, before the source runs or while it does."""
+        self._endpoint_slices.listen(self._slice_changed)
+        self._services.listen(self._service_changed)
+        self._classes.listen(self._class_changed)
+        self._ingresses.listen(self._ingress_changed)
+
+    async def wait_synced(self) -> None:
+        """Wait until all that is there has become routes: requests before that would be answered wrongly."""
+        await wait_synced(self._classes, self._services, self._endpoint_slices, self._ingresses)
+
+    @property
+    def synced(self) -> bool:
+        """Whether all that was there has become routes."""
+        return all(c.synced for c in (self._classes, self._services, self._endpoint_slices, self._ingresses))
+
+    async def run(self) -> None:
+        """Write Events and status until cancelled."""
+        await self.wait_synced()
+        await self._queue.work(self._report)
+
+    async def withdraw(self) -> None:
+        """Take the addresses out of the status of our Ingresses: nobody answers there any more."""
+        for ingress in list(self.routes.ingresses.values()):
+            known = self._ingresses.get(ingress.key)
+            if known is not None and self._client is not None and known.addresses:
+                with contextlib.suppress(ApiError, TimeoutError):
+                    async with asyncio.timeout(1.0):
+                        await self._write_status(known, ())
+
+    def resolve(self, ref: BackendRef) -> Resolution:
+        """Give the addresses behind a Service port, as they are known now."""
+        slices = self._slices.get(ref.service_key, {})
+        return backends.resolve(ref, self._services.get(ref.service_key), slices.values())
+
+    # What the caches tell.
+
+    def _ingress_changed(self, change: Change[Ingress]) -> None:
+        self._judge(change.key, change.new)
+
+    def _class_changed(self, _: Change[IngressClass]) -> None:
+        for key, ingress in self._ingresses.items():
+            if (key in self.routes.ingresses) is not self._owned(ingress):
+                self._judge(key, ingress)
+
+    def _service_changed(self, change: Change[Service]) -> None:
+        self.upstreams.refresh(change.key)
+        everyone = self.routes.ingresses if change.key == self._publishing.service else ()
+        for key in {*self._users.get(change.key, ()), *everyone}:
+            self._queue.add(key)
+
+    def _slice_changed(self, change: Change[EndpointSlice]) -> None:
+        for each in (change.old, change.new):
+            if each is not None:
+                self._slices.setdefault(each.service_key, {}).pop(change.key, None)
+        if change.new is not None:
+            self._slices[change.new.service_key][change.key] = change.new
+        for service in {each.service_key for each in (change.old, change.new) if each is not None}:
+            if not self._slices[service]:
+                del self._slices[service]
+            self.upstreams.refresh(service)
+
+    def _owned(self, ingress: Ingress) -> bool:
+        return owned(ingress, self._classes, self._class_name)
+
+    def _judge(self, key: str, ingress: Ingress | None) -> None:
+        """Bring the routes of one Ingress to what it says now."""
+        before = self.routes.ingresses.get(key)
+        if ingress is not None and self._owned(ingress):
+            changed = self.routes.put(ingress)
+            after = _refs(ingress)
+        else:
+            changed = self.routes.remove(key)
+            after = frozenset()
+        for ref in _refs(before) - after:
+            self._unused(ref, key)
+        for ref in after:
+            self._users.setdefault(ref.service_key, set()).add(key)
+        for each in changed:
+            self._queue.add(each)
+
+    def _unused(self, ref: BackendRef, key: str) -> None:
+        """An Ingress names a backend no more."""
+        users = self._users.get(ref.service_key, set())
+        others = [_refs(self.routes.ingresses.get(user)) for user in users if user in self.routes.ingresses]
+        if not any(each.service_key == ref.service_key for each in _refs(self.routes.ingresses.get(key))):
+            users.discard(key)
+        if not users:
+            self._users.pop(ref.service_key, None)
+        if not any(ref in refs for refs in others):
+            self.upstreams.forget(ref)
+
+    # What is written, in the background.
+
+    async def _report(self, key: str) -> None:
+        """Tell what is wrong with an Ingress, once, and where it is reached."""
+        ingress = self._ingresses.get(key)
+        if ingress is None or key not in self.routes.ingresses:
+            self._told.pop(key, None)
+            return
+        wrong = frozenset(self._wrong(key, ingress))
+        for reason, message in sorted(wrong - self._told.get(key, frozenset())):
+            self._recorder.event(ingress.reference, "Warning", reason, message)
+        self._told[key] = wrong
+        with contextlib.suppress(NotFound):  # deleted meanwhile
+            await self._write_status(ingress, self._addresses())
+
+    def _wrong(self, key: str, ingress: Ingress) -> list[tuple[str, str]]:
+        """Give what is wrong with an Ingress: reasons and messages of Events."""
+        problems = self.routes.problems(key)
+        own: set[Problem] = set(ingress.problems)
+        found = [("Skipped" if problem in own else "Conflict", str(problem)) for problem in problems]
+        for ref in _refs(ingress):
+            service = self._services.get(ref.service_key)
+            resolution = self.resolve(ref)
+            if service is None or (not resolution.addresses and "endpoints" not in resolution.reason):
+                found.append(("BackendMissing", resolution.reason))
+        return found
+
+    def _addresses(self) -> tuple[str, ...]:
+        return publish.addresses(self._publishing.addresses, self._services.get(self._publishing.service))
+
+    async def _write_status(self, ingress: Ingress, wanted: tuple[str, ...]) -> None:
+        patch = publish.patch(wanted, ingress)
+        if patch is not None and self._client is not None:
+            await self._client.patch(INGRESSES, ingress.name, patch, ingress.namespace, subresource="status")
+
+
+def _refs(ingress: Ingress | None) -> frozenset[BackendRef]:
+    if ingress is None:
+        return frozenset()
+    named = (path.backend for rule in ingress.rules for path in rule.paths)
+    return frozenset((*named, *((ingress.default_backend,) if ingress.default_backend else ())))

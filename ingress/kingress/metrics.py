@@ -1,0 +1,72 @@
+"""What is counted, and how Prometheus reads it.
+
+The labels of requests are those of the rule, never of the URL, and go with the Ingress: the number of series is bounded
+by the number of rules. Names follow ingress-nginx where it counts the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+_Labels = tuple[str, str, str, str, str, str]  # namespace, ingress, service, host, path, status
+_NAMES = ("namespace", "ingress", "service", "host", "path", "status")
+
+
+class Metrics:
+    """Counters of one process."""
+
+    def __init__(self) -> None:
+        self.requests: dict[_Labels, list[float]] = {}  # how many, seconds, bytes of response bodies
+        self.failures: dict[tuple[str, str], int] = {}  # attempts that endpoints did not answer, by Service
+        self.upgraded = 0  # tunnels that are open now
+
+    def count(self, labels: _Labels, seconds: float, size: int) -> None:
+        """A request was answered."""
+        known = self.requests.get(labels)
+        if known is None:
+            known = self.requests[labels] = [0, 0.0, 0]
+        known[0] += 1
+        known[1] += seconds
+        known[2] += size
+
+    def fail(self, namespace: str, service: str) -> None:
+        """An endpoint did not answer an attempt."""
+        self.failures[namespace, service] = self.failures.get((namespace, service), 0) + 1
+
+    def forget(self, namespace: str, ingress: str) -> None:
+        """An Ingress is gone, and its series with it."""
+        for labels in [labels for labels in self.requests if labels[:2] == (namespace, ingress)]:
+            del self.requests[labels]
+
+    def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
+        """Give everything in Prometheus' text format; `gauges` maps further names to a help text and a value."""
+        return "\n".join([*self._counters(), *_gauges(gauges)]) + "\n"
+
+    def _counters(self) -> Iterator[str]:
+        for index, (name, told) in enumerate(
+            (
+                ("kingress_requests_total", "Requests answered."),
+                ("kingress_request_duration_seconds_sum", "Seconds from a request's head to the end of its response."),
+                ("kingress_response_size_bytes_sum", "Bytes of response bodies sent to clients."),
+            )
+        ):
+            yield from (f"# HELP {name} {told}", f"# TYPE {name} counter")
+            for labels, values in self.requests.items():
+                yield f"{name}{{{_written(_NAMES, labels)}}} {values[index]:g}"
+        name = "kingress_upstream_failures_total"
+        yield from (f"# HELP {name} Attempts that an endpoint did not answer.", f"# TYPE {name} counter")
+        for (namespace, service), count in self.failures.items():
+            yield f"{name}{{{_written(('namespace', 'service'), (namespace, service))}}} {count}"
+
+
+def _gauges(gauges: Mapping[str, tuple[str, float]]) -> Iterator[str]:
+    for name, (told, value) in gauges.items():
+        yield from (f"# HELP {name} {told}", f"# TYPE {name} gauge", f"{name} {value:g}")
+
+
+def _written(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True))
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
