@@ -13,13 +13,15 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from kdns import names, wire
-from kdns.compiled import Key, Sets, question_of
-from kdns.records import Data, Pointer, Record
+from kdns.compiled import Target, compiled, pointing, question_of
+from kdns.existing import Existing
+from kdns.records import Record
 from kdns.wire import Answer, Rcode, Type
 
 REFRESH, RETRY, EXPIRE = 7200, 1800, 86400  # of the SOA, in seconds: those of CoreDNS
 _SOA_TTL_MOST = 300
 _CLASS_IN = b"\0\1"
+_CNAME, _PTR = (kind.to_bytes(2, "big") for kind in (Type.CNAME, Type.PTR))
 _TRANSFERS = (Type.AXFR.to_bytes(2, "big"), Type.IXFR.to_bytes(2, "big"))
 _FOUND = wire.flags_of(Rcode.NOERROR)
 _NO_NAME = wire.flags_of(Rcode.NXDOMAIN)
@@ -38,15 +40,15 @@ class Answers:
     def __init__(self, zones: Iterable[str], ttl: int, *, open_names: Iterable[str] = (), serial: int = 0) -> None:
         self.ttl = ttl
         self._sets: dict[bytes, Answer] = {}
-        self._nodes: dict[bytes, int] = {}  # names that exist -> how many records and children keep them
-        self._owned: dict[str, frozenset[Key]] = {}
-        self._given: dict[str, tuple[str, ...]] = {}
-        self._shared: dict[Key, dict[str, list[Data]]] = {}  # PTR: one address may be behind several Services
+        self._existing = Existing()
+        self._owned: dict[str, tuple[bytes, ...]] = {}  # questions
+        self._given: dict[str, tuple[bytes, ...]] = {}  # names without records
+        self._shared: dict[bytes, tuple[tuple[str, tuple[Target, ...]], ...]] = {}  # PTR: an address may have several
         self._aliases: dict[bytes, bytes] = {}
         self._open = tuple(names.to_wire(name) for name in open_names)
         self._zones = {names.to_wire(zone): _Zone(names.to_wire(zone), ttl) for zone in zones}
         for zone in self._zones:
-            self._nodes[zone] = 1
+            self._existing.add(zone)
         self.serial = -1
         self.touch(serial)
 
@@ -79,7 +81,7 @@ class Answers:
         if found is None:
             return None
         zone, offset = found
-        if name in self._nodes:
+        if name in self._existing:
             return None if name in self._aliases else zone.nothing(offset, _FOUND)
         return None if name.endswith(self._open) else zone.nothing(offset, _NO_NAME)
 
@@ -89,7 +91,7 @@ class Answers:
         if found is None:
             return None
         zone, offset = found
-        return zone.nothing(offset, _FOUND if question[:-4] in self._nodes else _NO_NAME)
+        return zone.nothing(offset, _FOUND if question[:-4] in self._existing else _NO_NAME)
 
     def alias(self, name: bytes) -> bytes | None:
         """Give the name that a name is an alias of (its CNAME), or None."""
@@ -97,11 +99,11 @@ class Answers:
 
     def sharers(self, name: str) -> tuple[str, ...]:
         """Give the owners that have a PTR at a reverse name."""
-        return tuple(self._shared.get((name, Type.PTR), ()))
+        return tuple(owner for owner, _ in self._shared.get(question_of(names.to_wire(name), Type.PTR), ()))
 
     def exists(self, name: bytes) -> bool:
         """Whether a name has records, or names below it that have."""
-        return name in self._nodes
+        return name in self._existing
 
     def serves(self, name: bytes) -> bool:
         """Whether a name is in one of the zones."""
@@ -112,79 +114,47 @@ class Answers:
 
         Raises `NameInvalid`, before anything has changed, where a name is too long for the protocol.
         """
-        given, known = tuple(empty), self._given.get(owner, ())
-        sets = Sets.of(records, given)
-        before = self._owned.get(owner, frozenset())
+        made = compiled(records, self.ttl)
+        given, known = tuple(names.to_wire(name) for name in empty), self._given.get(owner, ())
+        before = frozenset(self._owned.get(owner, ()))
         for name in given:
-            self._add_node(sets.wires[name])
-        for key in before - sets.groups.keys():
-            self._drop(owner, key)
-        for key in sets.groups:
-            self._set(owner, key, sets, new=key not in before)
+            self._existing.add(name)
+        for question in before - made.answers.keys() - made.pointers.keys():
+            self._drop(owner, question)
+        for question in (*made.answers, *made.pointers):
+            if question not in before:
+                self._existing.add(question[:-4])
+        self._sets.update(made.answers)
+        self._aliases.update(made.aliases)
+        for question, targets in made.pointers.items():
+            self._share(question, owner, targets)
         for name in known:
-            self._drop_node(names.to_wire(name))
-        _keep(self._owned, owner, frozenset(sets.groups))
+            self._existing.drop(name)
+        _keep(self._owned, owner, (*made.answers, *made.pointers))
         _keep(self._given, owner, given)
 
     def remove(self, owner: str) -> None:
         """Take away all that an owner has."""
         self.update(owner, ())
 
-    def _set(self, owner: str, key: Key, sets: Sets, *, new: bool) -> None:
-        name, kind = sets.wires[key[0]], key[1]
-        if new:
-            self._add_node(name)
-        if kind is Type.PTR:
-            self._shared.setdefault(key, {})[owner] = sets.groups[key]
-            self._set_pointers(key)
-            return
-        self._sets[question_of(name, kind)] = sets.answer(key, self.ttl)
-        if kind is Type.CNAME:
-            self._aliases[name] = sets.wires[str(sets.groups[key][0])]
-
-    def _drop(self, owner: str, key: Key) -> None:
-        name, kind = names.to_wire(key[0]), key[1]
-        self._drop_node(name)
-        if kind is Type.CNAME:
-            del self._aliases[name]
-        sharing = self._shared.get(key)
-        if sharing is None:
-            del self._sets[question_of(name, kind)]
-            return
-        del sharing[owner]
-        if sharing:
-            self._set_pointers(key)
+    def _drop(self, owner: str, question: bytes) -> None:
+        self._existing.drop(question[:-4])
+        if question[-4:-2] == _CNAME:
+            del self._aliases[question[:-4]]
+        if question[-4:-2] == _PTR:
+            self._share(question, owner, ())
         else:
-            del self._shared[key], self._sets[question_of(name, kind)]
+            del self._sets[question]
 
-    def _set_pointers(self, key: Key) -> None:
-        """Compile a PTR set: the Service whose ClusterIP an address is hides the endpoints at that address."""
-        pointers = [
-            datum for _, data in sorted(self._shared[key].items()) for datum in data if isinstance(datum, Pointer)
-        ]
-        chosen = [pointer for pointer in pointers if pointer.of_service][:1] or pointers
-        sets = Sets.of(Record(key[0], Type.PTR, pointer) for pointer in chosen)
-        self._sets[question_of(sets.wires[key[0]], Type.PTR)] = sets.answer(key, self.ttl)
-
-    def _add_node(self, name: bytes) -> None:
-        """Count one more reason for a name to exist; a name that begins to exist is a reason for its parent."""
-        while True:
-            count = self._nodes.get(name, 0)
-            self._nodes[name] = count + 1
-            if count or name == names.ROOT:
-                return
-            name = names.parent(name)
-
-    def _drop_node(self, name: bytes) -> None:
-        while True:
-            count = self._nodes[name] - 1
-            if count:
-                self._nodes[name] = count
-                return
-            del self._nodes[name]
-            if name == names.ROOT:
-                return
-            name = names.parent(name)
+    def _share(self, question: bytes, owner: str, targets: tuple[Target, ...]) -> None:
+        """Make `targets` the part that an owner has in the PTR answer of an address; in the order of owners' names."""
+        others = [pair for pair in self._shared.get(question, ()) if pair[0] != owner]
+        sharing = tuple(sorted([*others, (owner, targets)], key=_first)) if targets else tuple(others)
+        if sharing:
+            self._shared[question] = sharing
+            self._sets[question] = pointing([target for _, part in sharing for target in part], self.ttl)
+        else:
+            del self._shared[question], self._sets[question]
 
     def _zone_of(self, name: bytes) -> tuple[_Zone, int] | None:
         """Find the closest zone that holds a name, and how many octets of the name stand before it."""
@@ -232,6 +202,10 @@ class _Zone:
         numbers = struct.pack("!IIIII", self._serial & 0xFFFFFFFF, REFRESH, RETRY, EXPIRE, self._minimum)
         data = b"\2ns\3dns" + pointer + b"\x0ahostmaster" + pointer + numbers
         return wire.record(pointer, Type.SOA, self._ttl, data)
+
+
+def _first(pair: tuple[str, object]) -> str:
+    return pair[0]
 
 
 def _keep(table: dict[str, T], owner: str, value: T) -> None:

@@ -1,69 +1,134 @@
-"""Records in wire form: the sets of one owner, each the answer to one question. Pure."""
+"""The records of one owner in wire form: each set of one name and type is the answer to one question. Pure."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from kdns import names, wire
 from kdns.records import Data, Pointer, Record, Srv
 from kdns.wire import Answer, Rcode, Type
 
-Key = tuple[str, Type]
-
+_CLASS_IN = wire.CLASS_IN.to_bytes(2, "big")
 _FOUND = wire.flags_of(Rcode.NOERROR)
 _FREE_ORDER = {Type.A: 16, Type.AAAA: 28}  # octets of one such record behind a pointer
 _SRV_TARGET = 18  # octets of an SRV record before its target: pointer, fixed part, priority, weight, port
 _POINTER_REACH = 0x4000
 
+_Groups = dict[tuple[str, Type], dict[object, Data]]
+
 
 @dataclass(frozen=True, slots=True)
-class Sets:
-    """Record sets by name and type, and the wire form of every name in them."""
+class Target:
+    """Where a PTR record leads, on the wire; `of_service` as in `Pointer`."""
 
-    groups: dict[Key, list[Data]]
+    name: bytes
+    of_service: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What an owner answers, by question. PTR records are not answers yet: an address may have several owners."""
+
+    answers: dict[bytes, Answer] = field(default_factory=dict)
+    pointers: dict[bytes, tuple[Target, ...]] = field(default_factory=dict)
+    aliases: dict[bytes, bytes] = field(default_factory=dict)
+
+
+def compiled(records: Iterable[Record], ttl: int) -> Compiled:
+    """Compile all records of one owner. Raises `NameInvalid` where a name is too long for the protocol."""
+    groups = _grouped(records)
+    wires = {name: names.to_wire(name) for name in _names(groups)}
+    batch = _Batch(groups, wires, ttl)
+    made = Compiled()
+    for (name, kind), group in groups.items():
+        question = question_of(wires[name], kind)
+        data = list(group.values())
+        if kind is Type.PTR:
+            made.pointers[question] = tuple(
+                Target(wires[d.target], d.of_service) for d in data if isinstance(d, Pointer)
+            )
+        elif kind is Type.SRV:
+            made.answers[question] = batch.services(data, len(question))
+        else:
+            made.answers[question] = batch.answer(kind, data)
+        if kind is Type.CNAME:
+            made.aliases[wires[name]] = wires[str(data[0])]
+    return made
+
+
+def pointing(targets: Sequence[Target], ttl: int) -> Answer:
+    """Give the PTR answer of an address: the Service whose ClusterIP it is hides the endpoints that are there."""
+    chosen = [target for target in targets if target.of_service][:1] or targets
+    parts = [wire.record(wire.POINTER, Type.PTR, ttl, name) for name in dict.fromkeys(target.name for target in chosen)]
+    return Answer(_FOUND, wire.counts_of(len(parts)), b"".join(parts))
+
+
+def question_of(name: bytes, kind: Type) -> bytes:
+    """Give the question for a wire name and a type."""
+    return name + kind.to_bytes(2, "big") + _CLASS_IN
+
+
+def _grouped(records: Iterable[Record]) -> _Groups:
+    """Put records of one name and type together, each datum once (SRV: each target and port once)."""
+    groups: _Groups = {}
+    for record in records:
+        data = record.data
+        identity = (data.target, data.port) if isinstance(data, Srv) else data
+        groups.setdefault((record.name, record.type), {}).setdefault(identity, data)
+    return groups
+
+
+def _names(groups: _Groups) -> set[str]:
+    """Give every name in records and their data."""
+    found = {name for name, _ in groups}
+    for (_, kind), data in groups.items():
+        for datum in data.values():
+            if isinstance(datum, Srv | Pointer):
+                found.add(datum.target)
+            elif isinstance(datum, str) and kind is not Type.TXT:
+                found.add(datum)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What is compiled together: SRV answers bring addresses of the same owner along."""
+
+    groups: _Groups
     wires: dict[str, bytes]
+    ttl: int
 
-    @classmethod
-    def of(cls, records: Iterable[Record], others: Iterable[str] = ()) -> Sets:
-        """Put records of one name and type together, each datum once (SRV: each target and port once).
-
-        `others` are names that have no records. Raises `NameInvalid` where a name is too long for the protocol.
-        """
-        groups: dict[Key, dict[object, Data]] = {}
-        for record in records:
-            data = record.data
-            identity = (data.target, data.port) if isinstance(data, Srv) else data
-            groups.setdefault((record.name, record.type), {}).setdefault(identity, data)
-        sets = {key: list(data.values()) for key, data in groups.items()}
-        every = {*(name for name, _ in sets), *_targets(sets), *others}
-        return cls(sets, {name: names.to_wire(name) for name in every})
-
-    def answer(self, key: Key, ttl: int) -> Answer:
-        """Give the answer to one question. SRV brings the addresses of its targets along."""
-        name, kind = key
-        parts: list[bytes] = []
-        at = wire.HEADER + len(self.wires[name]) + 4
-        targets: dict[str, int] = {}  # SRV target -> where its name stands in the message
-        for datum in self.groups[key]:
-            part = wire.record(wire.POINTER, kind, ttl, self._data(datum, kind))
-            parts.append(part)
-            if isinstance(datum, Srv):
-                targets.setdefault(datum.target, at + _SRV_TARGET)
-            at += len(part)
-        glue = [record for target, place in targets.items() for record in self._glue(target, place, ttl)]
+    def answer(self, kind: Type, data: list[Data]) -> Answer:
+        parts = [self._record(wire.POINTER, kind, datum) for datum in data]
         stride = _FREE_ORDER.get(kind, 0) if len(parts) > 1 else 0
-        return Answer(_FOUND, wire.counts_of(len(parts), 0, len(glue)), b"".join(parts + glue), stride)
+        return Answer(_FOUND, wire.counts_of(len(parts)), b"".join(parts), stride)
 
-    def _glue(self, target: str, place: int, ttl: int) -> Iterator[bytes]:
+    def services(self, data: list[Data], question: int) -> Answer:
+        """Give the SRV answer to a question of some octets; the owners of the addresses point to the targets."""
+        at = wire.HEADER + question
+        parts: list[bytes] = []
+        places: dict[str, int] = {}  # target -> where its name stands in the message
+        for datum in data:
+            if isinstance(datum, Srv):
+                places.setdefault(datum.target, at + _SRV_TARGET)
+            parts.append(self._record(wire.POINTER, Type.SRV, datum))
+            at += len(parts[-1])
+        glue = [record for target, place in places.items() for record in self._addresses(target, place)]
+        return Answer(_FOUND, wire.counts_of(len(parts), 0, len(glue)), b"".join(parts + glue))
+
+    def _addresses(self, target: str, place: int) -> Iterator[bytes]:
         owner = (0xC000 | place).to_bytes(2, "big") if place < _POINTER_REACH else self.wires[target]
         for kind in (Type.A, Type.AAAA):
-            for datum in self.groups.get((target, kind), ()):
-                yield wire.record(owner, kind, ttl, self._data(datum, kind))
+            for datum in self.groups.get((target, kind), {}).values():
+                yield self._record(owner, kind, datum)
 
-    def _data(self, datum: Data, kind: Type) -> bytes:
+    def _record(self, owner: bytes, kind: Type, datum: Data) -> bytes:
+        return wire.record(owner, kind, self.ttl, self._octets(kind, datum))
+
+    def _octets(self, kind: Type, datum: Data) -> bytes:
         if isinstance(datum, IPv4Address | IPv6Address):
             return datum.packed
         if isinstance(datum, Srv):
@@ -71,18 +136,3 @@ class Sets:
         if isinstance(datum, Pointer):
             return self.wires[datum.target]
         return bytes((len(datum),)) + datum.encode() if kind is Type.TXT else self.wires[datum]
-
-
-def question_of(name: bytes, kind: Type) -> bytes:
-    """Give the question for a wire name and a type."""
-    return name + kind.to_bytes(2, "big") + wire.CLASS_IN.to_bytes(2, "big")
-
-
-def _targets(groups: dict[Key, list[Data]]) -> Iterator[str]:
-    """Give the names that stand in data."""
-    for (_, kind), data in groups.items():
-        for datum in data:
-            if isinstance(datum, Srv | Pointer):
-                yield datum.target
-            elif isinstance(datum, str) and kind is not Type.TXT:
-                yield datum

@@ -15,6 +15,7 @@ from kdns.errors import NameInvalid
 
 ROOT = b"\0"
 MOST_OCTETS = 255  # of a whole name on the wire, RFC 1035 section 2.3.4
+_LENGTHS = {length: bytes((length,)) for length in range(1, 64)}
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
 
 
@@ -32,9 +33,10 @@ def to_wire(name: str) -> bytes:
         labels = text.encode("ascii").split(b".")
     except UnicodeEncodeError:
         raise NameInvalid(f"{name!r} is no domain name: it has letters outside ASCII; write it in Punycode") from None
-    if not all(0 < len(label) < 64 for label in labels):
-        raise NameInvalid(f"{name!r} is no domain name: every label has 1 to 63 letters")
-    wire = b"".join(bytes((len(label),)) + label for label in labels) + ROOT
+    try:
+        wire = b"".join([_LENGTHS[len(label)] + label for label in labels]) + ROOT
+    except KeyError:
+        raise NameInvalid(f"{name!r} is no domain name: every label has 1 to 63 letters") from None
     if len(wire) > MOST_OCTETS:
         raise NameInvalid(f"{name!r} is no domain name: it takes {len(wire)} octets of {MOST_OCTETS}")
     return wire

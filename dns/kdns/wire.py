@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from kdns.errors import Malformed
@@ -86,8 +87,9 @@ def flags_of(rcode: int, *, authoritative: bool = True) -> int:
     return _QR | _RA | (_AA if authoritative else 0) | rcode
 
 
+@lru_cache(maxsize=1024)
 def counts_of(answers: int = 0, authority: int = 0, additional: int = 0) -> bytes:
-    """Give the counts of an `Answer`."""
+    """Give the counts of an `Answer`; equal ones are the same object, for there are very many answers."""
     return struct.pack("!HHH", answers, authority, additional)
 
 

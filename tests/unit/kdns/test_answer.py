@@ -62,7 +62,7 @@ def chain_of(source: HandFed) -> Chain:
 def contents(chain: Chain) -> Any:
     answers = chain.plugins[0]._answers  # type: ignore[attr-defined]
     ordered = {question: sorted_records(answer) for question, answer in answers._sets.items()}
-    return ordered, set(answers._nodes), answers._aliases, {k: set(v) for k, v in answers._shared.items()}
+    return ordered, answers._existing._reasons, answers._aliases, answers._shared
 
 
 def sorted_records(answer: Any) -> Any:
