@@ -226,12 +226,7 @@ def _decide(table: Table, step: Step, at: Hop, state: _State) -> _Result:
         case Dispatch(key, name):
             yield from _dispatch(table, key, name, at, state)
         case TranslateBy(key, name):
-            for value, chance in _look_up(table, key, name, state):
-                drawn = replace(state, chance=chance)
-                if isinstance(value, bytes):
-                    yield _translate(_hop(drawn, at, f"{name} gives the endpoint"), value), False
-                else:
-                    yield drawn, True
+            yield from _translate_by(table, key, name, at, state)
         case TranslateTo(protocol, data) if state.packet.protocol == protocol:
             yield _translate(_hop(state, at, "this chain's endpoint"), data), False
         case Reject() | Drop():
@@ -241,6 +236,19 @@ def _decide(table: Table, step: Step, at: Hop, state: _State) -> _Result:
             yield replace(_hop(state, at, "masquerades it"), masqueraded=True), False
         case _:
             yield state, True
+
+
+def _translate_by(table: Table, key: Key, name: str, at: Hop, state: _State) -> _Result:
+    """Follow every number that may be drawn; those without an endpoint are one possibility together."""
+    missed = Fraction(0)
+    for value, chance in _look_up(table, key, name, state):
+        if isinstance(value, bytes):
+            drawn = replace(_hop(state, at, f"{name} gives the endpoint"), chance=chance)
+            yield _translate(drawn, value), False
+        else:
+            missed += chance
+    if missed:
+        yield replace(state, chance=missed), True
 
 
 def _hop(state: _State, at: Hop, did: str, origin: str = "") -> _State:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from kproxy.backends.nftables import encode
 from kproxy.backends.nftables.classes import Class, chain
@@ -98,13 +99,18 @@ def batch(place: InPlace, changes: Iterable[Change]) -> Iterator[Step]:
     for change in changes:
         yield from _made(change)
     going, coming = _elements(place, changes)
-    writers = {(family, name): ElementWriter(family, TABLE, s) for family in FAMILIES for name, s in sets().items()}
-    for owner, where, keys in going:
-        yield from writers[where].remove(keys, owner)
-    for owner, where, elements in coming:
-        yield from writers[where].add(elements.items(), owner)
+    for owner, (family, name), keys in going:
+        yield from _writer(family, name).remove(keys, owner)
+    for owner, (family, name), elements in coming:
+        yield from _writer(family, name).add(elements.items(), owner)
     for change in changes:
         yield from _unmade(change)
+
+
+@cache
+def _writer(family: int, name: str) -> ElementWriter:
+    """Give the writer of one of the sets that every ruleset has."""
+    return ElementWriter(family, TABLE, sets()[name])
 
 
 def _new_classes(place: InPlace, changes: tuple[Change, ...]) -> Iterator[Step]:

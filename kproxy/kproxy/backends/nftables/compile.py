@@ -1,7 +1,7 @@
 """From what a Service is owed to its elements, classes and (with session affinity) chains. Pure.
 
 One Service at a time. Endpoints that stay keep their index, so that one endpoint less is: the last index moves into the
-hole, the last index goes, the frontend points at the next smaller class.
+hole, and the last index goes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kproxy.backends.nftables import affinity
-from kproxy.backends.nftables.classes import Class, Way, dispatch_name, map_name
+from kproxy.backends.nftables.classes import Class, Way, capacity, dispatch_name, map_name
 from kproxy.backends.nftables.layout import (
     CLUSTER_IPS,
     HAIRPIN,
@@ -121,11 +121,11 @@ class _Work:
             self.sets |= {(family, s.name): s for s in own.sets}
             return own.entry
         self._endpoints(family, map_name(protocol, node_port), key, frontend.pool)
-        cls = Class(protocol, node_port, way, len(frontend.pool))
+        cls = Class(protocol, node_port, way, capacity(len(frontend.pool)))
         self._use(family, cls)
         if frontend.outside:
             self._endpoints(family, map_name(protocol, node_port, local=True), key, frontend.outside)
-            local = Class(protocol, node_port, Way.LOCAL, len(frontend.outside))
+            local = Class(protocol, node_port, Way.LOCAL, capacity(len(frontend.outside)))
             self._use(family, local)
             verdict = Verdict(Fate.GOTO, local.name, frontend.origin)
             self.put(family, dispatch_name(protocol, node_port, local=True), key, verdict)
