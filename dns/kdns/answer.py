@@ -46,9 +46,10 @@ class Answers:
         self._shared: dict[bytes, tuple[tuple[str, tuple[Target, ...]], ...]] = {}  # PTR: an address may have several
         self._aliases: dict[bytes, bytes] = {}
         self._open = tuple(names.to_wire(name) for name in open_names)
-        self._zones = {names.to_wire(zone): _Zone(names.to_wire(zone), ttl) for zone in zones}
+        made = [_Zone(names.to_wire(zone), ttl) for zone in zones]
+        self._zones = sorted(made, key=lambda zone: len(zone.name), reverse=True)
         for zone in self._zones:
-            self._existing.add(zone)
+            self._existing.add(zone.name)
         self.serial = -1
         self.touch(serial)
 
@@ -60,7 +61,7 @@ class Answers:
         if serial == self.serial:
             return
         self.serial = serial
-        for zone in self._zones.values():
+        for zone in self._zones:
             zone.renew(serial)
             self._sets[question_of(zone.name, Type.SOA)] = zone.soa()
 
@@ -158,15 +159,13 @@ class Answers:
 
     def _zone_of(self, name: bytes) -> tuple[_Zone, int] | None:
         """Find the closest zone that holds a name, and how many octets of the name stand before it."""
-        at, size = 0, len(name)
-        while at < size:
-            zone = self._zones.get(name[at:])
-            if zone is not None:
-                return zone, at
-            length = name[at]
-            if not 0 < length < 64:
-                return None
-            at += length + 1
+        for zone in self._zones:
+            if name.endswith(zone.name):
+                before, at = len(name) - len(zone.name), 0
+                while at < before and name[at] < 64:
+                    at += name[at] + 1
+                if at == before:  # the zone's name begins where a label begins, and the labels before it are labels
+                    return zone, at
         return None
 
 

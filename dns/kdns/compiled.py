@@ -14,7 +14,7 @@ from kdns.wire import Answer, Rcode, Type
 _CLASS_IN = wire.CLASS_IN.to_bytes(2, "big")
 _FOUND = wire.flags_of(Rcode.NOERROR)
 _FREE_ORDER = {Type.A: 16, Type.AAAA: 28}  # octets of one such record behind a pointer
-_SRV_TARGET = 18  # octets of an SRV record before its target: pointer, fixed part, priority, weight, port
+_TARGETS = {Type.NS: 12, Type.SRV: 18}  # octets of such a record before the name it leads to
 _POINTER_REACH = 0x4000
 
 _Groups = dict[tuple[str, Type], dict[object, Data]]
@@ -50,8 +50,8 @@ def compiled(records: Iterable[Record], ttl: int) -> Compiled:
             made.pointers[question] = tuple(
                 Target(wires[d.target], d.of_service) for d in data if isinstance(d, Pointer)
             )
-        elif kind is Type.SRV:
-            made.answers[question] = batch.services(data, len(question))
+        elif kind in _TARGETS:
+            made.answers[question] = batch.with_addresses(kind, data, len(question))
         else:
             made.answers[question] = batch.answer(kind, data)
         if kind is Type.CNAME:
@@ -95,7 +95,7 @@ def _names(groups: _Groups) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What is compiled together: SRV answers bring addresses of the same owner along."""
+    """What is compiled together: SRV and NS answers bring addresses of the same owner along."""
 
     groups: _Groups
     wires: dict[str, bytes]
@@ -106,15 +106,14 @@ class _Batch:
         stride = _FREE_ORDER.get(kind, 0) if len(parts) > 1 else 0
         return Answer(_FOUND, wire.counts_of(len(parts)), b"".join(parts), stride)
 
-    def services(self, data: list[Data], question: int) -> Answer:
-        """Give the SRV answer to a question of some octets; the owners of the addresses point to the targets."""
+    def with_addresses(self, kind: Type, data: list[Data], question: int) -> Answer:
+        """Give the SRV or NS answer to a question of some octets; the addresses' owners point to the targets."""
         at = wire.HEADER + question
         parts: list[bytes] = []
         places: dict[str, int] = {}  # target -> where its name stands in the message
         for datum in data:
-            if isinstance(datum, Srv):
-                places.setdefault(datum.target, at + _SRV_TARGET)
-            parts.append(self._record(wire.POINTER, Type.SRV, datum))
+            places.setdefault(datum.target if isinstance(datum, Srv) else str(datum), at + _TARGETS[kind])
+            parts.append(self._record(wire.POINTER, kind, datum))
             at += len(parts[-1])
         glue = [record for target, place in places.items() for record in self._addresses(target, place)]
         return Answer(_FOUND, wire.counts_of(len(parts), 0, len(glue)), b"".join(parts + glue))

@@ -20,6 +20,7 @@ PURE = (
     "dns/kdns/answer.py",
     "dns/kdns/compiled.py",
     "dns/kdns/errors.py",
+    "dns/kdns/existing.py",
     "dns/kdns/flags.py",
     "dns/kdns/names.py",
     "dns/kdns/query.py",

@@ -68,6 +68,7 @@ OPT = b"\0\0\x29\4\xd0\0\0\0\0\0\0"
         (header() + b"\3one\xc0\x0c\0\1\0\1", Rcode.FORMERR),
         (header() + b"\x40" + b"a" * 64 + b"\0\0\1\0\1", Rcode.FORMERR),
         (header() + b"\x3f" + (b"a" * 63 + b"\x3f") * 4 + b"a" * 63 + b"\0\0\1\0\1", Rcode.FORMERR),
+        (header() + b"\x41" + b"a" * 65 + b"\1z\0\0\1\0\1", Rcode.FORMERR),
         (header() + QUESTION + b"extra", Rcode.FORMERR),
         (header(1, 0, 1, 0, 0, 1) + QUESTION, Rcode.FORMERR),
         (header(1, 0, 1, 0, 0, 2) + QUESTION + OPT + OPT, Rcode.FORMERR),

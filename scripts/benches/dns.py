@@ -1,0 +1,214 @@
+"""The DNS server beside unbound, one core for each, asked by dnsperf with the same questions in the same run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from benches.row import Row, row
+from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
+from kdns import names
+from kdns.chain import Chain, Settings, Setup, load
+from kdns.server import Server, bind
+from kdns.testing import HandFed, endpoint_slice, namespace, service
+
+CLUSTER_IPS = 10_000  # Services with a ClusterIP
+HEADLESS = 5_000
+ENDPOINTS = 10  # behind each headless Service
+SECONDS = 3
+QUESTIONS = 20_000
+SERVER_CORE, CLIENT_CORE = 0, (os.cpu_count() or 1) - 1
+
+
+def missing() -> list[str]:
+    """What cannot be measured here."""
+    return [tool for tool in ("dnsperf", "unbound") if not shutil.which(tool)]
+
+
+def rows() -> Iterator[Row]:
+    """Measure: what is loaded and how fast, then queries a second."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-dns-")))
+        ours, facts = stack.enter_context(kdns())
+        yield row(f"kdns: start with {CLUSTER_IPS + HEADLESS} Services, until ready", facts["seconds"], "s", most=5)
+        yield row("kdns: memory with all of them", facts["megabytes"], "MB", most=150)
+        yield row("kdns: one endpoint changed, until answers show it", facts["change_ms"], "ms", most=5)
+        if shutil.which("dnsperf"):
+            peer = stack.enter_context(unbound(folder)) if shutil.which("unbound") else None
+            yield from loads(folder, ours, peer)
+
+
+def loads(folder: Path, ours: int, peer: int | None) -> Iterator[Row]:
+    """Queries a second for names that exist, and for the mix that a search path makes."""
+    for name, asked in (("names of Services", hits()), ("80 % misses", misses())):
+        questions = folder / "questions"
+        questions.write_text("\n".join(asked) + "\n")
+        theirs = rate(peer, questions) if peer else None
+        yield row(f"kdns: {name}", rate(ours, questions), "queries/s", least=theirs and round(theirs), digits=0)
+        if theirs:
+            yield row(f"unbound: {name}", theirs, "queries/s", digits=0)
+
+
+def hits() -> list[str]:
+    """Questions for Services that exist."""
+    rng = random.Random(1)
+    return [f"{service_name(rng.randrange(CLUSTER_IPS))} A" for _ in range(QUESTIONS)]
+
+
+def misses() -> list[str]:
+    """Four questions of five for what a search path makes of `example.com`."""
+    rng = random.Random(2)
+    return [
+        f"{f'example{n}.com.ns{n % 100}.svc.cluster.local' if rng.random() < 0.8 else service_name(n)} A"
+        for n in (rng.randrange(CLUSTER_IPS) for _ in range(QUESTIONS))
+    ]
+
+
+def service_name(n: int) -> str:
+    """The n-th Service's name."""
+    return f"svc{n}.ns{n % 100}.svc.cluster.local"
+
+
+def rate(port: int, questions: Path) -> float:
+    """Queries a second that are answered."""
+    command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(questions), "-l", str(SECONDS)]
+    command += ["-c", "16", "-q", "200", "-T", "1"]
+    done = subprocess.run(pinned(CLIENT_CORE, command), capture_output=True, text=True, check=True)
+    found = re.search(r"Queries per second:\s+([\d.]+)", done.stdout)
+    return float(found[1]) if found else 0.0
+
+
+@contextmanager
+def kdns() -> Iterator[tuple[int, dict[str, float]]]:
+    """The server with all objects: its port, and what starting it took."""
+    command = pinned(SERVER_CORE, [sys.executable, "-m", "benches.dns"])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            words = process.stdout.readline().split()
+            facts = dict(zip(("seconds", "megabytes", "change_ms"), map(float, words[1:]), strict=True))
+            yield int(words[0]), facts
+        finally:
+            process.kill()
+
+
+@contextmanager
+def unbound(folder: Path) -> Iterator[int]:
+    """Unbound with the same Services as local data: its port."""
+    port = unused_port()
+    data = "\n".join(f'local-data: "{service_name(n)}. 5 IN A 10.96.{n // 256}.{n % 256}"' for n in range(CLUSTER_IPS))
+    settings = f"""server:
+interface: 127.0.0.1@{port}
+num-threads: 1
+do-daemonize: no
+username: ""
+chroot: ""
+pidfile: ""
+use-syslog: no
+local-zone: "cluster.local." static
+{data}
+"""
+    config = folder / "unbound.conf"
+    config.write_text(settings)
+    with subprocess.Popen(
+        pinned(SERVER_CORE, ["unbound", "-d", "-c", str(config)]), stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            wait_for(port)
+            yield port
+        finally:
+            process.kill()
+
+
+def pinned(core: int, command: list[str]) -> list[str]:
+    """Run a command on one core only."""
+    return ["taskset", "-c", str(core), *command] if shutil.which("taskset") else command
+
+
+def unused_port() -> int:
+    """A port that is free for UDP on loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    """Wait until TCP connections are accepted."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+async def serve() -> None:
+    """Be the server that is measured: print the port and what starting took, then answer until killed."""
+    source = HandFed()
+    chain = load(Setup(Settings(), time.time, time.monotonic, source))
+    started = time.monotonic()
+    source.sync(NAMESPACES, *(namespace(f"ns{n}") for n in range(100)))
+    source.sync(SERVICES, *services())
+    source.sync(ENDPOINT_SLICES, *(headless(n, 0) for n in range(HEADLESS)))
+    while chain.waiting:  # noqa: ASYNC110  # every turn of the loop compiles some Services
+        await asyncio.sleep(0)
+    seconds = time.monotonic() - started
+    megabytes = resident()
+    listener = bind(ip_address("127.0.0.1"), 0)
+    print(listener.port, seconds, megabytes, await one_change(chain, source) * 1000, flush=True)
+    await Server(chain).run([listener])
+
+
+def resident() -> float:
+    """Megabytes of memory this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+async def one_change(chain: Chain, source: HandFed) -> float:
+    """Seconds from a changed endpoint's watch event to the first answer that shows it; the median of some."""
+    question = names.to_wire("head7.ns7.svc.cluster.local") + b"\0\1\0\1"
+    times = []
+    for turn in range(1, 50):
+        started = time.perf_counter()
+        before = chain.lookup(question)
+        source.put(ENDPOINT_SLICES, headless(7, turn))
+        while chain.lookup(question) == before:  # noqa: ASYNC110  # the delay is what is measured
+            await asyncio.sleep(0)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def services() -> Iterator[dict[str, Any]]:
+    """All Services: those with a ClusterIP, then the headless ones."""
+    for n in range(CLUSTER_IPS):
+        yield service(f"svc{n}", namespace=f"ns{n % 100}", ips=[f"10.96.{n // 256}.{n % 256}"], ports=["http:80"])
+    for n in range(HEADLESS):
+        yield service(f"head{n}", namespace=f"ns{n % 100}", ports=["http:80"])
+
+
+def headless(n: int, turn: int) -> dict[str, Any]:
+    """The slice of the n-th headless Service; `turn` changes one endpoint."""
+    addresses = [f"10.{k}.{n // 256}.{n % 256}" for k in range(ENDPOINTS - 1)] + [f"11.{turn}.{n // 256}.{n % 256}"]
+    return endpoint_slice(f"head{n}-1", f"head{n}", addresses, namespace=f"ns{n % 100}", ports=["http:8080"])
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
