@@ -49,9 +49,15 @@ class Settings:
     reverse: tuple[Network, ...] = ()
     records: tuple[tuple[str, Address], ...] = ()
     upstreams: tuple[Upstream, ...] = ()
+    stubs: tuple[tuple[str, Upstream], ...] = ()  # zones that are asked for elsewhere
     cache_entries: int = 10_000
     addresses: tuple[Address, ...] = ()  # this server's own: they name the Services it belongs to in NS records
     timeout: float = 2.0  # seconds that one upstream may take
+
+    @property
+    def forwards(self) -> bool:
+        """Whether anything is asked upstream at all."""
+        return bool(self.upstreams or self.stubs)
 
 
 @dataclass(frozen=True, slots=True)

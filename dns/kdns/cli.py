@@ -72,7 +72,15 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         help="a server to ask for everything else; may be repeated (those of /etc/resolv.conf)",
     )
-    add("--no-forward", action="store_true", help="refuse everything else instead")
+    add(
+        "--stub",
+        metavar="ZONE=ADDRESS[:PORT]",
+        type=flags.stub,
+        action="append",
+        default=[],
+        help="a server to ask for the names of one zone; may be repeated",
+    )
+    add("--no-forward", action="store_true", help="refuse everything else instead, stub zones excepted")
     add(
         "--record",
         metavar="NAME=ADDRESS",
@@ -193,6 +201,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         reverse=tuple(options.reverse),
         records=tuple(options.record),
         upstreams=_upstreams(options),
+        stubs=tuple(options.stub),
         cache_entries=options.cache,
         addresses=_own_addresses(options),
     )

@@ -32,6 +32,14 @@ def upstream(text: str) -> Upstream:
         return Upstream(str(address), port)
 
 
+def stub(text: str) -> tuple[str, Upstream]:
+    """Read `ZONE=ADDRESS[:PORT]`."""
+    name, _, address = text.partition("=")
+    if not address:
+        raise ArgumentTypeError(f"{text!r} is not ZONE=ADDRESS[:PORT], such as corp.example=10.0.0.53")
+    return zone(name), upstream(address)
+
+
 def record(text: str) -> tuple[str, Address]:
     """Read `NAME=ADDRESS`."""
     name, _, address = text.partition("=")

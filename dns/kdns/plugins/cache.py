@@ -24,7 +24,7 @@ _KEPT = (Rcode.NOERROR, Rcode.NXDOMAIN)
 def setup(setup: Setup) -> Cache | None:
     """Remember what is forwarded, where anything is."""
     settings = setup.settings
-    return Cache(settings.cache_entries, setup.monotonic) if settings.upstreams and settings.cache_entries else None
+    return Cache(settings.cache_entries, setup.monotonic) if settings.forwards and settings.cache_entries else None
 
 
 class _Entry:

@@ -1,4 +1,7 @@
-"""Everything else is asked upstream: in the order given, those that failed lately last."""
+"""Everything else is asked upstream: in the order given, those that failed lately last.
+
+A zone may have upstreams of its own (a stub zone); the closest zone that holds a name decides.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _UNHELPFUL = (Rcode.SERVFAIL, Rcode.NOTIMP, Rcode.REFUSED)
 
 def setup(setup: Setup) -> Forward | None:
     """Forward to the upstreams of the settings, if there are any."""
-    return Forward(setup.settings, setup.monotonic) if setup.settings.upstreams else None
+    return Forward(setup.settings, setup.monotonic) if setup.settings.forwards else None
 
 
 class Forward:
@@ -31,8 +34,11 @@ class Forward:
     ready = True
 
     def __init__(self, settings: Settings, monotonic: Callable[[], float]) -> None:
-        self._settings = settings
+        self._timeout = settings.timeout
         self._monotonic = monotonic
+        self._zones: dict[bytes, list[Upstream]] = {names.ROOT: list(settings.upstreams)}
+        for zone, server in settings.stubs:
+            self._zones.setdefault(names.to_wire(zone), []).append(server)
         self._held: dict[Upstream, float] = {}  # until when
         self._asking = 0
 
@@ -40,22 +46,31 @@ class Forward:
         """See `Plugin.lookup`: nothing is known here."""
         return None
 
-    async def resolve(self, query: Query, rest: Rest) -> Answer:  # noqa: ARG002  # the end of the chain
+    async def resolve(self, query: Query, rest: Rest) -> Answer:
         """See `Plugin.resolve`."""
+        servers = self._servers(query.name)
+        if not servers:
+            return await rest.next(query)
         if self._asking >= _MOST_ASKING:
             return SERVFAIL
         self._asking += 1
         try:
-            return await self._ask_all(query)
+            return await self._ask_all(query, servers)
         finally:
             self._asking -= 1
 
-    async def _ask_all(self, query: Query) -> Answer:
+    def _servers(self, name: bytes) -> list[Upstream]:
+        """Give the upstreams of the closest zone."""
+        while name not in self._zones and name != names.ROOT:
+            name = names.parent(name)
+        return self._zones.get(name, [])
+
+    async def _ask_all(self, query: Query, servers: list[Upstream]) -> Answer:
         """Ask one upstream after the other; an unhelpful answer is the answer only where no other is better."""
         answer = SERVFAIL
-        for server in self._by_health():
+        for server in self._by_health(servers):
             try:
-                answer = await upstream.ask(server, query, self._settings.timeout)
+                answer = await upstream.ask(server, query, self._timeout)
             except UpstreamFailed as error:
                 self._held[server] = self._monotonic() + _HOLD
                 log.info("asking for %s: %s", names.to_text(query.name), error)
@@ -65,6 +80,6 @@ class Forward:
                 break
         return answer
 
-    def _by_health(self) -> list[Upstream]:
+    def _by_health(self, servers: list[Upstream]) -> list[Upstream]:
         now = self._monotonic()
-        return sorted(self._settings.upstreams, key=lambda server: self._held.get(server, 0.0) > now)
+        return sorted(servers, key=lambda server: self._held.get(server, 0.0) > now)

@@ -119,6 +119,7 @@ def test_without_its_cluster_it_says_servfail_and_is_not_ready(dig: Dig) -> None
         (["--record", "db.example=here"], "is not NAME=ADDRESS"),
         (["--reverse", "all"], "'all' is not a network"),
         (["--upstream", "dns.example"], "is not ADDRESS"),
+        (["--stub", "corp.example"], "is not ZONE=ADDRESS[:PORT], such as corp.example=10.0.0.53"),
         (["--zone", "cluster local"], "is no host name"),
         (["--ttl", "-1"], "seconds"),
     ],

@@ -248,6 +248,22 @@ async def test_an_external_name_is_chased_upstream_and_fails_as_its_target_does(
         assert len(missing.auth) == 1
 
 
+async def test_the_closest_stub_zone_decides_whom_to_ask() -> None:
+    async with (
+        upstream(zone("a.example. 60 A 192.0.2.1")) as rest,
+        upstream(zone("a.corp.example. 60 A 192.0.2.2")) as corp,
+    ):
+        chain = load(
+            Setup(Settings(upstreams=(rest.place,), stubs=(("corp.example", corp.place),)), lambda: 1.0, lambda: 1.0)
+        )
+        assert data(await ask(chain, "a.example")) == ["192.0.2.1"]
+        assert data(await ask(chain, "A.Corp.example")) == ["192.0.2.2"]
+        assert len(rest.asked) == 1
+        alone = load(Setup(Settings(stubs=(("corp.example", corp.place),)), lambda: 1.0, lambda: 1.0))
+        assert (await ask(alone, "a.corp.example")).rr
+        assert (await ask(alone, "xcorp.example")).header.get_rcode() == 5
+
+
 async def test_cluster_names_are_never_asked_upstream_nor_remembered() -> None:
     async with upstream(zone()) as fake:
         source = HandFed()
