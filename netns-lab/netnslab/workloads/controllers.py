@@ -86,7 +86,8 @@ class Controllers:
             return
         sets = self._world.sets_of.of(one.meta)
         alive = {held.uid: self._alive(held.uid) for held in sets}
-        await self._follow(job, deployment.decide(one, sets, alive, self._settings.clock()))
+        taken = self._world.replica_sets
+        await self._follow(job, deployment.decide(one, sets, alive, self._settings.clock(), taken=taken))
 
     def _alive(self, uid: str) -> int:
         return sum(pod.phase not in ("Succeeded", "Failed") for pod in self._world.pods_of.owned(uid))

@@ -6,7 +6,7 @@ Semantics: https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,18 +40,24 @@ class _Sets:
 
 
 def decide(
-    deployment: Deployment, candidates: Iterable[ReplicaSet], pods: Mapping[str, int], now: datetime
+    deployment: Deployment,
+    candidates: Iterable[ReplicaSet],
+    pods: Mapping[str, int],
+    now: datetime,
+    *,
+    taken: Container[str] = (),
 ) -> Decision:
     """Take the next step. `pods` counts, by the uid of their ReplicaSet, the pods that have not yet come to their end.
 
-    `candidates` are the Deployment's ReplicaSets, and those in its namespace that nobody owns.
+    `candidates` are the Deployment's ReplicaSets, and those in its namespace that nobody owns; `taken` holds the keys
+    of all ReplicaSets there are.
     """
     known = [one for one in candidates if not one.meta.terminating]
     claimed = claim(
         deployment.reference, deployment.selector, known, REPLICA_SETS, adopt=not deployment.meta.terminating
     )
     sets = _sorted_out(deployment, claimed.owned)
-    steps: list[Action] = [] if deployment.meta.terminating else list(_steps(deployment, sets, known, pods))
+    steps: list[Action] = [] if deployment.meta.terminating else list(_steps(deployment, sets, pods, taken))
     status, again = status_of(deployment, sets.new, sets.old, now)
     if any(deployment.status.get(name) != value for name, value in status.items()):
         steps.append(Patch(DEPLOYMENTS, deployment.key, {"status": status}, "status"))
@@ -65,11 +71,9 @@ def _sorted_out(deployment: Deployment, owned: Iterable[ReplicaSet]) -> _Sets:
     return _Sets(new, tuple(one for one in by_age if one is not new))
 
 
-def _steps(
-    deployment: Deployment, sets: _Sets, known: Iterable[ReplicaSet], pods: Mapping[str, int]
-) -> Iterable[Action]:
+def _steps(deployment: Deployment, sets: _Sets, pods: Mapping[str, int], taken: Container[str]) -> Iterable[Action]:
     if sets.new is None and not deployment.paused:
-        yield from _new_set(deployment, sets, known, pods)
+        yield from _new_set(deployment, sets, pods, taken)
         return
     yield from _revisions(deployment, sets)
     for one, replicas in _scaled(deployment, sets, pods).items():
@@ -103,14 +107,12 @@ def _recreated(deployment: Deployment, sets: _Sets, pods: Mapping[str, int]) -> 
     return wanted
 
 
-def _new_set(
-    deployment: Deployment, sets: _Sets, known: Iterable[ReplicaSet], pods: Mapping[str, int]
-) -> Iterable[Action]:
+def _new_set(deployment: Deployment, sets: _Sets, pods: Mapping[str, int], taken: Container[str]) -> Iterable[Action]:
     """Create the ReplicaSet of the present template, or count a collision where its name is taken."""
     collisions = deployment.status.get("collisionCount") or 0
     name = template_hash(deployment.template, collisions)
     full = f"{deployment.meta.name}-{name}"
-    if any(one.meta.name == full for one in known):
+    if f"{deployment.meta.namespace}/{full}" in taken:
         yield Patch(DEPLOYMENTS, deployment.key, {"status": {"collisionCount": collisions + 1}}, "status")
         return
     held_back = deployment.strategy == "Recreate" and any(pods.get(one.uid) for one in sets.old)
