@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
@@ -262,14 +262,17 @@ def _endpoint(pod: Json) -> tuple[Any, ...] | None:
 
 
 @asynccontextmanager
-async def _cluster(settings: Settings = SETTINGS) -> AsyncIterator[Cluster]:
-    """A cluster with two nodes and a running controller."""
-    async with ApiServer(MemoryStore()) as server:
+async def _cluster(
+    settings: Settings = SETTINGS, *, server: ApiServer | None = None, start: bool = True
+) -> AsyncIterator[Cluster]:
+    """A cluster with two nodes and, if it is to `start`, a controller in this process."""
+    async with AsyncExitStack() as stack:
+        if server is None:
+            server = await stack.enter_async_context(ApiServer(MemoryStore()))
         made = Cluster(server.client(), settings)
-        made.start()
+        if start:
+            made.start()
+        stack.push_async_callback(made.stop)
         await made.node("a")
         await made.node("b")
-        try:
-            yield made
-        finally:
-            await made.stop()
+        yield made
