@@ -1,0 +1,201 @@
+"""Puts a cluster together: network, API server, controllers, kubelets, service proxies, DNS and ingress.
+
+Everything that is not a pod runs as a task of this process; docs/architecture.md has the picture.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kapi import decode, kubeconfig
+from kapi.client import Client
+from kapi.events import Recorder
+from kapi.kubeconfig import Access
+from kapi.network import Address
+from kapi.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES
+from kapi.server import ApiServer, Settings
+from kapi.source import ApiSource
+from kapi.store.sqlite import SqliteStore
+from kendpoints.controller import Controller
+from kproxy import backends
+from kproxy.host import InNamespace
+from kproxy.proxy import Proxy
+from kproxy.settings import Settings as ProxySettings
+from netnslab import outside, system, workloads
+from netnslab.config import Config
+from netnslab.errors import Unsupported
+from netnslab.kernel import Namespace
+from netnslab.kubelet.kubelet import Kubelet, pod_logs, same
+from netnslab.kubelet.node import Machine
+from netnslab.kubelet.sandbox import PodNetwork
+from netnslab.kubelet.surroundings import Surroundings
+from netnslab.processes import Processes
+from netnslab.routes import Router
+from netnslab.state import LabFolder
+from netnslab.topology import CLIENT, ROUTER, SERVICE_CIDRS, NodeSpec, Topology
+
+Json = dict[str, Any]
+
+_BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HostSockets:
+    """The lab's listening sockets on the host's 127.0.0.1: all that the host can reach of it."""
+
+    api: socket.socket
+    ingress: socket.socket
+
+    @property
+    def api_url(self) -> str:
+        """Where the host reaches the API."""
+        return "http://{}:{}".format(*self.api.getsockname())
+
+    @property
+    def ingress_url(self) -> str:
+        """Where the host reaches the ingress."""
+        return "http://{}:{}".format(*self.ingress.getsockname())
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a cluster is built on: the network of namespaces, the host's sockets, and the zygote's line."""
+
+    config: Config
+    topology: Topology
+    namespaces: Mapping[str, Namespace]
+    folder: LabFolder
+    sockets: HostSockets
+    processes: Processes
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A running cluster, as the control socket sees it. `started` is a time of `time.monotonic`."""
+
+    ground: Ground
+    client: Client
+    source: ApiSource
+    kubelets: dict[str, Kubelet]
+    started: float
+
+
+@asynccontextmanager
+async def api(ground: Ground) -> AsyncIterator[Cluster]:
+    """The API server, reached from the host, from the control plane's addresses and from this process."""
+    kubelets: dict[str, Kubelet] = {}
+    settings = Settings(
+        service_cidrs=SERVICE_CIDRS,
+        advertise=ground.topology.control_plane.addresses.both,
+        port=system.API_PORT,
+        pod_logs=pod_logs(kubelets),
+    )
+    store = SqliteStore(ground.folder.path / "state.db", durability="process")
+    async with ApiServer(store, settings) as server:
+        await server.listen(ground.sockets.api)
+        for address in ground.topology.control_plane.addresses.both:
+            await server.listen(
+                _listening(ground.namespaces[ground.topology.control_plane.name], address, system.API_PORT)
+            )
+        kubeconfig.write(
+            ground.folder.kubeconfig, Access(server=ground.sockets.api_url), f"netns-lab-{ground.config.name}"
+        )
+        client = server.client()
+        yield Cluster(ground, client, ApiSource(client), kubelets, time.monotonic())
+
+
+def components(cluster: Cluster, tasks: asyncio.TaskGroup) -> None:
+    """Start everything that runs beside the API server, as tasks."""
+    client, source = cluster.client, cluster.source
+    endpoints, control = Recorder("kendpoints", client), Recorder("netns-lab", client)
+    start = tasks.create_task
+    start(Controller(client, source, endpoints).run(), name="endpoints")
+    start(workloads.run(client, source, control), name="workloads")
+    start(Router(source, cluster.ground.topology, cluster.ground.namespaces[ROUTER]).run(), name="router")
+    machine = this_machine()
+    for node in cluster.ground.topology.nodes:
+        start(_proxy(cluster, node, tasks).run(), name=f"kproxy {node.name}")
+        kubelet = cluster.kubelets[node.name] = _kubelet(cluster, node, machine, tasks)
+        tainted = node.control_plane and len(cluster.ground.topology.nodes) > 1
+        start(kubelet.run(tainted=tainted), name=f"kubelet {node.name}")
+    start(
+        outside.run(
+            cluster.ground.topology, cluster.ground.namespaces[CLIENT], cluster.ground.processes, cluster.ground.folder
+        ),
+        name="outside",
+    )
+    for recorder in (endpoints, control):
+        start(recorder.run(), name=f"events of {recorder.component}")
+    start(source.run(), name="source")
+
+
+def _proxy(cluster: Cluster, node: NodeSpec, tasks: asyncio.TaskGroup) -> Proxy:
+    backend = backends.load(cluster.ground.config.backend)(InNamespace(cluster.ground.namespaces[node.name].fd))
+    missing = backend.missing()
+    if missing:
+        raise Unsupported(f"the {backend.name} backend cannot run here: {missing}; choose another with --backend")
+    recorder = Recorder("kproxy", cluster.client)
+    tasks.create_task(recorder.run(), name=f"events of kproxy {node.name}")
+    settings = ProxySettings(service_cidrs=SERVICE_CIDRS)
+    return Proxy(cluster.source, node.name, backend, recorder=recorder, settings=settings)
+
+
+def _kubelet(cluster: Cluster, node: NodeSpec, machine: Machine, tasks: asyncio.TaskGroup) -> Kubelet:
+    source = cluster.source
+    recorder = Recorder("kubelet", cluster.client)
+    tasks.create_task(recorder.run(), name=f"events of kubelet {node.name}")
+    namespace = cluster.ground.namespaces[node.name]
+    surroundings = Surroundings(
+        node=node,
+        network=namespace,
+        client=cluster.client,
+        recorder=recorder,
+        processes=cluster.ground.processes,
+        services=source.cache(SERVICES, decode.service),
+        config_maps=source.cache(CONFIG_MAPS, same),
+        secrets=source.cache(SECRETS, same),
+        folder=cluster.ground.folder.pods,
+        dns_address=system.DNS_ADDRESS,
+        zone=system.ZONE,
+        host_resolv_conf=outside.resolv_conf(cluster.ground.topology),
+        handed={system.HOST_INGRESS: cluster.ground.sockets.ingress},
+    )
+    return Kubelet(surroundings, PodNetwork(node, namespace), source.cache(PODS, same), machine)
+
+
+def this_machine() -> Machine:
+    """What the nodes tell of the machine they are on."""
+    release = _os_release()
+    return Machine(
+        kernel=platform.release(),
+        system=release.get("PRETTY_NAME", platform.system()),
+        architecture={"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+        cpus=os.cpu_count() or 1,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    )
+
+
+def _os_release() -> dict[str, str]:
+    try:
+        lines = Path("/etc/os-release").read_text().splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip('"') for name, _, value in (line.partition("=") for line in lines)}
+
+
+def _listening(namespace: Namespace, address: Address, port: int) -> socket.socket:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    sock = namespace.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((str(address), port))
+    sock.listen(_BACKLOG)
+    return sock

@@ -1,0 +1,203 @@
+"""What each verb of the command line does. Whatever is slow to import is imported by the verb that needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from argparse import Namespace as Options
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from netnslab.errors import InvalidTopology, LabError, NotRunning
+from netnslab.state import LabFolder, labs
+
+Json = dict[str, Any]
+
+_FOLLOW_SECONDS = 0.2
+
+
+def up(options: Options) -> int:
+    """Start a lab."""
+    from netnslab import lifecycle, picture  # noqa: PLC0415  # see the module's docstring
+    from netnslab.config import Config  # noqa: PLC0415  # as above
+
+    config = Config(options.name, options.nodes, options.backend, _manifests(options.file))
+    status = lifecycle.up(
+        config,
+        api_port=options.api_port,
+        ingress_port=options.ingress_port,
+        progress=_quiet if options.json else _progress,
+    )
+    if options.json:
+        return _print_json(status)
+    _say(picture.draw(status, color=_color()))
+    flag = "" if options.name == "lab" else f" --name {options.name}"
+    _say(f"\nexport KUBECONFIG={status['kubeconfig']}    # then: kubectl get pods -A")
+    _say(f"netns-lab exec{flag} client -- curl -s http://ADDRESS/    netns-lab down{flag}")
+    return 0
+
+
+def down(options: Options) -> int:
+    """End a lab, or all."""
+    from netnslab import lifecycle  # noqa: PLC0415  # see the module's docstring
+
+    names = [lab.name for lab in labs()] if options.all else [options.name]
+    begun = time.monotonic()
+    for name in names:
+        lifecycle.down(name)
+    if options.json:
+        return _print_json(names)
+    _say(f"ended {', '.join(names) or 'nothing: no lab runs'} in {time.monotonic() - begun:.2f} s")
+    return 0
+
+
+def status(options: Options) -> int:
+    """Show a lab."""
+    from netnslab import picture, remote  # noqa: PLC0415  # see the module's docstring
+
+    folder = LabFolder.of(options.name)
+    found = remote.ask(folder, {"do": "status"})["status"] | {"pid": remote.process_of(folder)}
+    if options.json:
+        return _print_json(found)
+    _say(picture.draw(found, color=_color()))
+    return 0
+
+
+def execute(options: Options) -> int:
+    """Run a command in a lab, and end with its exit code."""
+    from netnslab import terminal  # noqa: PLC0415  # see the module's docstring
+
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    return terminal.execute(LabFolder.of(options.name), options.target, command or [os.environ.get("SHELL", "/bin/sh")])
+
+
+def kubeconfig(options: Options) -> int:
+    """Print the path of a lab's kubeconfig."""
+    folder = _running(options.name)
+    _say(str(folder.kubeconfig))
+    return 0
+
+
+def logs(options: Options) -> int:
+    """Print a log, and with --follow what is added to it."""
+    from netnslab import remote  # noqa: PLC0415  # see the module's docstring
+
+    folder = _running(options.name)
+    path = folder.log
+    if options.pod:
+        path = Path(remote.ask(folder, {"do": "log", "pod": options.pod, "container": options.container})["path"])
+    elif options.container:
+        raise LabError("--container needs a pod: `netns-lab logs POD -c CONTAINER`")
+    _print_log(path, folder, follow=options.follow)
+    return 0
+
+
+def show_list(options: Options) -> int:
+    """List the labs that run."""
+    names = [lab.name for lab in labs()]
+    if options.json:
+        return _print_json(names)
+    _say("\n".join(names) if names else "no lab runs; start one with `netns-lab up`")
+    return 0
+
+
+def doctor(options: Options) -> int:
+    """Say what this machine has and lacks."""
+    import netnslab.doctor as checks  # noqa: PLC0415  # see the module's docstring
+
+    findings = checks.examine()
+    if options.json:
+        _print_json([finding.as_json() for finding in findings])
+    else:
+        _say(checks.told(findings, color=_color()))
+    return checks.exit_code(findings)
+
+
+def completion(options: Options) -> int:
+    """Print a completion script."""
+    try:
+        import shtab  # noqa: PLC0415  # see the module's docstring
+    except ImportError as error:
+        raise LabError("completion scripts are written by shtab: pip install 'kproxy[lab]'") from error
+    from netnslab.parser import parser  # noqa: PLC0415  # as above
+
+    _say(shtab.complete(parser(), shell=options.shell))
+    return 0
+
+
+VERBS: Mapping[str, Callable[[Options], int]] = {
+    "up": up,
+    "down": down,
+    "status": status,
+    "exec": execute,
+    "kubeconfig": kubeconfig,
+    "logs": logs,
+    "list": show_list,
+    "doctor": doctor,
+    "completion": completion,
+}
+
+
+def _manifests(files: list[str]) -> tuple[Json, ...]:
+    if not files:
+        return ()
+    from netnslab import manifests  # noqa: PLC0415  # see the module's docstring
+
+    found: list[Json] = []
+    for name in files:
+        try:
+            text = sys.stdin.read() if name == "-" else Path(name).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidTopology(f"{name} cannot be read: {error}") from error
+        found += manifests.read(text, name)
+    return tuple(found)
+
+
+def _running(name: str) -> LabFolder:
+    folder = LabFolder.of(name)
+    if not folder.running():
+        folder.remove()
+        start = "" if name == "lab" else f" --name {name}"
+        raise NotRunning(f"no lab {name!r} runs; start it with `netns-lab up{start}`")
+    return folder
+
+
+def _print_log(path: Path, folder: LabFolder, *, follow: bool) -> None:
+    while not path.exists():
+        if not follow:
+            return
+        time.sleep(_FOLLOW_SECONDS)
+    with path.open("rb") as file:
+        while True:
+            data = file.read()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            if not data and (not follow or not folder.running()):
+                return
+            if not data:
+                time.sleep(_FOLLOW_SECONDS)
+
+
+def _progress(step: str, seconds: float) -> None:
+    mark = "\033[32m✓\033[0m" if _color(sys.stderr) else "-"
+    print(f"{mark} {seconds:6.2f} s  {step}", file=sys.stderr, flush=True)  # noqa: T201  # progress, beside the output
+
+
+def _quiet(_step: str, _seconds: float) -> None:
+    pass
+
+
+def _color(stream: Any = None) -> bool:
+    return (stream or sys.stdout).isatty() and "NO_COLOR" not in os.environ
+
+
+def _print_json(value: Any) -> int:
+    _say(json.dumps(value, indent=2))
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201  # a command's output

@@ -1,0 +1,79 @@
+"""What to run for a container, when there are no images: a built-in, the host's command, or the echo server. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from kapi.network import Service
+from netnslab.kubelet.podspec import Container, PodSpec, ProbeKind
+
+_PREFIX = "kproxy.io/"
+ECHO = "netnslab.echo:main"
+BUILT_IN = {"kdns": "kdns.cli:main", "kingress": "kingress.cli:main", "echo": ECHO}
+
+
+class Kind(Enum):
+    """How a container is run."""
+
+    BUILT_IN = auto()  # a workload of this project, forked with its modules already in memory
+    COMMAND = auto()  # the container's own command, from the host's file system
+    STAND_IN = auto()  # the echo server, in place of an image that cannot run here
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a container is replaced by: the kind, and the entry point where it is not a command of the host."""
+
+    kind: Kind
+    entry: str = ""
+
+
+def resolve(container: Container, executable: Callable[[str], bool]) -> Running:
+    """Decide how to run a container; `executable` says whether the host has a command."""
+    image = container.image.partition("@")[0]
+    if image.startswith(_PREFIX):
+        name = image.removeprefix(_PREFIX).partition(":")[0]
+        if name in BUILT_IN and (name != "echo" or container.args):
+            return Running(Kind.BUILT_IN, BUILT_IN[name])
+    if container.command and executable(container.command[0]):
+        return Running(Kind.COMMAND)
+    return Running(Kind.STAND_IN, ECHO)
+
+
+def announced(container: Container) -> bool:
+    """Whether people should be told that the echo server stands in: not where they asked for it."""
+    return not container.image.startswith(f"{_PREFIX}echo")
+
+
+def listening_ports(pod: PodSpec, container: Container, services: Iterable[Service]) -> frozenset[tuple[str, int]]:
+    """Which ports a stand-in has to answer on, as ("tcp" or "udp", number).
+
+    Those the container declares, those its probes ask, and, for the pod's first container, those that only a Service
+    names. Ports of other containers stay theirs.
+    """
+    found = {(port.protocol.lower(), port.number) for port in container.ports}
+    asking = (ProbeKind.HTTP, ProbeKind.TCP, ProbeKind.GRPC)
+    found |= {("tcp", container.port(probe.port)) for probe in container.probes if probe.kind in asking}
+    if container == pod.containers[0]:
+        others = {(port.protocol.lower(), port.number) for other in pod.containers[1:] for port in other.ports}
+        found |= _service_ports(pod, services) - others
+    return frozenset((kind, number) for kind, number in found if number and kind in ("tcp", "udp"))
+
+
+def selects(service: Service, namespace: str, labels: Mapping[str, str]) -> bool:
+    """Whether a Service's selector matches a pod."""
+    if service.namespace != namespace or not service.selector:
+        return False
+    return all(labels.get(key) == value for key, value in service.selector.items())
+
+
+def _service_ports(pod: PodSpec, services: Iterable[Service]) -> set[tuple[str, int]]:
+    return {
+        (port.protocol.lower(), port.target_port)
+        for service in services
+        if selects(service, pod.namespace, pod.labels)
+        for port in service.ports
+        if isinstance(port.target_port, int)
+    }

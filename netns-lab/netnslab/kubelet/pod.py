@@ -1,0 +1,175 @@
+"""The life of one pod on its node: sandbox, init containers, containers, status, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from kapi.errors import ApiError, NotFound
+from kapi.resources import PODS
+from netnslab.errors import LabError
+from netnslab.kubelet import podfiles, podspec, podstatus
+from netnslab.kubelet.launch import Place
+from netnslab.kubelet.podspec import PodSpec, RestartPolicy
+from netnslab.kubelet.podstatus import Network, PodState
+from netnslab.kubelet.runner import Runner
+from netnslab.kubelet.sandbox import PodNetwork, Sandbox
+from netnslab.kubelet.surroundings import Surroundings, stamp
+
+Json = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+_RETRY = 1.0  # seconds until something that failed (the kernel, the API) is tried again
+
+
+class PodWorker:
+    """Runs one pod from its binding to its deletion. `run` ends when nothing of the pod is left."""
+
+    def __init__(self, surroundings: Surroundings, network: PodNetwork, obj: Json) -> None:
+        self.spec: PodSpec = podspec.read(obj)
+        self.sandbox: Sandbox | None = None
+        self._surroundings = surroundings
+        self._network = network
+        self._object = obj
+        self._started = stamp()
+        self._changed = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._exists = True
+        self._init: tuple[Runner, ...] = ()
+        self._main: tuple[Runner, ...] = ()
+
+    def update(self, obj: Json) -> None:
+        """Take in what the API has about this pod now."""
+        self._object = obj
+        if self.spec.readiness_gates:
+            self._changed.set()
+        if "deletionTimestamp" in obj["metadata"]:
+            self._ending.set()
+
+    def gone(self) -> None:
+        """Take in that the API no longer has this pod: nothing is left to be graceful for."""
+        self._exists = False
+        self._ending.set()
+
+    async def listen(self) -> None:
+        """Have stand-ins answer on the ports that Services name by now."""
+        for runner in self._main:
+            await runner.listen()
+
+    async def run(self) -> None:
+        """Run the pod until it has been deleted."""
+        while not self._ending.is_set():
+            try:
+                with self._connected() as self.sandbox:
+                    self._furnish(self.sandbox)
+                    await self._live(self.sandbox)
+            except LabError as error:
+                self._surroundings.recorder.event(self.spec.reference, "Warning", "FailedCreatePodSandBox", str(error))
+                await asyncio.sleep(_RETRY)
+            finally:
+                self.sandbox = None
+        while self._exists:
+            await self._delete()
+
+    def log_path(self, container: str) -> Path | None:
+        """The file with a container's output; "" is the first container. None where there is no such container."""
+        names = [runner.place.container.name for runner in (*self._main, *self._init)]
+        name = container or self.spec.containers[0].name
+        return self.sandbox.log(name) if self.sandbox is not None and name in names else None
+
+    def place(self, sandbox: Sandbox, container: podspec.Container) -> Place:
+        """Where one of its containers runs."""
+        return Place(self._surroundings, self.spec, container, sandbox)
+
+    def _connected(self) -> AbstractContextManager[Sandbox]:
+        folder = self._surroundings.folder / self.spec.uid
+        return self._network.shared(folder) if self.spec.host_network else self._network.connected(folder)
+
+    def _furnish(self, sandbox: Sandbox) -> None:
+        """Write the pod's own files, and make its runners."""
+        around = self._surroundings
+        resolv_conf = podfiles.resolv_conf(self.spec, around.dns_address, around.zone, around.host_resolv_conf)
+        (sandbox.folder / "resolv.conf").write_text(resolv_conf)
+        (sandbox.folder / "hosts").write_text(podfiles.hosts(self.spec, sandbox.addresses, around.zone))
+        self._init = tuple(self._runner(sandbox, container) for container in self.spec.init_containers)
+        self._main = tuple(self._runner(sandbox, container) for container in self.spec.containers)
+
+    def _runner(self, sandbox: Sandbox, container: podspec.Container) -> Runner:
+        return Runner(self.place(sandbox, container), self._changed.set)
+
+    async def _live(self, sandbox: Sandbox) -> None:
+        """Run the containers, and tell the API, until the pod is to end; then end them."""
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(self._tell(sandbox), name=f"status {self.spec.key}")
+            containers = tasks.create_task(self._run_containers(), name=f"containers {self.spec.key}")
+            await self._ending.wait()
+            grace = podspec.grace_of(self._object) if self._exists else 0
+            await asyncio.gather(*(runner.stop(grace) for runner in self._main))
+            await asyncio.gather(*(runner.stop(grace) for runner in reversed(self._init)))
+            containers.cancel()
+            telling.cancel()
+
+    async def _run_containers(self) -> None:
+        """Init containers one after the other, sidecars among them staying; then all containers together."""
+        async with asyncio.TaskGroup() as tasks:
+            for runner in self._init:
+                if runner.place.container.sidecar:
+                    tasks.create_task(runner.run(RestartPolicy.ALWAYS))
+                    continue
+                await runner.run(_for_init(self.spec.restart_policy))
+                if runner.state.final is None or runner.state.final.code:
+                    return
+            for runner in self._main:
+                tasks.create_task(runner.run(self.spec.restart_policy))
+
+    async def _tell(self, sandbox: Sandbox) -> None:
+        """Write the pod's status whenever it has changed; changes while one is being written become one."""
+        hosts = self._surroundings.placement(sandbox).host_ips
+        told: Json = {}
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            state = PodState(
+                tuple(runner.state for runner in self._init),
+                tuple(runner.state for runner in self._main),
+                Network(hosts, sandbox.addresses),
+                self._started,
+            )
+            status = podstatus.status(self.spec, state, told or self._object.get("status") or {}, stamp())
+            if status == told:
+                continue
+            try:
+                await self._write(status)
+                told = status
+            except NotFound:
+                self.gone()
+            except ApiError as error:
+                log.warning("the status of pod %s could not be written: %s", self.spec.key, error)
+                await asyncio.sleep(_RETRY)
+                self._changed.set()
+
+    async def _write(self, status: Json) -> None:
+        patch = {"metadata": {"uid": self.spec.uid}, "status": status}
+        client = self._surroundings.client
+        await client.patch(PODS, self.spec.name, patch, self.spec.namespace, subresource="status")
+
+    async def _delete(self) -> None:
+        """Delete the pod for good: its containers have ended."""
+        client = self._surroundings.client
+        try:
+            await client.delete(PODS, self.spec.name, self.spec.namespace, uid=self.spec.uid, grace_seconds=0)
+            self._exists = False
+        except NotFound:
+            self._exists = False
+        except ApiError as error:
+            log.warning("pod %s could not be deleted: %s", self.spec.key, error)
+            await asyncio.sleep(_RETRY)
+
+
+def _for_init(policy: RestartPolicy) -> RestartPolicy:
+    """An init container that fails is tried again unless the pod says never; one that succeeds never is."""
+    return RestartPolicy.NEVER if policy is RestartPolicy.NEVER else RestartPolicy.ON_FAILURE

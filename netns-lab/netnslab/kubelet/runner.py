@@ -1,0 +1,197 @@
+"""The life of one container: started, asked how it is, restarted, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+from netnslab.errors import LabError
+from netnslab.kubelet import launch, probing
+from netnslab.kubelet.backoff import Backoff
+from netnslab.kubelet.environment import Missing
+from netnslab.kubelet.images import Kind, announced
+from netnslab.kubelet.launch import Instance, Place
+from netnslab.kubelet.podspec import Probe, RestartPolicy
+from netnslab.kubelet.podstatus import ContainerState, Ending, initial
+from netnslab.kubelet.probing import Outcome, Target
+from netnslab.kubelet.surroundings import executable, stamp
+
+_MISSING_PAUSE = 2.0  # seconds until a container that could not be created is tried again
+
+
+class Runner:
+    """Runs one container of a pod. `state` is always current; `changed` is called after every change of it."""
+
+    def __init__(self, place: Place, changed: Callable[[], None]) -> None:
+        self.place = place
+        self.state: ContainerState = initial(place.container)
+        self._changed = changed
+        self._instance: Instance | None = None
+        self._stopping = False
+        self._told: set[str] = set()
+        self._stops: set[asyncio.Task[int]] = set()
+
+    async def run(self, policy: RestartPolicy) -> None:
+        """Run until the container has ended for good, restarting it as `policy` says."""
+        self._announce()
+        backoff = Backoff()
+        while True:
+            begun = time.monotonic()
+            ending = await self._once()
+            self._set(started="", ready=False, passed_startup=False)
+            if self._stopping or not _again(policy, ending):
+                self._set(final=ending)
+                return
+            delay, backoff = backoff.after(time.monotonic() - begun)
+            self._set(last=ending, reason="CrashLoopBackOff", message=f"started again after {delay:g} s")
+            if delay:
+                self._event("Warning", "BackOff", f"back-off {delay:g} s: container {self._name} ended again")
+            await asyncio.sleep(delay)
+            self._set(restarts=self.state.restarts + 1)
+
+    async def stop(self, grace: float) -> None:
+        """End the container: its preStop hook, SIGTERM, and SIGKILL when `grace` seconds are over."""
+        self._stopping = True
+        instance = self._instance
+        if instance is None or not instance.process.running:
+            return
+        begun = time.monotonic()
+        if grace > 0:
+            await self._before_stop(grace)
+        await instance.process.stop(max(0.0, grace - (time.monotonic() - begun)))
+
+    async def listen(self) -> None:
+        """Have a stand-in answer on ports that only a Service names, where there are new ones."""
+        if self._instance is None:
+            return
+        for complaint in await self._instance.listen(self.place):
+            self._event("Warning", "StandIn", f"the echo server in place of {self.place.container.image}: {complaint}")
+
+    @property
+    def _name(self) -> str:
+        return self.place.container.name
+
+    async def _once(self) -> Ending:
+        """One run of the container, from its start to its end."""
+        instance = self._instance = await self._started()
+        begun = stamp()
+        container = self.place.container
+        started = container.startup is None
+        self._set(started=begun, passed_startup=started, ready=started and container.readiness is None, reason="")
+        probes = asyncio.create_task(self._probe(instance), name=f"probes {self.place.pod.key}/{self._name}")
+        try:
+            code = await instance.process.wait()
+        finally:
+            instance.process.signal(signal.SIGKILL)  # where this task was cancelled; an ended process gets nothing
+            probes.cancel()
+            await asyncio.gather(probes, return_exceptions=True)
+            instance.close()
+        return Ending(128 - code if code < 0 else code, begun, stamp())
+
+    async def _started(self) -> Instance:
+        """Start it, again and again where something it refers to is missing."""
+        while True:
+            try:
+                instance = self._instance = await launch.start(self.place)
+                await self.listen()
+            except (Missing, LabError) as error:
+                reason = "CreateContainerConfigError" if isinstance(error, Missing) else "CreateContainerError"
+                self._set(reason=reason, message=str(error))
+                self._event("Warning", "Failed", f"container {self._name} cannot be started: {error}")
+                await asyncio.sleep(_MISSING_PAUSE)
+            else:
+                return instance
+
+    async def _probe(self, instance: Instance) -> None:
+        """Ask, for as long as this run lasts: first whether it has started, then whether it is ready and alive."""
+        container = self.place.container
+        if container.startup is not None:
+            await self._passed_startup(container.startup, instance)
+        async with asyncio.TaskGroup() as tasks:
+            if container.readiness is not None:
+                tasks.create_task(self._watch(container.readiness, self._tell_ready, eager=True))
+            if container.liveness is not None:
+                tasks.create_task(self._watch(container.liveness, self._tell_alive(instance)))
+
+    async def _passed_startup(self, probe: Probe, instance: Instance) -> None:
+        passed = asyncio.Event()
+        failed = self._tell_alive(instance)
+
+        def tell(success: bool, outcome: Outcome) -> None:  # as `probing.watch` calls it
+            if success:
+                passed.set()
+            else:
+                failed(success, outcome)
+
+        watch = asyncio.create_task(self._watch(probe, tell))
+        try:
+            await passed.wait()
+        finally:
+            watch.cancel()
+        self._set(passed_startup=True, ready=self.place.container.readiness is None)
+
+    async def _watch(self, probe: Probe, tell: Callable[[bool, Outcome], None], *, eager: bool = False) -> None:
+        def told(success: bool, outcome: Outcome) -> None:  # as `probing.watch` calls it
+            if outcome.passed_over and outcome.passed_over not in self._told:
+                self._told.add(outcome.passed_over)
+                self._event("Normal", "ProbePassed", f"container {self._name}: {outcome.passed_over}")
+            tell(success, outcome)
+
+        await probing.watch(probe, self._target(), told, eager=eager)
+
+    def _target(self) -> Target:
+        return Target(
+            node=self.place.surroundings.network,
+            address=self.place.sandbox.addresses[0],
+            container=self.place.container,
+            execute=lambda command: launch.execute(self.place, command),
+            executable=executable,
+            stand_in=self.place.running.kind is Kind.STAND_IN,
+        )
+
+    def _tell_ready(self, success: bool, outcome: Outcome) -> None:  # as above
+        if not success and self.state.ready:
+            self._event("Warning", "Unhealthy", f"Readiness probe failed: {outcome.message}")
+        self._set(ready=success)
+
+    def _tell_alive(self, instance: Instance) -> Callable[[bool, Outcome], None]:
+        def tell(success: bool, outcome: Outcome) -> None:  # as above
+            if not success:
+                self._event("Warning", "Unhealthy", f"container {self._name} is restarted: {outcome.message}")
+                ending = asyncio.create_task(instance.process.stop(self.place.pod.grace))
+                self._stops.add(ending)
+                ending.add_done_callback(self._stops.discard)
+
+        return tell
+
+    async def _before_stop(self, grace: float) -> None:
+        """The preStop hook: its sleep, or its command where the host has it."""
+        container = self.place.container
+        try:
+            async with asyncio.timeout(grace):
+                await asyncio.sleep(container.pre_stop_sleep)
+                if container.pre_stop and executable(container.pre_stop[0]):
+                    await launch.execute(self.place, container.pre_stop)
+        except (TimeoutError, LabError, Missing) as error:
+            self._event("Warning", "FailedPreStopHook", f"container {self._name}: {error or 'no time left'}")
+
+    def _announce(self) -> None:
+        container = self.place.container
+        if self.place.running.kind is Kind.STAND_IN and announced(container):
+            message = f"the echo server stands in for image {container.image} of container {container.name}"
+            self._event("Normal", "StandIn", message)
+
+    def _set(self, **values: Any) -> None:
+        self.state = replace(self.state, **values)
+        self._changed()
+
+    def _event(self, level: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        self.place.surroundings.recorder.event(self.place.pod.reference, level, reason, message)
+
+
+def _again(policy: RestartPolicy, ending: Ending) -> bool:
+    return policy is RestartPolicy.ALWAYS or (policy is RestartPolicy.ON_FAILURE and ending.code != 0)

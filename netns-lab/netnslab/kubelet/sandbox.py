@@ -1,0 +1,91 @@
+"""A pod's surroundings: its network namespace with addresses on a node, and its folder with logs and files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from netnslab import plan
+from netnslab.errors import KernelError, LabError
+from netnslab.kernel import Namespace
+from netnslab.steps import RemoveLink
+from netnslab.topology import Addresses, NodeSpec
+
+_FIRST_HOST = 2  # .1 is the node itself
+_LAST_HOST = 254
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Where the containers of one pod run. `addresses` are texts, IPv4 first."""
+
+    namespace: Namespace
+    addresses: tuple[str, ...]
+    folder: Path
+
+    def log(self, container: str) -> Path:
+        """The file that a container's output goes to."""
+        return self.folder / f"{container}.log"
+
+
+class PodNetwork:
+    """The pod side of one node: hands out addresses, and connects a namespace for each."""
+
+    def __init__(self, node: NodeSpec, namespace: Namespace) -> None:
+        self._node = node
+        self.namespace = namespace
+        self._used: set[int] = set()
+        self._next = _FIRST_HOST
+
+    @contextmanager
+    def connected(self, folder: Path) -> Iterator[Sandbox]:
+        """A new namespace with a link to the node, for the length of a block.
+
+        Raises LabError when all addresses are taken, KernelError when the kernel refuses.
+        """
+        host = self._take()
+        addresses = Addresses.at(self._node.pod_networks, host)
+        try:
+            with Namespace.create() as namespace, _folder(folder):
+                steps = plan.pod(self._node, addresses)
+                namespace.apply(plan.before_pod())
+                self.namespace.apply(steps.node, {plan.POD: namespace})
+                try:
+                    namespace.apply(steps.pod)
+                    yield Sandbox(namespace, tuple(str(address) for address in addresses.both), folder)
+                finally:
+                    # The namespace lives on while a process or socket is in it; its link shall go now, so that the
+                    # address can be given to another.
+                    with suppress(KernelError):
+                        self.namespace.apply([RemoveLink(plan.port_name(self._node, addresses.v4))])
+        finally:
+            self._used.discard(host)
+
+    @contextmanager
+    def shared(self, folder: Path) -> Iterator[Sandbox]:
+        """The node's own namespace, for a pod with `hostNetwork`."""
+        with _folder(folder):
+            yield Sandbox(self.namespace, tuple(str(address) for address in self._node.addresses.both), folder)
+
+    def _take(self) -> int:
+        """The next free host number after the last one given: an address rests before it is used again."""
+        size = _LAST_HOST - _FIRST_HOST + 1
+        for offset in range(size):
+            host = _FIRST_HOST + (self._next - _FIRST_HOST + offset) % size
+            if host not in self._used:
+                self._used.add(host)
+                self._next = host + 1
+                return host
+        raise LabError(f"node {self._node.name} has no address left in {self._node.pod_networks[0]}")
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    (path / "work").mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,67 @@
+"""What everything a kubelet runs has in common: its node, the API, the zygote, and the objects that pods refer to."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from kapi.cache import Cache
+from kapi.client import Client
+from kapi.events import Recorder, now
+from kapi.network import Service
+from netnslab.kernel import Namespace
+from netnslab.kubelet.environment import Placement, Sources
+from netnslab.kubelet.sandbox import Sandbox
+from netnslab.processes import Processes
+from netnslab.topology import NodeSpec
+
+Json = dict[str, Any]
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """One kubelet's surroundings.
+
+    `network` is the node's namespace; `handed` are host sockets that a built-in pod may ask for by name.
+    """
+
+    node: NodeSpec
+    network: Namespace
+    client: Client
+    recorder: Recorder
+    processes: Processes
+    services: Cache[Service]
+    config_maps: Cache[Json]
+    secrets: Cache[Json]
+    folder: Path
+    dns_address: str
+    zone: str
+    host_resolv_conf: str
+    handed: Mapping[str, socket.socket]
+
+    def sources(self) -> Sources:
+        """What variables may refer to."""
+        return Sources(self.config_maps, self.secrets, tuple(self.services.values()))
+
+    def placement(self, sandbox: Sandbox) -> Placement:
+        """Where a pod runs."""
+        hosts = tuple(str(address) for address in self.node.addresses.both)
+        return Placement(self.node.name, hosts, sandbox.addresses)
+
+
+@lru_cache(maxsize=4096)
+def executable(command: str) -> bool:
+    """Whether the host has a command."""
+    return shutil.which(command, path=PATH) is not None
+
+
+def stamp() -> str:
+    """The present moment as the API writes it."""
+    return now().strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,21 @@
+"""The namespaces of a running lab: router, nodes and client, made from the plan and held open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from netnslab import plan
+from netnslab.kernel import Namespace
+from netnslab.topology import Topology
+
+
+@contextmanager
+def network(topology: Topology) -> Iterator[Mapping[str, Namespace]]:
+    """The network of a lab without its pods, for the length of a block: its namespaces by name."""
+    steps = plan.network(topology).steps
+    with ExitStack() as stack:
+        namespaces = {name: stack.enter_context(Namespace.create()) for name in steps}
+        for name, wanted in steps.items():
+            namespaces[name].apply(wanted, namespaces)
+        yield namespaces

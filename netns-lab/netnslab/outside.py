@@ -1,0 +1,58 @@
+"""What is outside the cluster: a client beyond the router, with a name server and an echo server of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from netnslab import system
+from netnslab.child import Program
+from netnslab.kernel import Namespace
+from netnslab.kubelet.images import BUILT_IN, ECHO
+from netnslab.kubelet.surroundings import PATH
+from netnslab.processes import Process, Processes
+from netnslab.state import LabFolder
+from netnslab.topology import CLIENT, Topology
+
+_ECHO_PORTS = ("--tcp=80", "--tcp=8080", "--udp=8080")
+
+
+def resolv_conf(topology: Topology) -> str:
+    """The resolver's configuration of a host outside the cluster; the nodes are such hosts too."""
+    return f"nameserver {topology.client.v4}\n"
+
+
+def files(folder: LabFolder) -> dict[str, str]:
+    """The client's own files, by the path they have for its programs."""
+    return {"/etc/resolv.conf": str(_resolv_conf_of(folder))}
+
+
+async def run(topology: Topology, client: Namespace, processes: Processes, folder: LabFolder) -> None:
+    """Run the servers outside until cancelled, each again when it ends."""
+    path = _resolv_conf_of(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(resolv_conf(topology))
+    resolver = system.outside_resolver(topology)
+    echo = ["echo", "--pod=outside", "--namespace=", f"--node={CLIENT}", *_ECHO_PORTS]
+    async with asyncio.TaskGroup() as tasks:
+        for argv, entry in ((resolver, BUILT_IN["kdns"]), (echo, ECHO)):
+            program = Program(
+                argv,
+                entry=entry,
+                env={"PATH": PATH},
+                hostname=CLIENT,
+                files=files(folder),
+                log=str(folder.path / f"outside-{argv[0]}.log"),
+            )
+            tasks.create_task(_keep(program, client, processes), name=f"outside {argv[0]}")
+
+
+async def _keep(program: Program, client: Namespace, processes: Processes) -> None:
+    while True:
+        process: Process = await processes.start(program, [client.fd])
+        await process.wait()
+        await asyncio.sleep(1)
+
+
+def _resolv_conf_of(folder: LabFolder) -> Path:
+    return folder.pods / CLIENT / "resolv.conf"

@@ -1,0 +1,138 @@
+"""The command line's grammar and help. Light to import."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from netnslab.config import DEFAULT_BACKEND, DEFAULT_NODES
+from netnslab.state import DEFAULT_NAME
+
+_EXIT_CODES = """\
+exit codes:
+  0  done
+  1  failed; the message says what to do
+  2  wrong usage, or a topology or manifest that cannot be used
+  3  no lab of that name runs
+  4  this machine lacks something the lab needs (see `netns-lab doctor`)
+  5  a lab of that name runs already
+  6  the lab has no such pod, node or container
+"""
+
+_EXAMPLES = """\
+a first look:
+  netns-lab up
+  export KUBECONFIG=$(netns-lab kubeconfig)
+  kubectl create deployment web --image=nginx --port=80
+  kubectl expose deployment web
+  netns-lab exec client -- curl -s http://203.0.113.1/
+  netns-lab down
+
+"""
+
+_UP = """\
+examples:
+  netns-lab up                                  a control plane, two workers, DNS and ingress
+  netns-lab up --nodes 5 -f shop.yaml           five nodes, and a manifest applied to them
+  netns-lab up --name two --api-port 6443       a second lab beside the first, its API on a port of your choice
+
+The command returns when DNS answers in a pod and the ingress listens. Everything of the lab lives in namespaces of one
+process: `netns-lab down`, or the end of that process by any other cause, leaves nothing behind.
+"""
+
+_EXEC = """\
+examples:
+  netns-lab exec web -- curl -s http://cart:8080/      in the pod default/web
+  netns-lab exec kube-system/kube-dns-x1 -- ip addr    in a pod of another namespace
+  netns-lab exec node/worker-1 -- nft list ruleset     on a node
+  netns-lab exec client -- curl -s http://203.0.113.1/ outside the cluster, beyond the router
+  netns-lab exec node/worker-2                         a shell
+
+The command is one of this machine's, run in the pod's or node's network namespace, with the pod's resolv.conf, hosts
+file, host name and variables. Its exit code is passed on; 127 means that there is no such command.
+"""
+
+_DOCTOR = """\
+Says of each kernel feature whether it is here, what does not work without it, and what still does. The exit code is 4
+when a lab cannot run at all.
+"""
+
+_COMPLETION = """\
+examples:
+  netns-lab completion bash > /etc/bash_completion.d/netns-lab
+  netns-lab completion zsh > ~/.zfunc/_netns-lab
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; `verb` is the chosen command."""
+    top = argparse.ArgumentParser(
+        prog="netns-lab",
+        description="A Kubernetes cluster's network on this machine, made of network namespaces.",
+        epilog=_EXAMPLES + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="COMMAND")
+    _up(verbs)
+    _down(verbs)
+    _exec(verbs)
+    _asking(verbs)
+    _add(verbs, "doctor", "say what this machine has and lacks", _DOCTOR).add_argument(
+        "--json", action="store_true", help="for programs"
+    )
+    shells = _add(verbs, "completion", "print a completion script for a shell", _COMPLETION)
+    shells.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    return top
+
+
+def _up(verbs: Any) -> None:
+    up = _named(_add(verbs, "up", "start a lab", _UP))
+    up.add_argument(
+        "--nodes", type=int, default=DEFAULT_NODES, metavar="N", help="control plane and workers (%(default)s)"
+    )
+    up.add_argument("--backend", default=DEFAULT_BACKEND, help="how Services are proxied (%(default)s)")
+    up.add_argument("-f", "--file", action="append", default=[], metavar="FILE", help="a manifest to apply; - is stdin")
+    up.add_argument("--api-port", type=int, default=0, metavar="PORT", help="for the API on 127.0.0.1 (a free one)")
+    up.add_argument(
+        "--ingress-port", type=int, default=0, metavar="PORT", help="for the ingress on 127.0.0.1 (a free one)"
+    )
+    up.add_argument("--json", action="store_true", help="print the lab's status as JSON when it is up")
+
+
+def _down(verbs: Any) -> None:
+    down = _named(_add(verbs, "down", "end a lab and all that is in it"))
+    down.add_argument("--all", action="store_true", help="end all of your labs")
+    down.add_argument("--json", action="store_true", help="print the names of the labs that were ended")
+
+
+def _exec(verbs: Any) -> None:
+    execute = _named(_add(verbs, "exec", "run a command in a pod, on a node, or outside", _EXEC))
+    execute.add_argument("target", help="POD, NAMESPACE/POD, node/NODE, client or router")
+    execute.add_argument("command", nargs=argparse.REMAINDER, help="after --; a shell where there is none")
+
+
+def _asking(verbs: Any) -> None:
+    status = _named(_add(verbs, "status", "show a lab: its picture, its addresses, its pods"))
+    status.add_argument("--json", action="store_true", help="for programs")
+    _named(_add(verbs, "kubeconfig", "print the path of a lab's kubeconfig"))
+    logs = _named(_add(verbs, "logs", "print the output of a pod, or the log of the lab itself"))
+    logs.add_argument("pod", nargs="?", help="POD or NAMESPACE/POD; none: the lab's own log")
+    logs.add_argument("-c", "--container", default="", help="which container (the first)")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on printing what is added")
+    _add(verbs, "list", "list the labs that run").add_argument("--json", action="store_true", help="for programs")
+
+
+def _add(verbs: Any, name: str, summary: str, epilog: str = "") -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=epilog or None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return made
+
+
+def _named(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    verb.add_argument("--name", default=DEFAULT_NAME, help="which lab (%(default)s)")
+    return verb

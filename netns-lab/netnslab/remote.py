@@ -1,0 +1,121 @@
+"""Talks to a running lab: the command line's side of the control socket. Light to import."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+from netnslab.errors import LabError, NotRunning
+from netnslab.state import LabFolder, labs
+
+Json = dict[str, Any]
+
+_DATAGRAM = 1 << 20
+_ENDING_SECONDS = 10.0
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+class Refused(LabError):
+    """The lab answered with an error; `exit_code` is the one that goes with it."""
+
+    def __init__(self, answer: Json) -> None:
+        super().__init__(answer["error"])
+        self.exit_code = answer["exit_code"]  # type: ignore[misc]  # the lab's own choice, per answer
+
+
+def connect(folder: LabFolder) -> socket.socket:
+    """Connect to a lab's control socket. Raises NotRunning, saying which labs there are."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        connection.connect(str(folder.control))
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        connection.close()
+        if folder.running():
+            raise LabError(f"the lab {folder.name!r} is starting, or hangs: its log is {folder.log}") from None
+        folder.remove()
+        others = [lab.name for lab in labs()]
+        hint = f"; running: {', '.join(others)}" if others else ""
+        start = "" if folder.name == "lab" else f" --name {folder.name}"
+        raise NotRunning(f"no lab {folder.name!r} runs{hint}; start it with `netns-lab up{start}`") from None
+    return connection
+
+
+def ask(folder: LabFolder, request: Json) -> Json:
+    """Put one question to a lab. Raises NotRunning and Refused."""
+    with connect(folder) as connection:
+        connection.send(json.dumps(request).encode())
+        return _answer(connection)
+
+
+def execute(
+    folder: LabFolder, target: str, argv: list[str], descriptors: tuple[int, int, int], *, terminal: bool
+) -> int:
+    """Run a command in a lab with the given descriptors as 0, 1 and 2. Gives its exit code.
+
+    Signals that reach this process meanwhile go to the command. Raises NotRunning and Refused.
+    """
+    env = {name: os.environ[name] for name in ("TERM", "LANG", "COLORTERM", "HOME") if name in os.environ}
+    request = {"do": "exec", "target": target, "argv": argv, "env": env, "cwd": str(Path.cwd()), "terminal": terminal}
+    with connect(folder) as connection:
+        socket.send_fds(connection, [json.dumps(request).encode()], descriptors)
+        _answer(connection)
+        for number in _PASSED_ON:
+            signal.signal(
+                number, lambda which, _: connection.send(json.dumps({"do": "signal", "signal": which}).encode())
+            )
+        return int(_answer(connection)["code"])
+
+
+def end(folder: LabFolder) -> None:
+    """End a lab and wait until all of it is gone. Raises NotRunning.
+
+    Killing its process 1 is enough: the kernel does the rest, and there is nothing to be left half done.
+    """
+    pid = process_of(folder)
+    kill(pid)
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while folder.running():
+        if time.monotonic() > deadline:
+            raise LabError(f"process {pid} of the lab {folder.name!r} does not end")
+        time.sleep(0.005)
+    folder.remove()
+
+
+def process_of(folder: LabFolder) -> int:
+    """The process id, on the host, of a lab's process 1: the one that listens on its socket. Raises NotRunning."""
+    with connect(folder) as connection:
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
+
+
+def kill(pid: int) -> None:
+    """End a process at once, and wait until it is gone."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        select.select([process], [], [], _ENDING_SECONDS)
+    finally:
+        os.close(process)
+
+
+def _answer(connection: socket.socket) -> Json:
+    try:
+        data = connection.recv(_DATAGRAM)
+    except ConnectionResetError:
+        data = b""
+    if not data:
+        raise LabError("the lab ended in the middle of its answer")
+    answer: Json = json.loads(data)
+    if "error" in answer:
+        raise Refused(answer)
+    return answer

@@ -1,0 +1,136 @@
+"""What a lab keeps in the file system: one folder, which is gone when the lab is.
+
+```
+/run/netns-lab/NAME/          ($XDG_RUNTIME_DIR/netns-lab/NAME without root)
+    lock          held by the lab's process for as long as it lives
+    control.sock  where `netns-lab status` and `exec` ask
+    kubeconfig    for kubectl
+    lab.log       what the lab's components have to say
+    state.db      the API's objects
+    pods/UID/     each pod's logs and files
+```
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from netnslab.errors import AlreadyRunning, InvalidTopology
+
+DEFAULT_NAME = "lab"
+_LONGEST_NAME = 40  # with the folder, the control socket's path must fit the 107 bytes of unix(7)
+
+
+def base() -> Path:
+    """Where this user's labs keep their folders."""
+    if os.geteuid() == 0:
+        return Path("/run/netns-lab")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK):
+        return Path(runtime, "netns-lab")
+    return Path(tempfile.gettempdir(), f"netns-lab-{os.geteuid()}")
+
+
+@dataclass(frozen=True, slots=True)
+class LabFolder:
+    """The folder of one lab, which may or may not be there."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, name: str) -> LabFolder:
+        """The folder of the lab called `name`. Raises InvalidTopology for what cannot be a name."""
+        if not name or len(name) > _LONGEST_NAME or not name.replace("-", "").isalnum() or not name.isascii():
+            raise InvalidTopology(
+                f"{name!r} cannot be a lab's name: use up to {_LONGEST_NAME} letters, digits and hyphens"
+            )
+        return cls(base() / name)
+
+    @property
+    def name(self) -> str:
+        """The lab's name."""
+        return self.path.name
+
+    @property
+    def control(self) -> Path:
+        """The control socket."""
+        return self.path / "control.sock"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The kubeconfig."""
+        return self.path / "kubeconfig"
+
+    @property
+    def log(self) -> Path:
+        """The lab's own log."""
+        return self.path / "lab.log"
+
+    @property
+    def pods(self) -> Path:
+        """The folder of all pods' folders."""
+        return self.path / "pods"
+
+    def claim(self) -> int:
+        """Make the folder, empty, and give the descriptor whose lock marks the lab as running.
+
+        What a lab that was killed has left behind is removed. Raises AlreadyRunning.
+        """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not _locked(lock, fcntl.LOCK_EX):
+            os.close(lock)
+            raise AlreadyRunning(
+                f"the lab {self.name!r} is running already; see `netns-lab status --name {self.name}`, end it with "
+                f"`netns-lab down --name {self.name}`, or start another one with `--name`"
+            )
+        for item in self.path.iterdir():
+            if item.name != "lock":
+                _remove(item)
+        return lock
+
+    def running(self) -> bool:
+        """Whether the lab's process lives."""
+        try:
+            lock = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _locked(lock, fcntl.LOCK_SH)
+        finally:
+            os.close(lock)
+
+    def remove(self) -> None:
+        """Remove the folder and all in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def labs() -> Iterator[LabFolder]:
+    """The labs that run; folders of those that were killed are removed on the way."""
+    for path in sorted(base().glob("*/lock")):
+        folder = LabFolder(path.parent)
+        if folder.running():
+            yield folder
+        else:
+            folder.remove()
+
+
+def _locked(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove(item: Path) -> None:
+    if item.is_dir() and not item.is_symlink():
+        shutil.rmtree(item, ignore_errors=True)
+    else:
+        item.unlink(missing_ok=True)

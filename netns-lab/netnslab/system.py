@@ -1,0 +1,132 @@
+"""The objects that a lab starts with: the cluster's DNS and its ingress, as Deployments like any other. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netnslab.kubelet.launch import HANDED
+from netnslab.topology import POD_NETWORKS, Topology
+
+Json = dict[str, Any]
+
+NAMESPACE = "kube-system"
+ZONE = "cluster.local"
+API = "http://10.96.0.1:443"  # the `kubernetes` Service: the built-ins reach the API as any pod does
+API_PORT = 6443
+DNS_ADDRESS = "10.96.0.10"
+DNS = "kube-dns"
+INGRESS = "ingress"
+INGRESS_CLASS = "kproxy"
+HOST_INGRESS = "ingress"  # the name under which the host's ingress socket is handed to the pod
+OUTSIDE_NAMES = ("legacy.outside.test", "outside.test")
+_TOLERATIONS = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"}]
+
+
+def objects(topology: Topology) -> tuple[Json, ...]:
+    """All of them, in the order in which they are created."""
+    return (
+        _dns_service(),
+        _deployment(DNS, "kproxy.io/kdns", _dns_container(topology)),
+        _ingress_class(),
+        _ingress_service(),
+        _deployment(INGRESS, "kproxy.io/kingress", _ingress_container(), {HANDED: HOST_INGRESS}),
+    )
+
+
+def outside_resolver(topology: Topology) -> list[str]:
+    """The command line of the name server that stands for the rest of the world, beside the outside client."""
+    records = [f"--record={name}={address}" for name in OUTSIDE_NAMES for address in topology.client.both]
+    return ["kdns", "--no-forward", *(f"--listen={_port(address, 53)}" for address in topology.client.both), *records]
+
+
+def _dns_container(topology: Topology) -> Json:
+    arguments = [
+        f"--server={API}",
+        f"--zone={ZONE}",
+        "--listen=0.0.0.0:53",
+        "--listen=[::]:53",
+        f"--upstream={topology.client.v4}:53",
+        *(f"--reverse={network}" for network in POD_NETWORKS),
+        "--health=0.0.0.0:8080",
+    ]
+    return {
+        "args": arguments,
+        "ports": [
+            {"name": "dns", "containerPort": 53, "protocol": "UDP"},
+            {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},
+        ],
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 2},
+        "livenessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 10},
+    }
+
+
+def _ingress_container() -> Json:
+    arguments = [
+        f"--server={API}",
+        "--listen=0.0.0.0:80",
+        "--listen=[::]:80",
+        "--listen-fd=3",
+        f"--ingress-class={INGRESS_CLASS}",
+        f"--publish-service={NAMESPACE}/{INGRESS}",
+        "--admin=0.0.0.0:10254",
+    ]
+    return {
+        "args": arguments,
+        "ports": [{"name": "http", "containerPort": 80}, {"name": "admin", "containerPort": 10254}],
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": 10254}, "periodSeconds": 2},
+        "livenessProbe": {"httpGet": {"path": "/healthz", "port": 10254}, "periodSeconds": 10},
+    }
+
+
+def _deployment(name: str, image: str, container: Json, annotations: Json | None = None) -> Json:
+    labels = {"k8s-app": name}
+    template = {
+        "metadata": {"labels": labels, "annotations": annotations or {}},
+        "spec": {
+            "containers": [{"name": name, "image": image, **container}],
+            "dnsPolicy": "Default",
+            "tolerations": _TOLERATIONS,
+            "terminationGracePeriodSeconds": 5,
+        },
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+    }
+
+
+def _dns_service() -> Json:
+    labels = {"k8s-app": DNS, "kubernetes.io/name": "KubeDNS"}
+    ports = [
+        {"name": "dns", "port": 53, "targetPort": 53, "protocol": "UDP"},
+        {"name": "dns-tcp", "port": 53, "targetPort": 53, "protocol": "TCP"},
+    ]
+    spec = {"clusterIP": DNS_ADDRESS, "selector": {"k8s-app": DNS}, "ports": ports}
+    metadata = {"name": DNS, "namespace": NAMESPACE, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+def _ingress_service() -> Json:
+    spec = {
+        "type": "LoadBalancer",
+        "selector": {"k8s-app": INGRESS},
+        "ports": [{"name": "http", "port": 80, "targetPort": 80}],
+    }
+    metadata = {"name": INGRESS, "namespace": NAMESPACE, "labels": {"k8s-app": INGRESS}}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+def _ingress_class() -> Json:
+    default = {"ingressclass.kubernetes.io/is-default-class": "true"}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IngressClass",
+        "metadata": {"name": INGRESS_CLASS, "annotations": default},
+        "spec": {"controller": "kproxy.io/ingress"},
+    }
+
+
+def _port(address: object, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"

@@ -1,0 +1,102 @@
+"""Where a command can be run: a pod, a node, the router, the client outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from netnslab import outside
+from netnslab.child import Program
+from netnslab.cluster import Cluster
+from netnslab.errors import LabError, NoSuchTarget
+from netnslab.kernel import Namespace
+from netnslab.kubelet import launch
+from netnslab.kubelet.environment import Missing
+from netnslab.kubelet.pod import PodWorker
+from netnslab.kubelet.surroundings import PATH
+from netnslab.topology import CLIENT, ROUTER
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A namespace to run commands in, and what belongs to it. `cwd` is "" where the caller's own is right."""
+
+    namespace: Namespace
+    hostname: str
+    files: dict[str, str]
+    env: dict[str, str]
+    cwd: str = ""
+
+    def program(self, argv: list[str], env: dict[str, str], cwd: str, *, terminal: bool) -> Program:
+        """A command that runs here with the caller's descriptors."""
+        return Program(
+            argv,
+            env={"PATH": PATH} | env | self.env,
+            cwd=self.cwd or (cwd if Path(cwd).is_dir() else "/"),
+            hostname=self.hostname,
+            files=self.files,
+            standard=True,
+            terminal=terminal,
+        )
+
+
+def find(cluster: Cluster, name: str) -> Target:
+    """The target called `name`: `client`, `router`, `node/NAME`, `POD` or `NAMESPACE/POD`.
+
+    Raises NoSuchTarget, naming what comes close.
+    """
+    if name in (CLIENT, ROUTER):
+        return Target(cluster.ground.namespaces[name], name, outside.files(cluster.ground.folder), {})
+    node = name.removeprefix("node/")
+    if name.startswith("node/") and node in cluster.kubelets:
+        return Target(cluster.ground.namespaces[node], node, outside.files(cluster.ground.folder), {})
+    worker = pod(cluster, name)
+    assert worker.sandbox is not None
+    place = worker.place(worker.sandbox, worker.spec.containers[0])
+    try:
+        env = launch.variables(place)
+    except Missing as error:
+        raise LabError(f"pod {worker.spec.key} cannot run anything: {error}") from error
+    folder = str(worker.sandbox.folder / "work")
+    return Target(worker.sandbox.namespace, worker.spec.hostname, launch.files(worker.sandbox), env, folder)
+
+
+def pod(cluster: Cluster, name: str) -> PodWorker:
+    """The running pod called `NAMESPACE/NAME`, or `NAME`: in `default`, or in the only namespace that has one."""
+    found = {worker.spec.key: worker for worker in _workers(cluster)}
+    key = name if "/" in name else f"default/{name}"
+    if key in found:
+        return found[key]
+    elsewhere = [known for known in found if known.endswith(f"/{name}")]
+    if len(elsewhere) == 1:
+        return found[elsewhere[0]]
+    if elsewhere:
+        raise NoSuchTarget(f"several pods are called {name}: say which of {', '.join(sorted(elsewhere))}")
+    raise NoSuchTarget(f"no pod {key} runs in this lab{_hint(cluster, name, found)}")
+
+
+def log_path(cluster: Cluster, name: str, container: str) -> Path:
+    """The file with the output of a pod's container. Raises NoSuchTarget."""
+    worker = pod(cluster, name)
+    path = worker.log_path(container)
+    if path is None:
+        names = ", ".join(one.name for one in (*worker.spec.containers, *worker.spec.init_containers))
+        raise NoSuchTarget(f"pod {worker.spec.key} has no container {container!r}, only {names}")
+    return path
+
+
+def _workers(cluster: Cluster) -> Iterator[PodWorker]:
+    for kubelet in cluster.kubelets.values():
+        yield from (worker for worker in kubelet.workers.values() if worker.sandbox is not None)
+
+
+def _hint(cluster: Cluster, name: str, found: dict[str, PodWorker]) -> str:
+    short = {key.rpartition("/")[2]: key for key in found}
+    known = [*short, *(f"node/{node}" for node in cluster.kubelets), CLIENT, ROUTER]
+    close = get_close_matches(name.rpartition("/")[2], known, n=3, cutoff=0.5)
+    starting = [one for one in short if one.startswith(name)]
+    names = [short.get(one, one) for one in dict.fromkeys([*starting, *close])][:3]
+    where = "`kubectl get pods -A` lists the pods; nodes are node/NAME"
+    return f"; did you mean {' or '.join(names)}?" if names else f": {where}"
