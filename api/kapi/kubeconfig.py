@@ -138,7 +138,8 @@ def write(path: Path, access: Access, name: str) -> None:
 def _named(config: Json, part: str, name: str, path: Path) -> Json:
     for entry in config.get(part) or ():
         if isinstance(entry, dict) and entry.get("name") == name:
-            return entry.get(part.removesuffix("s")) or {}
+            found: Json = entry.get(part.removesuffix("s")) or {}
+            return found
     raise KubeconfigError(f"{path}: there is no {name!r} in {part}")
 
 
@@ -148,7 +149,7 @@ def _data(section: Mapping[str, Any], name: str, path: Path) -> bytes:
         if section.get(f"{name}-data"):
             return base64.b64decode(section[f"{name}-data"], validate=True)
         if section.get(name):
-            return (path.parent / section[name]).read_bytes()
+            return Path(path.parent, str(section[name])).read_bytes()
     except (OSError, ValueError, TypeError) as error:
         raise KubeconfigError(f"{path}: {name} cannot be read: {error}") from error
     return b""
@@ -159,7 +160,7 @@ def _token(user: Mapping[str, Any], path: Path) -> str:
         return str(user["token"])
     if user.get("tokenFile"):
         try:
-            return (path.parent / user["tokenFile"]).read_text().strip()
+            return Path(path.parent, str(user["tokenFile"])).read_text().strip()
         except OSError as error:
             raise KubeconfigError(f"{path}: the token cannot be read: {error}") from error
     return ""

@@ -1,4 +1,4 @@
-"""The server put together: a store, what is known of it, and the ways to it."""
+"""The server put together: a store, what is known of it, the ways to it, and the work that follows from changes."""
 
 from __future__ import annotations
 
@@ -7,56 +7,88 @@ import socket
 from types import TracebackType
 
 from kapi.client import Client
-from kapi.resources import Resource
-from kapi.server.bootstrap import make_namespaces
+from kapi.resources import SERVICES
+from kapi.server import bootstrap
+from kapi.server.addresses import ServiceAddresses
+from kapi.server.collector import Collector
 from kapi.server.deleting import Deleter
 from kapi.server.discovery import Discovery
 from kapi.server.dispatch import Dispatcher
+from kapi.server.expiry import expire_events
 from kapi.server.http import HttpFront
 from kapi.server.inprocess import InProcess
 from kapi.server.kinds import KINDS
+from kapi.server.namespaces import NamespaceController
 from kapi.server.settings import Settings
 from kapi.server.state import State
 from kapi.server.subresources import Subresources
-from kapi.server.writing import Allocator, Writer
+from kapi.server.writing import Writer
 from kapi.store import Store
 
 
 class ApiServer:
     """An API server for as long as its `async with` block lasts.
 
-    `client()` calls it from this process; `listen` serves it over HTTP.
+    `client()` calls it from this process; `listen` serves it over HTTP. Raises `kapi.store.StoreError` where the
+    store cannot be opened.
     """
 
     def __init__(self, store: Store, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self._store = store
-        self._state = State(tuple(kind.resource for kind in KINDS))
-        allocators: dict[Resource, Allocator] = {}
-        self._writer = Writer(self._state, store, allocators, self.settings.clock)
+        self._state = state = State(tuple(kind.resource for kind in KINDS))
+        self._addresses = ServiceAddresses(self.settings.service_cidrs, self.settings.node_port_range)
+        self._writer = writer = Writer(state, store, {SERVICES: self._addresses}, self.settings.clock)
+        deleter = Deleter(state, writer)
         self._dispatcher = Dispatcher(
             KINDS,
-            state=self._state,
-            writer=self._writer,
-            deleter=Deleter(self._state, self._writer),
+            clock=self.settings.clock,
+            state=state,
+            writer=writer,
+            deleter=deleter,
             discovery=Discovery(KINDS),
-            subresources=Subresources(self._state, self._writer),
+            subresources=Subresources(state, writer, deleter, self.settings.pod_logs),
         )
+        self._collector = Collector(KINDS, state, writer, deleter)
+        self._namespaces = NamespaceController(KINDS, state, writer, deleter)
         self._front = HttpFront(self._dispatcher)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> ApiServer:
         self._state.load(await self._store.open(self._state.take))
-        await make_namespaces(self.client())
+        try:
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def _start(self) -> None:
+        services = self._state.of(SERVICES)
+        self._addresses.repair(services.records())
+        services.watchers.add(self._addresses.watch)
+        await bootstrap.make(self.client(), self.settings)
+        self._collector.start()
+        self._namespaces.start()
+        for work in (
+            self._collector.run(),
+            self._namespaces.run(),
+            expire_events(self._state, self._writer, self.settings.clock),
+        ):
+            self._tasks.append(asyncio.create_task(work))
+
+    async def close(self) -> None:
+        """End connections and background work, and close the store."""
         await self._front.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
         await self._store.close()
 
     def client(self) -> Client:

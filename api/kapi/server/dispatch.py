@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from kapi.codec.bodies import own
@@ -12,7 +14,7 @@ from kapi.server.deleting import Deleter
 from kapi.server.discovery import Discovery
 from kapi.server.kinds import Kind
 from kapi.server.options import Options
-from kapi.server.patching import patched
+from kapi.server.patching import Patcher
 from kapi.server.reading import read_list
 from kapi.server.routes import Route, Routes
 from kapi.server.state import Record, State
@@ -33,6 +35,7 @@ class Dispatcher:
         self,
         kinds: tuple[Kind, ...],
         *,
+        clock: Callable[[], datetime],
         state: State,
         writer: Writer,
         deleter: Deleter,
@@ -40,8 +43,10 @@ class Dispatcher:
         subresources: Subresources,
     ) -> None:
         self._routes = Routes(kinds)
+        self._clock = clock
         self._state = state
         self._writer = writer
+        self._patcher = Patcher(state, writer)
         self._deleter = deleter
         self._discovery = discovery
         self._subresources = subresources
@@ -73,7 +78,7 @@ class Dispatcher:
 
     async def _read(self, request: Request, route: Route[Kind]) -> Reply:
         options = self._options(request, route)
-        view = view_of(request.accept, route.kind, options)
+        view = self._view(request, route, options)
         if options.watch:
             return await self._watch(route, options, view)
         if options.version > 0:
@@ -89,6 +94,9 @@ class Dispatcher:
         watch = Watch(self._state, self._state.of(route.kind.resource), route.namespace, options)
         watch.open()
         return Following(watch, view.events() if view else None)
+
+    def _view(self, request: Request, route: Route[Kind], options: Options) -> View | None:
+        return view_of(request.accept, route.kind, options.include_object, self._clock)
 
     def _get(self, route: Route[Kind]) -> Record:
         record = self._state.of(route.kind.resource).get(route.namespace, route.name)
@@ -106,13 +114,13 @@ class Dispatcher:
         obj = requests.whole_object(request, route)
         warnings = route.kind.check(obj, options.field_validation)
         record = await self._writer.create(route, obj, options)
-        return self._show(view_of(request.accept, route.kind, options), record, 201, warnings)
+        return self._show(self._view(request, route, options), record, 201, warnings)
 
     async def _update(self, request: Request, route: Route[Kind]) -> Answer:
         options = self._options(request, route)
         obj = requests.whole_object(request, route)
         warnings = route.kind.check(obj, options.field_validation)
-        view = view_of(request.accept, route.kind, options)
+        view = self._view(request, route, options)
         missing = self._state.of(route.kind.resource).get(route.namespace, route.name) is None
         if missing and route.kind.created_by_update and not route.subresource:
             obj["metadata"].pop("resourceVersion", None)
@@ -127,8 +135,8 @@ class Dispatcher:
 
     async def _patch(self, request: Request, route: Route[Kind]) -> Answer:
         options = self._options(request, route)
-        record, code, warnings = await patched(self._state, self._writer, request, route, options)
-        return self._show(view_of(request.accept, route.kind, options), record, code, warnings)
+        record, code, warnings = await self._patcher.patch(request, route, options)
+        return self._show(self._view(request, route, options), record, code, warnings)
 
     async def _delete(self, request: Request, route: Route[Kind]) -> Answer:
         if route.subresource:

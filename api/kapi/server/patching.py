@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from kapi.codec.bodies import BodyError, from_json, from_yaml, own
-from kapi.patch import json_patch
+from kapi.errors import StatusError
+from kapi.patch import apply as apply_patch
+from kapi.patch import json_patch, strategic
 from kapi.patch.merge import merge
+from kapi.patch.ownership import shown
+from kapi.patch.shape import Shape
 from kapi.server import fields, requests, statuses
 from kapi.server.kinds import Kind
 from kapi.server.options import Options
@@ -24,26 +28,60 @@ APPLY = "application/apply-patch+yaml"
 _KINDS = (JSON_PATCH, MERGE, STRATEGIC, APPLY)
 
 
-async def patched(
-    state: State, writer: Writer, request: Request, route: Route[Kind], options: Options
-) -> tuple[Record, int, tuple[str, ...]]:
-    """Carry out a patch. Gives the object, the code to answer with, and warnings."""
-    del state
+class Patcher:
+    """Carries out patches."""
+
+    def __init__(self, state: State, writer: Writer) -> None:
+        self._state = state
+        self._writer = writer
+
+    async def patch(
+        self, request: Request, route: Route[Kind], options: Options
+    ) -> tuple[Record, int, tuple[str, ...]]:
+        """Patch an object. Gives it, the code to answer with, and warnings."""
+        if requests.media_type(request) == APPLY:
+            return await self._apply(request, route, options)
+        patch = read(request)
+        warnings: tuple[str, ...] = ()
+
+        def change(record: Record) -> Json:
+            nonlocal warnings
+            obj = requests.placed(own(_patched(request, record.object, patch, route.kind)), route)
+            warnings = route.kind.check(obj, options.field_validation)
+            return obj
+
+        return await self._writer.change(route, change, options), 200, warnings
+
+    async def _apply(
+        self, request: Request, route: Route[Kind], options: Options
+    ) -> tuple[Record, int, tuple[str, ...]]:
+        config = requests.placed(own(_object(read(request))), route)
+        if not options.manager:
+            error = fields.required("fieldManager", "is required for apply patch")
+            raise statuses.bad_request(f"PatchOptions.meta.k8s.io is invalid: {error}", [error])
+        if config["metadata"].get("managedFields"):
+            raise statuses.bad_request("metadata.managedFields must be nil")
+        warnings = route.kind.check(config, options.field_validation)
+        shape, now = Shape(route.kind.model), self._writer.now()
+        if self._state.of(route.kind.resource).get(route.namespace, route.name) is None and not route.subresource:
+            obj = apply_patch.created(config, shape, manager=options.manager, now=now)
+            obj["metadata"].pop("resourceVersion", None)
+            return await self._writer.create(route, obj, options), 201, warnings
+
+        def change(record: Record) -> Json:
+            try:
+                return apply_patch.apply(
+                    record.object, config, shape, manager=options.manager, force=options.force, now=now
+                )
+            except apply_patch.ApplyConflict as conflict:
+                raise _conflict(conflict) from None
+
+        return await self._writer.change(route, change, options, applied=True), 200, warnings
+
+
+def read(request: Request) -> Any:
+    """Give the patch in a request. Refuses with 400 and 415."""
     media = requests.media_type(request)
-    patch = _body(request, media)
-    warnings: tuple[str, ...] = ()
-
-    def change(record: Record) -> Json:
-        nonlocal warnings
-        obj = requests.placed(own(_apply(route.kind, media, record.object, patch)), route)
-        warnings = route.kind.check(obj, options.field_validation)
-        return obj
-
-    record = await writer.change(route, change, options)
-    return record, 200, warnings
-
-
-def _body(request: Request, media: str) -> Any:
     if media not in _KINDS:
         raise statuses.unsupported_media_type(media, _KINDS)
     if not isinstance(request.body, bytes):
@@ -54,24 +92,51 @@ def _body(request: Request, media: str) -> Any:
         raise statuses.bad_request(f"error decoding patch: {error}") from error
 
 
-def _apply(kind: Kind, media: str, obj: Json, patch: Any) -> Json:
+def apply_plain(request: Request, obj: Json, patch: Any) -> Json:
+    """Give something that is no stored object, such as a scale, with a patch applied."""
+    return _patched(request, obj, patch, None)
+
+
+def _patched(request: Request, obj: Json, patch: Any, kind: Kind | None) -> Json:
+    media = requests.media_type(request)
     result: Any
-    if media == JSON_PATCH:
-        result = _json_patched(kind, obj, patch)
-    elif not isinstance(patch, dict):
-        raise statuses.bad_request("error decoding patch: a patch of this type is an object")
-    else:
-        result = merge(obj, patch)
+    try:
+        if media == JSON_PATCH:
+            result = json_patch.apply(obj, patch)
+        elif media == STRATEGIC:
+            result = strategic.merge(obj, _object(patch), Shape(kind.model if kind else None))
+        else:
+            result = merge(obj, _object(patch))
+    except json_patch.TestFailed as error:
+        raise _test_failed(obj, patch, str(error)) from error
+    except json_patch.PatchError as error:
+        raise statuses.bad_request(f"the patch cannot be applied: {error}") from error
     if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):
         raise statuses.bad_request("the patch leaves something that is not an object with metadata")
     return result
 
 
-def _json_patched(kind: Kind, obj: Json, patch: Any) -> Any:
-    try:
-        return json_patch.apply(obj, patch)
-    except json_patch.TestFailed as error:
-        name = obj["metadata"]["name"]
-        raise statuses.invalid(kind.resource, name, [fields.invalid("patch", patch, str(error))]) from error
-    except json_patch.PatchError as error:
-        raise statuses.bad_request(f"the patch cannot be applied: {error}") from error
+def _object(patch: Any) -> Json:
+    if not isinstance(patch, dict):
+        raise statuses.bad_request("error decoding patch: a patch of this type is an object")
+    return patch
+
+
+def _test_failed(obj: Json, patch: Any, why: str) -> StatusError:
+    error = fields.invalid("patch", patch, why)
+    message = f'{obj["kind"]} "{obj["metadata"]["name"]}" is invalid: {error}'
+    name, kind = obj["metadata"]["name"], obj["kind"]
+    return statuses.refuse(422, "Invalid", message, name=name, kind=kind, causes=[error.cause()])
+
+
+def _conflict(conflict: apply_patch.ApplyConflict) -> StatusError:
+    causes = [
+        {
+            "reason": "FieldManagerConflict",
+            "message": f'conflict with "{clash.manager}" using {clash.version}',
+            "field": shown(path),
+        }
+        for clash in conflict.clashes
+        for path in clash.paths
+    ]
+    return statuses.refuse(409, "Conflict", str(conflict), causes=causes)

@@ -45,6 +45,12 @@ def _parsed(request: Request) -> Any:
     raise statuses.unsupported_media_type(media_type(request), _ACCEPTED)
 
 
+def check_list(value: Any, path: str) -> None:
+    """Refuse (400) what is not a list of texts."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise statuses.bad_request(f"{path}: Invalid value: must be a list of strings")
+
+
 def options_body(request: Request) -> Json | None:
     """Give the body of a deletion, if it has one."""
     if request.body in (None, b""):

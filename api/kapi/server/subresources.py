@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from kapi.server import requests, statuses
-from kapi.server.answers import Answer, One
+from kapi.codec.bodies import own
+from kapi.patch.merge import merge
+from kapi.server import fields, patching, requests, statuses
+from kapi.server.answers import Answer, One, Plain, Raw
+from kapi.server.deleting import Deleter
 from kapi.server.kinds import Kind
-from kapi.server.options import Options
+from kapi.server.kinds.workloads import selector_text
+from kapi.server.options import Options, read_delete
 from kapi.server.routes import Route
+from kapi.server.settings import PodLogs
 from kapi.server.state import Record, State
 from kapi.server.writing import Writer
 from kapi.transport import Request
@@ -19,16 +24,34 @@ Json = dict[str, Any]
 class Subresources:
     """Answers requests for subresources other than status."""
 
-    def __init__(self, state: State, writer: Writer) -> None:
+    def __init__(self, state: State, writer: Writer, deleter: Deleter, pod_logs: PodLogs | None) -> None:
         self._state = state
         self._writer = writer
+        self._deleter = deleter
+        self._pod_logs = pod_logs
 
     async def answer(self, request: Request, route: Route[Kind], options: Options) -> Answer:
         """Answer one request. Refuses with the Status that fits."""
         match route.subresource, request.method:
             case "binding", "POST":
                 return await self._bind(request, route, options)
+            case "eviction", "POST":
+                return await self._evict(request, route)
+            case "log", "GET":
+                return await self._log(request, route)
+            case "finalize", "PUT":
+                return await self._finalize(request, route, options)
+            case "scale", "GET":
+                return Answer(Plain(_scale(self._get(route))))
+            case "scale", "PUT" | "PATCH":
+                return await self._rescale(request, route, options)
         raise statuses.method_not_allowed(route.kind.resource, request.method.lower())
+
+    def _get(self, route: Route[Kind]) -> Record:
+        record = self._state.of(route.kind.resource).get(route.namespace, route.name)
+        if record is None:
+            raise statuses.not_found(route.kind.resource, route.name)
+        return record
 
     async def _bind(self, request: Request, route: Route[Kind], options: Options) -> Answer:
         body = requests.parsed(request)
@@ -37,11 +60,102 @@ class Subresources:
             raise statuses.bad_request("target.name: Required value")
 
         def change(record: Record) -> Json:
-            spec = record.object.get("spec") or {}
-            if spec.get("nodeName"):
-                why = f'pod {route.name} is already assigned to node "{spec["nodeName"]}"'
+            obj: Json = own(record.object)
+            bound = obj["spec"].get("nodeName")
+            if bound:
+                why = f'pod {route.name} is already assigned to node "{bound}"'
                 raise statuses.conflict(route.kind.resource, route.name, why)
-            return {**record.object, "spec": {**spec, "nodeName": node}, "metadata": {**record.object["metadata"]}}
+            obj["spec"]["nodeName"] = node
+            return obj
 
-        record = await self._writer.change(route, change, options)
-        return Answer(One(record), 201)
+        await self._writer.change(Route(route.kind, route.namespace, route.name), change, options)
+        return Answer(Plain({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}), 201)
+
+    async def _evict(self, request: Request, route: Route[Kind]) -> Answer:
+        body = requests.parsed(request)
+        inner = body.get("deleteOptions") if isinstance(body, dict) else None
+        options = read_delete(request.query, inner if isinstance(inner, dict) else None)
+        await self._deleter.delete(route.kind, route.namespace, route.name, options)
+        return Answer(Plain({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}), 201)
+
+    async def _log(self, request: Request, route: Route[Kind]) -> Answer:
+        record = self._get(route)
+        container = _container(record.object, request.query.get("container", ""))
+        log = self._pod_logs(route.namespace, route.name, container) if self._pod_logs is not None else None
+        if log is None:
+            raise statuses.bad_request(f'container "{container}" in pod "{route.name}" has no log here')
+        return Answer(Raw(_tail(await log, request.query.get("tailLines", ""))), media_type="text/plain")
+
+    async def _finalize(self, request: Request, route: Route[Kind], options: Options) -> Answer:
+        body = requests.whole_object(request, route)
+        finalizers = (body.get("spec") or {}).get("finalizers") or []
+        requests.check_list(finalizers, "spec.finalizers")
+
+        def change(record: Record) -> Json:
+            obj: Json = own(record.object)
+            obj.setdefault("spec", {})["finalizers"] = finalizers
+            return obj
+
+        return Answer(One(await self._writer.change(route, change, options)))
+
+    async def _rescale(self, request: Request, route: Route[Kind], options: Options) -> Answer:
+        patch = request.method == "PATCH"
+        body = patching.read(request) if patch else requests.parsed(request)
+
+        def change(record: Record) -> Json:
+            now = _scale(record)
+            wanted = patching.apply_plain(request, now, body) if patch else merge(now, body)
+            replicas = _replicas(route, wanted)
+            version = ((wanted.get("metadata") or {}).get("resourceVersion")) or now["metadata"]["resourceVersion"]
+            obj: Json = own(record.object)
+            obj["spec"]["replicas"] = replicas
+            obj["metadata"]["resourceVersion"] = version
+            return obj
+
+        plain = Route(route.kind, route.namespace, route.name)
+        return Answer(Plain(_scale(await self._writer.change(plain, change, options))))
+
+
+def _replicas(route: Route[Kind], scale: Json) -> int:
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
+        error = fields.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+        message = f'Scale.autoscaling "{route.name}" is invalid: {error}'
+        raise statuses.refuse(422, "Invalid", message, name=route.name, kind="Scale", causes=[error.cause()])
+    return replicas
+
+
+def _scale(record: Record) -> Json:
+    """Give the autoscaling/v1 Scale of a workload."""
+    obj = record.object
+    meta = obj["metadata"]
+    kept = {part: meta[part] for part in ("name", "namespace", "uid", "creationTimestamp")}
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": kept | {"resourceVersion": str(record.version)},
+        "spec": {"replicas": obj["spec"].get("replicas", 0)},
+        "status": {"replicas": (obj.get("status") or {}).get("replicas") or 0, "selector": selector_text(obj)},
+    }
+
+
+def _container(pod: Json, name: str) -> str:
+    names = [container["name"] for container in pod["spec"].get("containers") or ()]
+    if name and name not in names:
+        raise statuses.bad_request(f"container {name} is not valid for pod {pod['metadata']['name']}")
+    if not name and len(names) != 1:
+        listed = " ".join(names)
+        raise statuses.bad_request(
+            f"a container name must be specified for pod {pod['metadata']['name']}, choose one of: [{listed}]"
+        )
+    return name or str(names[0])
+
+
+def _tail(log: bytes, lines: str) -> bytes:
+    """Give the last lines of a log."""
+    if not lines:
+        return log
+    if not lines.isdecimal() or len(lines) > 9:
+        raise statuses.bad_request(f"tailLines: {lines!r} is not a number of lines")
+    count = int(lines)
+    return b"".join(log.splitlines(keepends=True)[-count:]) if count else b""

@@ -1,17 +1,22 @@
-"""Other ways to see objects: as rows of a table, or as their metadata alone."""
+"""Other ways to see objects: as rows of a table, or as their metadata alone.
+
+A client asks in its Accept header: `application/json;as=Table;v=v1;g=meta.k8s.io`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
-from kapi.server.kinds import Kind
-from kapi.server.options import Options
+from kapi.server.kinds.kind import Kind
 from kapi.server.reading import Page
 from kapi.server.state import Record
 from kapi.server.watching import Event
 
 Json = dict[str, Any]
+META = "meta.k8s.io"
 
 
 class View(Protocol):
@@ -26,11 +31,114 @@ class View(Protocol):
         ...
 
     def events(self) -> Callable[[Event], Json]:
-        """Give what shows the events of one watch."""
+        """Give what shows the objects of one watch's events, in order."""
         ...
 
 
-def view_of(accept: str, kind: Kind, options: Options) -> View | None:
-    """Choose the view that an Accept header asks for first; None for plain objects."""
-    del accept, kind, options
+def view_of(accept: str, kind: Kind, include: str, clock: Callable[[], datetime]) -> View | None:
+    """Choose the view that an Accept header asks for first; None for objects as they are."""
+    for choice in accept.split(","):
+        media, *rest = (part.strip() for part in choice.split(";"))
+        parameters = dict(part.partition("=")[::2] for part in rest if "=" in part)
+        if media not in ("application/json", "application/*", "*/*"):
+            continue
+        if "as" not in parameters:
+            return None
+        version = f"{parameters.get('g', META)}/{parameters.get('v', 'v1')}"
+        if version not in (f"{META}/v1", f"{META}/v1beta1"):
+            continue
+        match parameters["as"]:
+            case "Table":
+                return Table(kind, version, include, clock)
+            case "PartialObjectMetadata" | "PartialObjectMetadataList":
+                return Metadata(version)
     return None
+
+
+def partial(obj: Json, version: str) -> Json:
+    """Give an object's metadata alone."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": obj["metadata"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Objects as their metadata alone."""
+
+    version: str
+
+    def one(self, record: Record) -> Json:
+        """See `View`."""
+        return partial(record.object, self.version)
+
+    def many(self, page: Page) -> Json:
+        """See `View`."""
+        items = [partial(record.object, self.version) for record in page.records]
+        return {
+            "kind": "PartialObjectMetadataList",
+            "apiVersion": self.version,
+            "metadata": page.meta,
+            "items": items,
+        }
+
+    def events(self) -> Callable[[Event], Json]:
+        """See `View`."""
+        return lambda event: partial(event.object, self.version) if event.record else event.object
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Objects as the rows of a table, in the columns of their kind."""
+
+    kind: Kind
+    version: str
+    include: str
+    clock: Callable[[], datetime]
+
+    def one(self, record: Record) -> Json:
+        """See `View`."""
+        return self._table([record.object], {"resourceVersion": str(record.version)})
+
+    def many(self, page: Page) -> Json:
+        """See `View`."""
+        return self._table([record.object for record in page.records], page.meta)
+
+    def events(self) -> Callable[[Event], Json]:
+        """See `View`; only the first event tells the columns."""
+        first = True
+
+        def show(event: Event) -> Json:
+            nonlocal first
+            table = self._event(event)
+            if not first:
+                table["columnDefinitions"] = None
+            first = False
+            return table
+
+        return show
+
+    def _event(self, event: Event) -> Json:
+        meta = {"resourceVersion": event.object["metadata"]["resourceVersion"]}
+        if event.record is not None:
+            return self._table([event.object], meta)
+        table = self._table([], meta)
+        table["rows"] = [{"cells": [], "object": event.object}]
+        return table
+
+    def _table(self, objects: list[Json], meta: Json) -> Json:
+        now = self.clock()
+        definitions = [column.definition() for column in self.kind.columns]
+        return {
+            "kind": "Table",
+            "apiVersion": self.version,
+            "metadata": meta,
+            "columnDefinitions": definitions,
+            "rows": [self._row(obj, now) for obj in objects],
+        }
+
+    def _row(self, obj: Json, now: datetime) -> Json:
+        row: Json = {"cells": [column.cell(obj, now) for column in self.kind.columns]}
+        if self.include == "Object":
+            row["object"] = obj
+        elif self.include != "None":
+            row["object"] = partial(obj, self.version)
+        return row

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from kapi.patch.apply import updated
+from kapi.patch.shape import Shape
 from kapi.resources import NAMESPACES, Resource
 from kapi.server import metadata, statuses
 from kapi.server.kinds import Kind
@@ -103,10 +105,11 @@ class Writer:
             told = {"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated"}
             raise statuses.forbidden(resource, name, why, [told | {"field": "metadata.namespace"}])
 
-    async def change(self, route: Route[Kind], change: Change, options: Options) -> Record:
+    async def change(self, route: Route[Kind], change: Change, options: Options, *, applied: bool = False) -> Record:
         """Write a new version of an object: `change` gives it, and is asked again where somebody was quicker.
 
         What `change` gives is ours. It may carry a resource version or a uid, which must then be the present ones.
+        `applied` says that it has recorded the fields' owners itself.
         """
         kind = route.kind
         collection = self._state.of(kind.resource)
@@ -115,6 +118,8 @@ class Writer:
             if current is None:
                 raise statuses.not_found(kind.resource, route.name)
             new = self._prepare(kind, current.object, change(current), route.subresource)
+            if not applied and route.subresource != "status":
+                new = self._tracked(kind, current.object, new, options.manager)
             if new == current.object:
                 return current
             try:
@@ -143,6 +148,19 @@ class Writer:
         metadata.count_generation(kind, old, new)
         return new
 
+    def _tracked(self, kind: Kind, old: Json, new: Json, manager: str) -> Json:
+        """Give `new` with the record of the fields' owners kept, where there is one."""
+        meta = {name: value for name, value in new["metadata"].items() if name != "managedFields"}
+        owners = old["metadata"].get("managedFields")
+        if not owners:
+            return {**new, "metadata": meta}
+        meta["managedFields"] = owners
+        new = {**new, "metadata": meta}
+        if new != old:
+            written = updated(old, new, Shape(kind.model), manager=manager or "unknown", now=self.now())
+            meta["managedFields"] = written
+        return new
+
     async def put(self, kind: Kind, current: Record, obj: Json, options: Options) -> Record:
         """Write a version that was decided elsewhere. Raises `Changed` where `current` is no longer the present one."""
         return await self._put(Route(kind, current.namespace, current.name), obj, current, options)
@@ -154,6 +172,8 @@ class Writer:
             return Record(key, namespace, name, current.version if current else 0, obj)
         allocator = self._allocators.get(kind.resource)
         reservation = allocator.allocate(obj, current.object if current else None) if allocator else None
+        if current is not None and obj == current.object:  # the allocator gave back all that was left out
+            return current
         try:
             version = await self._write(key, obj, current.version if current else 0)
         except BaseException:

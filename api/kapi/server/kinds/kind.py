@@ -6,15 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kapi.objects.base import Object
 from kapi.resources import Resource
+from kapi.server import structure
+from kapi.server.columns import PLAIN, Column
 from kapi.server.fields import FieldError
 from kapi.server.options import FieldValidation
 
 Json = dict[str, Any]
 
+EVERYWHERE = frozenset({"metadata.name", "metadata.namespace"})  # the fields that can be selected by in every kind
 
-def _nothing(_: Json) -> None:
-    """Leave an object as it is."""
+
+def _as_it_is(_: Json) -> None:
+    """Fill in nothing."""
 
 
 def _no_errors(_new: Json, _old: Json | None) -> list[FieldError]:
@@ -24,19 +29,26 @@ def _no_errors(_new: Json, _old: Json | None) -> list[FieldError]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How the server treats the objects of one resource."""
+    """One kind of object: its type, its defaults and rules, how it is shown, and how it is written.
+
+    `default` fills in a new or changed object; `validate` compares it with the one before (None: it is new).
+    `counted` are the parts whose change makes a new generation. `status_at_creation` keeps a status that comes with a
+    new object, `created_by_update` lets an update of a missing object create it.
+    """
 
     resource: Resource
-    default: Callable[[Json], None] = _nothing
+    model: type[Object]
+    default: Callable[[Json], None] = _as_it_is
     validate: Callable[[Json, Json | None], list[FieldError]] = _no_errors
-    selectable: frozenset[str] = frozenset({"metadata.name", "metadata.namespace"})
-    counted: tuple[str, ...] = ()  # the parts whose change counts as a new generation
+    columns: tuple[Column, ...] = PLAIN
+    selectable: frozenset[str] = EVERYWHERE
+    counted: tuple[str, ...] = ()
     status_at_creation: bool = False
     created_by_update: bool = False
 
     def check(self, obj: Json, how: FieldValidation) -> tuple[str, ...]:
         """Check the structure of an object that a client sent; gives warnings, refuses with 400."""
-        return ()
+        return structure.check(self.resource, self.model, obj, how)
 
     @property
     def has_status(self) -> bool:

@@ -1,0 +1,34 @@
+"""The types of API objects, for the API's edge: what a client may send, and what each field means.
+
+Fields have Python names (`cluster_ips`) and read JSON ones (`clusterIPs`); what is not declared is kept. Inside, the
+components work on the small values of `kapi.network` instead.
+"""
+
+from kapi.objects.apps import Deployment, Lease, ReplicaSet, ReplicationController
+from kapi.objects.base import Object, ObjectMeta, Structure
+from kapi.objects.core import ConfigMap, Event, Namespace, Node, Secret, ServiceAccount
+from kapi.objects.networking import Ingress, IngressClass
+from kapi.objects.pods import Pod
+from kapi.objects.services import Endpoints, EndpointSlice, Service
+
+__all__ = [
+    "ConfigMap",
+    "Deployment",
+    "EndpointSlice",
+    "Endpoints",
+    "Event",
+    "Ingress",
+    "IngressClass",
+    "Lease",
+    "Namespace",
+    "Node",
+    "Object",
+    "ObjectMeta",
+    "Pod",
+    "ReplicaSet",
+    "ReplicationController",
+    "Secret",
+    "Service",
+    "ServiceAccount",
+    "Structure",
+]

@@ -1,0 +1,132 @@
+"""OpenAPI documents: version 3 as JSON, a document a group; version 2 as protobuf, for kubectl before 1.27.
+
+kubectl checks manifests against them and explains kinds from them. What it needs besides the schemas is, for each kind,
+one path whose PATCH tells the kind and takes `fieldValidation`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import Any
+
+from kapi.codec import gnostic
+from kapi.resources import Resource
+from kapi.server import statuses
+from kapi.server.answers import Answer, Plain, Raw
+from kapi.server.kinds import Kind
+from kapi.server.schemas import schema_name, schemas
+from kapi.server.state import encode
+from kapi.transport import JSON, Request
+
+Json = dict[str, Any]
+
+# Clients ask for `...v2@v1.0+protobuf`, but Go cannot parse an answer of that type: the @ becomes a dot.
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_INFO = {"title": "Kubernetes", "version": "v1.33.0"}
+_PATCH_TYPES = (
+    "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+)
+_VERBS = ("delete", "get", "patch", "put")
+
+
+class OpenApi:
+    """The documents, made when they are first asked for."""
+
+    def __init__(self, kinds: tuple[Kind, ...]) -> None:
+        self._kinds = kinds
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request below `/openapi/`. Refuses with 404."""
+        path = request.path.rstrip("/")
+        if path == "/openapi/v2":
+            if "protobuf" in request.accept:
+                return Answer(Raw(self._v2_bytes), media_type=V2_PROTOBUF)
+            return Answer(Plain(self._v2))
+        if path == "/openapi/v3":
+            return Answer(Plain({"paths": self._index}))
+        data = self._v3.get(path.removeprefix("/openapi/v3/"))
+        if data is None:
+            raise statuses.no_such_path()
+        return Answer(Raw(data), media_type=JSON)
+
+    @cached_property
+    def _v3(self) -> dict[str, bytes]:
+        places = dict.fromkeys(_place(kind.resource) for kind in self._kinds)
+        return {place: encode(self._document(place)) for place in places}
+
+    @cached_property
+    def _index(self) -> Json:
+        hashes = {place: hashlib.sha256(data).hexdigest().upper() for place, data in self._v3.items()}
+        return {place: {"serverRelativeURL": f"/openapi/v3/{place}?hash={digest}"} for place, digest in hashes.items()}
+
+    @cached_property
+    def _v2(self) -> Json:
+        definitions = schemas({kind.model: kind.resource for kind in self._kinds}, "#/definitions/")
+        paths: Json = {}
+        for kind in self._kinds:
+            paths[_object_path(kind.resource)] = _item(kind, _v2_operation)
+        return {"swagger": "2.0", "info": _INFO, "paths": paths, "definitions": definitions}
+
+    @cached_property
+    def _v2_bytes(self) -> bytes:
+        return gnostic.document(self._v2)
+
+    def _document(self, place: str) -> Json:
+        kinds = [kind for kind in self._kinds if _place(kind.resource) == place]
+        found = schemas({kind.model: kind.resource for kind in kinds}, "#/components/schemas/")
+        paths = {_object_path(kind.resource): _item(kind, _v3_operation) for kind in kinds}
+        return {"openapi": "3.0.0", "info": _INFO, "paths": paths, "components": {"schemas": found}}
+
+
+def _place(resource: Resource) -> str:
+    return f"apis/{resource.api_version}" if resource.group else f"api/{resource.version}"
+
+
+def _object_path(resource: Resource) -> str:
+    return resource.path("{namespace}", "{name}")
+
+
+def _item(kind: Kind, operation: Any) -> Json:
+    return {verb: operation(kind, verb) for verb in _VERBS}
+
+
+def _operation(kind: Kind, verb: str) -> Json:
+    resource = kind.resource
+    return {
+        "description": f"{verb} one {resource.kind}",
+        "operationId": f"{verb}{resource.group.partition('.')[0].capitalize()}{resource.version}{resource.kind}",
+        "x-kubernetes-action": verb,
+        "x-kubernetes-group-version-kind": {
+            "group": resource.group,
+            "kind": resource.kind,
+            "version": resource.version,
+        },
+    }
+
+
+_QUERY = ("dryRun", "fieldManager", "fieldValidation")
+
+
+def _v3_operation(kind: Kind, verb: str) -> Json:
+    schema = {"$ref": f"#/components/schemas/{schema_name(kind.model)}"}
+    answer = {"200": {"description": "OK", "content": {JSON: {"schema": schema}}}}
+    found = _operation(kind, verb) | {"responses": answer}
+    if verb in ("put", "patch"):
+        found["parameters"] = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in _QUERY]
+        patches = {media: {"schema": {"type": "object"}} for media in _PATCH_TYPES}
+        found["requestBody"] = {"content": patches if verb == "patch" else {JSON: {"schema": schema}}, "required": True}
+    return found
+
+
+def _v2_operation(kind: Kind, verb: str) -> Json:
+    schema = {"$ref": f"#/definitions/{schema_name(kind.model)}"}
+    found = _operation(kind, verb) | {"responses": {"200": {"description": "OK", "schema": schema}}}
+    if verb in ("put", "patch"):
+        found["parameters"] = [{"name": name, "in": "query", "type": "string"} for name in _QUERY]
+    if verb == "patch":
+        found["consumes"] = list(_PATCH_TYPES)
+    return found
