@@ -102,7 +102,7 @@ class Reader(ABC):
         ):
             raise self._too_large()
 
-    # What httptools calls. Trailers reach `on_header` too, and nothing looks at them.
+    # What httptools calls.
 
     def on_message_begin(self) -> None:
         """Forget the message before: the first byte of the next has come."""

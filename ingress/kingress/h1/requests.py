@@ -160,6 +160,7 @@ class RequestReader(Reader):
         self._length = 0
         if len(found) > 1 or version == "1.0":
             self._apply(request, version)
+        self._headers = []  # from here on they are trailers
         self.in_body = True
         self._events.append(request)
 

@@ -117,6 +117,7 @@ class ResponseReader(Reader):
             headers = self._apply(version)
         self._bodiless = self._method == "HEAD" or status < 200 or status in (204, 304)
         self._length = 0 if self._bodiless else declared
+        self._headers = []  # from here on they are trailers
         self._events.append(Response(status, self._reason, headers, self._length, declared))
         if self._bodiless:
             self.in_message = False
