@@ -34,6 +34,7 @@ async def wait_up(cluster: Cluster) -> None:
     try:
         async with asyncio.timeout(_PATIENCE):
             while _not_ready(pods):
+                _check_crashes(cluster)
                 changed.clear()
                 await changed.wait()
     except TimeoutError:
@@ -47,6 +48,17 @@ async def wait_up(cluster: Cluster) -> None:
 def _not_ready(pods: Cache[Json]) -> list[str]:
     ready = {pod["metadata"].get("labels", {}).get("k8s-app") for pod in pods.values() if _ready(pod)}
     return [name for name in (system.DNS, system.INGRESS) if name not in ready]
+
+
+def _check_crashes(cluster: Cluster) -> None:
+    """Give up as soon as one of the lab's own pods has crashed twice: waiting longer would not help."""
+    for kubelet in cluster.kubelets.values():
+        for worker in kubelet.workers.values():
+            for state in worker.states():
+                if state.reason == "CrashLoopBackOff" and state.restarts:
+                    path = worker.log_path(state.name)
+                    words = path.read_text(errors="replace").strip().splitlines() if path and path.exists() else []
+                    raise NotStarted(f"pod {worker.spec.key} crashes: {words[-1] if words else 'without a word'}")
 
 
 def _ready(pod: Json) -> bool:

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 import time
@@ -117,6 +118,8 @@ def _write(path: str, text: str) -> None:
 
 def _main(config: Config, folder: LabFolder, inherited: Inherited) -> None:
     """What process 1 does."""
+    for number in (signal.SIGTERM, signal.SIGINT):  # the caller's handlers were inherited
+        signal.signal(number, signal.SIG_DFL)
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     with suppress(KernelError):  # a container may forbid it: then /proc shows the host's processes, and all else works
         syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)

@@ -103,7 +103,12 @@ def _dns_service() -> Json:
         {"name": "dns", "port": 53, "targetPort": 53, "protocol": "UDP"},
         {"name": "dns-tcp", "port": 53, "targetPort": 53, "protocol": "TCP"},
     ]
-    spec = {"clusterIP": DNS_ADDRESS, "selector": {"k8s-app": DNS}, "ports": ports}
+    spec = {
+        "clusterIP": DNS_ADDRESS,
+        "ipFamilyPolicy": "PreferDualStack",
+        "selector": {"k8s-app": DNS},
+        "ports": ports,
+    }
     metadata = {"name": DNS, "namespace": NAMESPACE, "labels": labels}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
@@ -111,6 +116,7 @@ def _dns_service() -> Json:
 def _ingress_service() -> Json:
     spec = {
         "type": "LoadBalancer",
+        "ipFamilyPolicy": "PreferDualStack",
         "selector": {"k8s-app": INGRESS},
         "ports": [{"name": "http", "port": 80, "targetPort": 80}],
     }

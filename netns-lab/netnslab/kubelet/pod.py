@@ -12,9 +12,10 @@ from kapi.errors import ApiError, NotFound
 from kapi.resources import PODS
 from netnslab.errors import LabError
 from netnslab.kubelet import podfiles, podspec, podstatus
+from netnslab.kubelet.images import Kind
 from netnslab.kubelet.launch import Place
 from netnslab.kubelet.podspec import PodSpec, RestartPolicy
-from netnslab.kubelet.podstatus import Network, PodState
+from netnslab.kubelet.podstatus import ContainerState, Network, PodState
 from netnslab.kubelet.runner import Runner
 from netnslab.kubelet.sandbox import PodNetwork, Sandbox
 from netnslab.kubelet.surroundings import Surroundings, stamp
@@ -81,6 +82,10 @@ class PodWorker:
         name = container or self.spec.containers[0].name
         return self.sandbox.log(name) if self.sandbox is not None and name in names else None
 
+    def states(self) -> tuple[ContainerState, ...]:
+        """How its containers are, init containers first."""
+        return tuple(runner.state for runner in (*self._init, *self._main))
+
     def place(self, sandbox: Sandbox, container: podspec.Container) -> Place:
         """Where one of its containers runs."""
         return Place(self._surroundings, self.spec, container, sandbox)
@@ -99,7 +104,8 @@ class PodWorker:
         self._main = tuple(self._runner(sandbox, container) for container in self.spec.containers)
 
     def _runner(self, sandbox: Sandbox, container: podspec.Container) -> Runner:
-        return Runner(self.place(sandbox, container), self._changed.set)
+        waiting = bool(self.spec.init_containers) and container in self.spec.containers
+        return Runner(self.place(sandbox, container), self._changed.set, "PodInitializing" if waiting else "")
 
     async def _live(self, sandbox: Sandbox) -> None:
         """Run the containers, and tell the API, until the pod is to end; then end them."""
@@ -119,6 +125,9 @@ class PodWorker:
             for runner in self._init:
                 if runner.place.container.sidecar:
                     tasks.create_task(runner.run(RestartPolicy.ALWAYS))
+                    continue
+                if runner.place.running.kind is Kind.STAND_IN:
+                    runner.pass_over()
                     continue
                 await runner.run(_for_init(self.spec.restart_policy))
                 if runner.state.final is None or runner.state.final.code:

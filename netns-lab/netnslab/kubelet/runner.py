@@ -26,9 +26,9 @@ _MISSING_PAUSE = 2.0  # seconds until a container that could not be created is t
 class Runner:
     """Runs one container of a pod. `state` is always current; `changed` is called after every change of it."""
 
-    def __init__(self, place: Place, changed: Callable[[], None]) -> None:
+    def __init__(self, place: Place, changed: Callable[[], None], waiting: str = "") -> None:
         self.place = place
-        self.state: ContainerState = initial(place.container)
+        self.state: ContainerState = replace(initial(place.container), reason=waiting or "ContainerCreating")
         self._changed = changed
         self._instance: Instance | None = None
         self._stopping = False
@@ -52,6 +52,13 @@ class Runner:
                 self._event("Warning", "BackOff", f"back-off {delay:g} s: container {self._name} ended again")
             await asyncio.sleep(delay)
             self._set(restarts=self.state.restarts + 1)
+
+    def pass_over(self) -> None:
+        """Count an init container whose command is not here as done: a stand-in would never end."""
+        moment, container = stamp(), self.place.container
+        message = f"init container {container.name} of image {container.image} cannot run here and counts as done"
+        self._event("Normal", "InitContainerPassed", message)
+        self._set(final=Ending(0, moment, moment))
 
     async def stop(self, grace: float) -> None:
         """End the container: its preStop hook, SIGTERM, and SIGKILL when `grace` seconds are over."""

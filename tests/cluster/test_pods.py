@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from kapi.errors import NotFound
+from kapi.resources import CONFIG_MAPS, EVENTS, NAMESPACES, PODS, SECRETS, SERVICES
+from netnslab.lab import Lab
+
+Json = dict[str, Any]
+
+_numbers = itertools.count(1)
+
+
+class Space:
+    """A Kubernetes namespace of a test's own, and the pods in it."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self.lab = lab
+        self.name = name
+
+    async def create(self, spec: Json, name: str = "", **meta: Any) -> str:
+        """Create a pod and give its name."""
+        name = name or f"pod-{next(_numbers)}"
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **meta}, "spec": spec}
+        await self.lab.client.create(PODS, pod, self.name)
+        return name
+
+    async def until(self, name: str, holds: Callable[[Json], Any], what: str, seconds: float = 10) -> Json:
+        """Wait until something is true of a pod's status, and give the status."""
+        status: Json = {}
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    status = (await self.lab.client.get(PODS, name, self.name)).get("status") or {}
+                    if holds(status):
+                        return status
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"{what} did not come true; the status is {status}") from None
+
+    async def ready(self, name: str, seconds: float = 10) -> Json:
+        return await self.until(name, is_ready, "ready", seconds)
+
+    async def events(self, name: str) -> set[str]:
+        found = await self.lab.client.list(EVENTS, self.name)
+        return {f"{e['reason']}: {e['message']}" for e in found.items if e["involvedObject"]["name"] == name}
+
+    async def event(self, name: str, word: str) -> str:
+        """Wait for an event of a pod that contains a word."""
+        async with asyncio.timeout(5):
+            while True:
+                if found := [event for event in await self.events(name) if word in event]:
+                    return found[0]
+                await asyncio.sleep(0.05)
+
+    async def exec(self, name: str, *argv: str) -> str:
+        return (await self.lab.exec(f"{self.name}/{name}", *argv)).check()
+
+
+def is_ready(status: Json) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ()))
+
+
+def command(*argv: str, **rest: Any) -> Json:
+    return {"name": "main", "image": "busybox", "command": list(argv), **rest}
+
+
+def image(name: str = "nginx", **rest: Any) -> Json:
+    return {"name": "main", "image": name, **rest}
+
+
+@pytest.fixture
+async def space(lab: Lab) -> AsyncIterator[Space]:
+    name = f"pods-{next(_numbers)}"
+    await lab.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield Space(lab, name)
+    for pod in (await lab.client.list(PODS, name)).items:
+        await lab.client.delete(PODS, pod["metadata"]["name"], name, grace_seconds=0)
+    await lab.client.delete(NAMESPACES, name)
+
+
+async def test_an_image_that_cannot_run_is_stood_in_for_by_the_echo_server(space: Space) -> None:
+    name = await space.create({"containers": [image(ports=[{"containerPort": 8080}])]})
+    status = await space.ready(name)
+    answer = await space.exec(name, "curl", "-s", f"http://{status['podIP']}:8080/some/path")
+    assert f"pod: {name}\n" in answer
+    assert "request: GET /some/path HTTP/1.1\n" in answer
+    assert "nginx" in await space.event(name, "StandIn")
+
+
+async def test_a_pod_has_an_address_of_each_family_and_a_host(space: Space) -> None:
+    name = await space.create({"containers": [image()]})
+    status = await space.ready(name)
+    families = [":" in item["ip"] for item in status["podIPs"]]
+    assert families == [False, True]
+    assert status["podIP"] == status["podIPs"][0]["ip"]
+    assert status["hostIP"].startswith("172.30.0.")
+    assert status["phase"] == "Running"
+
+
+async def test_a_stand_in_answers_on_ports_that_only_a_later_service_names(space: Space) -> None:
+    name = await space.create({"containers": [image()]}, labels={"app": "late"})
+    status = await space.ready(name)
+    service = {
+        "metadata": {"name": "late"},
+        "spec": {"selector": {"app": "late"}, "ports": [{"port": 80, "targetPort": 7007}]},
+    }
+    await space.lab.client.create(SERVICES, {"apiVersion": "v1", "kind": "Service", **service}, space.name)
+    answer = await space.exec(
+        name,
+        "curl",
+        "-s",
+        "--retry",
+        "20",
+        "--retry-connrefused",
+        "--retry-delay",
+        "0",
+        f"http://{status['podIP']}:7007/",
+    )
+    assert f"pod: {name}\n" in answer
+
+
+async def test_a_command_runs_from_the_hosts_files_with_the_pods_name_and_variables(space: Space) -> None:
+    await space.lab.client.create(
+        CONFIG_MAPS, {"metadata": {"name": "settings"}, "data": {"colour": "blue"}} | V1("ConfigMap"), space.name
+    )
+    await space.lab.client.create(
+        SECRETS, {"metadata": {"name": "keys"}, "data": {"key": "c2VjcmV0"}} | V1("Secret"), space.name
+    )
+    env = [
+        {"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "colour"}}},
+        {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "key"}}},
+        {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        {"name": "BOTH", "value": "$(COLOUR)-$(KEY)"},
+    ]
+    script = 'echo "$(hostname) $COLOUR $KEY $BOTH $IP $0"; sleep 1000'
+    name = await space.create({"containers": [command("sh", "-c", script, "$(COLOUR)", env=env)]})
+    status = await space.ready(name)
+    log = await space.lab.command("logs", f"{space.name}/{name}")
+    assert log.stdout == f"{name} blue secret blue-secret {status['podIP']} blue\n"
+
+
+def V1(kind: str) -> Json:  # noqa: N802  # reads as the object's type
+    return {"apiVersion": "v1", "kind": kind}
+
+
+async def test_a_container_waits_for_the_objects_it_refers_to(space: Space) -> None:
+    env = [{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "x"}}}]
+    name = await space.create({"containers": [command("sleep", "1000", env=env)]})
+    await space.until(name, lambda s: waiting(s) == "CreateContainerConfigError", "waiting for the ConfigMap")
+    await space.lab.client.create(
+        CONFIG_MAPS, {"metadata": {"name": "late"}, "data": {"x": "1"}} | V1("ConfigMap"), space.name
+    )
+    await space.ready(name)
+
+
+def waiting(status: Json) -> str:
+    states = status.get("containerStatuses") or [{}]
+    return str(states[0].get("state", {}).get("waiting", {}).get("reason", ""))
+
+
+async def test_a_container_that_ends_is_restarted_at_once_and_then_backs_off(space: Space) -> None:
+    name = await space.create({"containers": [command("sh", "-c", "exit 3")]})
+    status = await space.until(name, lambda s: waiting(s) == "CrashLoopBackOff" and restarts(s) == 1, "back-off")
+    assert status["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 3
+    assert status["phase"] == "Running"
+    assert not is_ready(status)
+
+
+def restarts(status: Json) -> int:
+    return int((status.get("containerStatuses") or [{"restartCount": 0}])[0]["restartCount"])
+
+
+async def test_a_killed_stand_in_comes_back_with_the_same_address(space: Space) -> None:
+    name = await space.create({"containers": [image(ports=[{"containerPort": 8080}])]})
+    before = await space.ready(name)
+    await space.exec(name, "sh", "-c", "kill -9 $(ps -e -o pid,args,comm | awk '$NF == \"echo\" {print $1}' | tail -1)")
+    after = await space.until(name, lambda s: is_ready(s) and restarts(s) == 1, "restarted")
+    assert after["podIP"] == before["podIP"]
+    assert after["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 137
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "phase"),
+    [("Never", 0, "Succeeded"), ("Never", 4, "Failed"), ("OnFailure", 0, "Succeeded")],
+)
+async def test_a_pod_that_is_not_restarted_comes_to_an_end(space: Space, policy: str, code: int, phase: str) -> None:
+    name = await space.create({"restartPolicy": policy, "containers": [command("sh", "-c", f"exit {code}")]})
+    status = await space.until(name, lambda s: s.get("phase") == phase, phase)
+    assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == code
+    assert not is_ready(status)
+
+
+async def test_init_containers_run_in_order_before_the_others(space: Space) -> None:
+    shared = f"/tmp/{space.name}"
+    steps = [
+        {"name": f"step-{n}", "image": "busybox", "command": ["sh", "-c", f"echo {n} >> {shared}"]} for n in (1, 2)
+    ]
+    name = await space.create(
+        {"initContainers": steps, "containers": [command("sh", "-c", f"cat {shared}; rm {shared}; sleep 99")]}
+    )
+    status = await space.ready(name)
+    assert (await space.lab.command("logs", f"{space.name}/{name}")).stdout == "1\n2\n"
+    assert [s["state"]["terminated"]["exitCode"] for s in status["initContainerStatuses"]] == [0, 0]
+
+
+async def test_an_init_container_without_a_command_of_the_host_is_passed_with_an_event(space: Space) -> None:
+    first = {"name": "migrate", "image": "example/migrate"}
+    name = await space.create({"initContainers": [first], "containers": [image()]})
+    await space.ready(name)
+    assert "migrate" in await space.event(name, "InitContainerPassed")
+
+
+async def test_a_failing_init_container_holds_the_others_back(space: Space) -> None:
+    first = {"name": "check", "image": "busybox", "command": ["false"]}
+    name = await space.create({"initContainers": [first], "containers": [image()]})
+    status = await space.until(
+        name, lambda s: s.get("initContainerStatuses", [{}])[0].get("restartCount"), "init restarted"
+    )
+    assert status["phase"] == "Pending"
+    assert waiting(status) == "PodInitializing"
+
+
+SERVER = "import http.server as h; h.HTTPServer(('', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        {"httpGet": {"path": "/", "port": 8000}},
+        {"tcpSocket": {"port": 8000}},
+        {"exec": {"command": ["test", "-e", "/etc/hosts"]}},
+        {"httpGet": {"path": "/", "port": "web"}},
+    ],
+    ids=["http", "tcp", "exec", "named port"],
+)
+async def test_a_readiness_probe_that_succeeds_makes_ready(space: Space, probe: Json) -> None:
+    ports = [{"name": "web", "containerPort": 8000}]
+    name = await space.create({"containers": [command("python3", "-c", SERVER, ports=ports, readinessProbe=probe)]})
+    await space.ready(name)
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        {"httpGet": {"path": "/missing", "port": 8000}},
+        {"tcpSocket": {"port": 8001}},
+        {"exec": {"command": ["false"]}},
+    ],
+    ids=["http", "tcp", "exec"],
+)
+async def test_a_readiness_probe_that_fails_keeps_a_running_pod_unready(space: Space, probe: Json) -> None:
+    name = await space.create({"containers": [command("python3", "-c", SERVER, readinessProbe=probe)]})
+    await space.until(name, lambda s: s.get("phase") == "Running", "running")
+    await asyncio.sleep(0.5)
+    assert not is_ready(await space.until(name, bool, "status"))
+
+
+async def test_readiness_follows_the_probe_both_ways(space: Space) -> None:
+    flag = f"/tmp/{space.name}-ready"
+    probe = {"exec": {"command": ["test", "-e", flag]}, "periodSeconds": 1, "failureThreshold": 1}
+    name = await space.create({"containers": [command("sleep", "1000", readinessProbe=probe)]})
+    await space.until(name, lambda s: s.get("phase") == "Running", "running")
+    await space.exec(name, "touch", flag)
+    await space.ready(name)
+    await space.exec(name, "rm", flag)
+    await space.until(name, lambda s: not is_ready(s), "unready")
+
+
+async def test_a_liveness_probe_that_fails_restarts_the_container(space: Space) -> None:
+    probe = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
+    spec = {"terminationGracePeriodSeconds": 1, "containers": [command("sleep", "1000", livenessProbe=probe)]}
+    name = await space.create(spec)
+    await space.until(name, lambda s: restarts(s) >= 1, "restarted")
+    await space.event(name, "Unhealthy")
+
+
+async def test_a_startup_probe_holds_the_other_probes_back(space: Space) -> None:
+    flag = f"/tmp/{space.name}-started"
+    startup = {"exec": {"command": ["test", "-e", flag]}, "periodSeconds": 1, "failureThreshold": 30}
+    name = await space.create({"containers": [command("sleep", "1000", startupProbe=startup)]})
+    status = await space.until(name, lambda s: s.get("phase") == "Running", "running")
+    assert status["containerStatuses"][0]["started"] is False
+    assert not is_ready(status)
+    await space.exec(name, "touch", flag)
+    await space.ready(name)
+    await space.exec(name, "rm", flag)
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        {"grpc": {"port": 9555}},
+        {"exec": {"command": ["redis-cli-of-the-image", "ping"]}},
+        {"httpGet": {"port": 8443, "scheme": "HTTPS"}},
+    ],
+    ids=["grpc", "exec", "https"],
+)
+async def test_a_probe_that_a_stand_in_cannot_answer_passes_and_says_so(space: Space, probe: Json) -> None:
+    name = await space.create({"containers": [image(readinessProbe=probe, livenessProbe=probe)]})
+    await space.ready(name)
+    await space.event(name, "ProbePassed")
+
+
+@pytest.mark.parametrize("probe", [{"httpGet": {"path": "/healthz", "port": 8081}}, {"tcpSocket": {"port": 8082}}])
+async def test_a_stand_in_satisfies_probes_of_undeclared_ports_for_real(space: Space, probe: Json) -> None:
+    name = await space.create({"containers": [image(readinessProbe=probe)]})
+    await space.ready(name)
+    assert not [event for event in await space.events(name) if "ProbePassed" in event]
+
+
+async def test_a_deleted_pod_gets_sigterm_and_time_to_end(space: Space) -> None:
+    flag = f"/tmp/{space.name}-term"
+    script = f"trap 'sleep 0.3; echo bye > {flag}; exit 0' TERM; while :; do sleep 0.05; done"
+    name = await space.create({"containers": [command("sh", "-c", script)]})
+    await space.ready(name)
+    await space.lab.client.delete(PODS, name, space.name)
+    assert "deletionTimestamp" in (await space.lab.client.get(PODS, name, space.name))["metadata"]
+    await gone(space, name)
+    assert (await space.lab.exec("client", "sh", "-c", f"cat {flag}; rm {flag}")).stdout == "bye\n"
+
+
+async def gone(space: Space, name: str, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                await space.lab.client.get(PODS, name, space.name)
+            except NotFound:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_a_pod_that_ignores_sigterm_is_killed_when_its_grace_period_is_over(space: Space) -> None:
+    script = "trap '' TERM; while :; do sleep 0.05; done"
+    name = await space.create({"terminationGracePeriodSeconds": 1, "containers": [command("sh", "-c", script)]})
+    await space.ready(name)
+    started = asyncio.get_running_loop().time()
+    await space.lab.client.delete(PODS, name, space.name)
+    await gone(space, name)
+    assert 0.8 < asyncio.get_running_loop().time() - started < 3
+
+
+async def test_a_forced_deletion_waits_for_nothing(space: Space) -> None:
+    name = await space.create({"containers": [command("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")]})
+    await space.ready(name)
+    await space.lab.client.delete(PODS, name, space.name, grace_seconds=0)
+    await gone(space, name, 1)
+
+
+async def test_a_pod_of_the_host_network_has_its_nodes_addresses(space: Space) -> None:
+    name = await space.create({"hostNetwork": True, "containers": [image(ports=[{"containerPort": 7999}])]})
+    status = await space.ready(name)
+    assert status["podIP"] == status["hostIP"]
+    answer = (await space.lab.exec("client", "curl", "-s", f"http://{status['hostIP']}:7999/")).check()
+    assert f"pod: {name}\n" in answer
+
+
+async def test_containers_of_a_pod_share_its_network(space: Space) -> None:
+    asker = {
+        "name": "asker",
+        "image": "busybox",
+        "command": ["sh", "-c", "sleep 0.2; curl -s http://localhost:8080/; sleep 99"],
+    }
+    name = await space.create({"containers": [image(ports=[{"containerPort": 8080}]), asker]})
+    await space.ready(name)
+    await asyncio.sleep(0.5)
+    assert f"pod: {name}\n" in (await space.lab.command("logs", f"{space.name}/{name}", "-c", "asker")).stdout
+
+
+async def test_a_pod_has_its_own_hosts_file_and_resolver(space: Space) -> None:
+    alias = [{"ip": "192.0.2.9", "hostnames": ["nine.example"]}]
+    name = await space.create({"hostAliases": alias, "containers": [image()]})
+    status = await space.ready(name)
+    hosts = await space.exec(name, "cat", "/etc/hosts")
+    assert f"{status['podIP']}\t{name}\n" in hosts
+    assert "192.0.2.9\tnine.example\n" in hosts
+    resolver = await space.exec(name, "cat", "/etc/resolv.conf")
+    assert resolver.splitlines()[:2] == [
+        "nameserver 10.96.0.10",
+        f"search {space.name}.svc.cluster.local svc.cluster.local cluster.local",
+    ]
+
+
+async def test_names_outside_the_cluster_resolve_and_answer(space: Space) -> None:
+    name = await space.create({"containers": [image()]})
+    await space.ready(name)
+    assert "pod: outside\n" in await space.exec(name, "curl", "-s", "http://legacy.outside.test/")
+
+
+async def test_a_pods_log_is_told_by_the_api(space: Space) -> None:
+    name = await space.create({"containers": [command("sh", "-c", "echo hello from the log; sleep 99")]})
+    await space.ready(name)
+    result = await space.lab.kubectl("logs", "-n", space.name, name)
+    assert result.stdout == "hello from the log\n", result.stderr
