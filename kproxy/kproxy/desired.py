@@ -16,12 +16,13 @@ from kapi.network import (
     EndpointSlice,
     Network,
     Problem,
+    Protocol,
     Service,
     ServicePort,
     ServiceType,
     TrafficPolicy,
 )
-from kproxy.model import Absence, Duties, Frontend, Kind, Place, Pool, Target
+from kproxy.model import Absence, Datagrams, Duties, Frontend, Kind, Place, Pool, Target
 from kproxy.topology import Here, categorise
 
 PROXY_NAME = "service.kubernetes.io/service-proxy-name"
@@ -43,20 +44,25 @@ def duties(service: Service, slices: Iterable[EndpointSlice], here: Here, proxie
     slices = [s for s in slices if HEADLESS not in s.labels]
     frontends: list[Frontend] = []
     own: set[Address] = set()
+    datagrams: list[Datagrams] = []
     for family in proxied:
         if not any(a.version == family for a in service.cluster_ips):
             continue
         fitting = [s for s in slices if s.family == family]
         for port in service.ports:
             served = _served(_endpoints(fitting, port, here), here)
-            frontends += _frontends(service, port, family, served, here)
+            knocked = tuple(_frontends(service, port, family, served, here))
+            frontends += knocked
             own.update(served.own)
+            if port.protocol is Protocol.UDP:
+                datagrams += [Datagrams(frontend.place, served.serving) for frontend in knocked]
     return Duties(
         key=service.key,
         reference=service.reference,
         frontends=tuple(frontends),
         cluster_ips=tuple(a for a in service.cluster_ips if a.version in proxied),
         own=tuple(sorted(own, key=int)),
+        datagrams=tuple(datagrams),
         rank=rank,
         problems=(*service.problems, *_family_problems(service)),
     )
@@ -79,11 +85,12 @@ def _endpoints(slices: Iterable[EndpointSlice], port: ServicePort, here: Here) -
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """The endpoints of one Service port, chosen: for everyone, for Local policies, and those that may be here."""
+    """The endpoints of one Service port: for everyone, for Local policies, those that may be here, those that serve."""
 
     everyone: Pool
     local: Pool
     own: frozenset[Address]
+    serving: frozenset[Address]
 
 
 def _served(reachable: list[tuple[Target, Endpoint]], here: Here) -> _Served:
@@ -94,6 +101,7 @@ def _served(reachable: list[tuple[Target, Endpoint]], here: Here) -> _Served:
         tuple(targets[id(e)] for e in chosen.cluster),
         tuple(targets[id(e)] for e in chosen.local),
         frozenset(e.addresses[0] for e in used if e.node_name in ("", here.node)),
+        frozenset(e.addresses[0] for _, e in reachable if e.ready or e.serving),
     )
 
 

@@ -76,6 +76,14 @@ class Frontend:
 
 
 @dataclass(frozen=True, slots=True)
+class Datagrams:
+    """A UDP place, and the addresses whose flows from there go on: endpoints that serve, terminating or not."""
+
+    place: Place
+    serving: frozenset[Address]
+
+
+@dataclass(frozen=True, slots=True)
 class Duties:
     """All that one Service asks of one node."""
 
@@ -84,6 +92,7 @@ class Duties:
     frontends: tuple[Frontend, ...] = ()
     cluster_ips: tuple[Address, ...] = ()
     own: tuple[Address, ...] = ()  # endpoints that may be on this node: they may reach themselves (hairpin)
+    datagrams: tuple[Datagrams, ...] = ()
     rank: str = ""  # of two Services that ask for one place, the lower has it: the elder
     problems: tuple[Problem, ...] = ()
 

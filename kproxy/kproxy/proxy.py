@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 
 from kapi import decode
@@ -12,8 +13,11 @@ from kapi.network import EndpointSlice, Node, Problem, Reference, Service
 from kapi.resources import ENDPOINT_SLICES, NODES, SERVICES
 from kapi.source import Source, wait_synced
 from kproxy.backends import Backend
+from kproxy.conntrack import Conntrack
 from kproxy.settings import Settings, here, node_duties
 from kproxy.sync import Done, Sync, World
+
+_NODE_SECONDS = 3.0
 
 
 class Proxy:
@@ -37,17 +41,30 @@ class Proxy:
         self._slices: Cache[EndpointSlice] = source.cache(ENDPOINT_SLICES, decode.endpoint_slice)
         self._nodes: Cache[Node] = source.cache(NODES, decode.node)
         self._world = World(self._services)
-        self._sync = Sync(self._world, backend, self._settings, report=self._report, done=done)
+        self._conntrack = Conntrack(backend.host) if backend.host else None
+        self._sync = Sync(
+            self._world,
+            backend,
+            self._settings,
+            report=self._report,
+            done=done,
+            look_at=self._conntrack.look_at if self._conntrack else None,
+        )
         self._reported: dict[Reference, frozenset[Problem]] = {}
 
     async def run(self) -> None:
         """Work for ever. Nothing is put in place before Services and EndpointSlices are completely known."""
         self._services.listen(self._service_changed)
         self._slices.listen(self._slice_changed)
-        await wait_synced(self._services, self._slices, self._nodes)
+        await wait_synced(self._services, self._slices)
+        with contextlib.suppress(TimeoutError):  # a cluster may have no Node objects at all
+            await asyncio.wait_for(self._nodes.wait_synced(), _NODE_SECONDS)
         self._nodes.listen(self._node_changed)
         self._renew()
-        await self._sync.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sync.run(), name=f"kproxy sync {self.node_name}")
+            if self._conntrack:
+                tasks.create_task(self._conntrack.run(), name=f"kproxy conntrack {self.node_name}")
 
     async def wait_synced(self) -> None:
         """Wait until the first complete state is in place."""
@@ -84,19 +101,3 @@ class Proxy:
         self._reported[about] = found
         for problem in sorted(found - known, key=str):
             self._recorder.event(about, "Warning", "PartlyProxied", f"{self.node_name}: {problem}")
-
-
-async def stopped_with(proxy: Proxy, stop: asyncio.Event, *, clear: bool) -> None:
-    """Run a proxy until `stop` is set; with `clear`, its rules go with it."""
-    running = asyncio.create_task(proxy.run(), name="kproxy")
-    waiting = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
-    finally:
-        running.cancel()
-        waiting.cancel()
-        await asyncio.gather(running, waiting, return_exceptions=True)
-        if clear:
-            await proxy.backend.clear()

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kapi.network import EndpointSlice, Problem, Reference, Service
+from kapi.network import Address, EndpointSlice, Network, Problem, Reference, Service
+from kproxy import flows
 from kproxy.backends import Backend
 from kproxy.claims import Claims
 from kproxy.desired import duties
 from kproxy.errors import ProxyError
-from kproxy.model import Duties, NodeDuties
+from kproxy.model import Datagrams, Duties, NodeDuties, Place
 from kproxy.settings import Settings
 from kproxy.topology import Here
 
@@ -57,6 +58,7 @@ class Done:
     full: bool
 
 
+LookAt = Callable[[Mapping[Place, frozenset[Address]], tuple[Network, ...]], None]
 Report = Callable[[Reference, Iterable[Problem]], None]
 
 
@@ -71,12 +73,15 @@ class Sync:
         *,
         report: Report,
         done: Callable[[Done], None] = lambda _: None,
+        look_at: LookAt | None = None,
     ) -> None:
         self._world = world
         self._backend = backend
         self._settings = settings
         self._report = report
         self._done = done
+        self._look_at = look_at
+        self._datagrams: dict[str, tuple[Datagrams, ...]] = {}
         self._claims = Claims()
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
@@ -147,6 +152,8 @@ class Sync:
             refused = await self._backend.commit(wanted)
         else:
             return
+        if self._look_at:
+            self._look_at(self._changed_datagrams(wanted), node.node_port_networks)
         self._tell(wanted, refused)
         self._done(Done(len(wanted), time.perf_counter() - started, full))
 
@@ -167,6 +174,17 @@ class Sync:
             namespace, _, name = key.partition("/")
             return Duties(key, Reference("Service", namespace, name))
         return duties(service, self._world.slices.get(key, ()), here, self._settings.families)
+
+    def _changed_datagrams(self, wanted: Mapping[str, Duties]) -> dict[Place, frozenset[Address]]:
+        """Give the UDP places whose serving endpoints have changed, so that stale flows can be forgotten."""
+        found: dict[Place, frozenset[Address]] = {}
+        for key, owed in wanted.items():
+            before = self._datagrams.pop(key, ())
+            if before or owed.datagrams:
+                found |= flows.changed(before, owed.datagrams)
+            if owed.datagrams:
+                self._datagrams[key] = owed.datagrams
+        return found
 
     def _tell(self, wanted: Mapping[str, Duties], refused: Mapping[str, str]) -> None:
         for key, cause in refused.items():

@@ -55,6 +55,7 @@ class Erratic:
     name: ClassVar[str] = "erratic"
 
     def __init__(self, backend: Backend, every: int = 2) -> None:
+        self.host = backend.host
         self._backend = backend
         self._every = every
         self.calls = 0
@@ -84,6 +85,10 @@ class Erratic:
     async def clear(self) -> None:
         """See `Backend.clear`."""
         await self._backend.clear()
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._backend.close()
 
     def _count(self) -> None:
         self.calls += 1

@@ -52,6 +52,7 @@ async def test_packets_meet_what_must_happen(case: Case, family: int, stage: Sta
                 checks.create_task(asyncio.to_thread(_check_packets, stage, expected, family))
     finally:
         await backend.clear()
+        backend.close()
 
 
 def _check_evaluation(backend: Backend, expected: Expectation, family: int) -> None:

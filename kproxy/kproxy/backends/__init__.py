@@ -29,6 +29,7 @@ class Backend(Protocol):
     """
 
     name: ClassVar[str]
+    host: Host | None  # where it acts; None is nowhere: it only keeps account
 
     def missing(self) -> str | None:
         """Say in a sentence why this backend cannot work here; None where it can."""
@@ -55,6 +56,10 @@ class Backend(Protocol):
 
     async def clear(self) -> None:
         """Leave no trace."""
+        ...
+
+    def close(self) -> None:
+        """Give back sockets and the like; the rules stay."""
         ...
 
 

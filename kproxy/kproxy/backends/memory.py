@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from kproxy.backends.nftables import netlink
-from kproxy.backends.nftables.backend import Filter, Nftables
+from kproxy import netlink
+from kproxy.backends.nftables.backend import Nftables
 from kproxy.backends.nftables.encode import Operation, Step
-from kproxy.backends.nftables.netlink import Reply, attributes, items
 from kproxy.errors import CommitFailed, Refused
 from kproxy.host import Host
+from kproxy.netlink import Reply, attributes, items
 
 _Name = tuple[int, str]
 
@@ -25,13 +25,8 @@ class Memory(Nftables):
 
     name: ClassVar[str] = "memory"
 
-    def __init__(self, host: Host | None = None) -> None:
-        super().__init__(host)  # type: ignore[arg-type]  # nothing of a host is used
-
-    @staticmethod
-    def open(host: Host) -> Filter:  # noqa: ARG004  # the signature is the real backend's
-        """Give an empty packet filter."""
-        return MemoryFilter()
+    def __init__(self, host: Host | None = None) -> None:  # noqa: ARG002  # backends are made alike
+        super().__init__(None, MemoryFilter())
 
 
 @dataclass(slots=True)

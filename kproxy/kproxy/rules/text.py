@@ -115,7 +115,7 @@ def _span(low: IPv4Address | IPv6Address | int, high: IPv4Address | IPv6Address 
         return str(low)
     if isinstance(low, int) or isinstance(high, int):
         return f"{low}-{high}"
-    networks = list(summarize_address_range(low, high))  # type: ignore[type-var]  # of one family
+    networks = list(summarize_address_range(low, high))
     return str(networks[0]) if len(networks) == 1 else f"{low}-{high}"
 
 

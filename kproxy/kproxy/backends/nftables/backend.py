@@ -14,10 +14,10 @@ from kproxy.backends.nftables.compile import Compiled, compile_service
 from kproxy.backends.nftables.encode import Operation, Step
 from kproxy.backends.nftables.kernel import Kernel
 from kproxy.backends.nftables.layout import TABLE
-from kproxy.backends.nftables.netlink import Reply
 from kproxy.errors import CommitFailed, ProxyError, Refused
-from kproxy.host import Host
+from kproxy.host import Host, ThisHost
 from kproxy.model import Duties, NodeDuties
+from kproxy.netlink import Reply
 from kproxy.rules.evaluate import Outcome, Packet, evaluate
 from kproxy.rules.model import Ruleset
 
@@ -49,15 +49,11 @@ class Nftables:
 
     name: ClassVar[str] = "nftables"
 
-    def __init__(self, host: Host) -> None:
-        self._filter: Filter = self.open(host)
+    def __init__(self, host: Host | None, rules: Filter | None = None) -> None:
+        self.host = host
+        self._filter: Filter = rules or Kernel(host or ThisHost())
         self._place = InPlace(NodeDuties())
         self._generation = 0
-
-    @staticmethod
-    def open(host: Host) -> Filter:
-        """Give the packet filter to use."""
-        return Kernel(host)
 
     def missing(self) -> str | None:
         """Make and unmake an empty table in one transaction, to see whether the kernel lets us."""
@@ -116,6 +112,9 @@ class Nftables:
         there = [family for family in FAMILIES if observe.comments(self._filter.dump, family, TABLE)]
         await self._send([encode.delete_table(family, TABLE) for family in there])
         self._place = InPlace(self._place.node)
+
+    def close(self) -> None:
+        """See `Backend.close`."""
         self._filter.close()
 
     async def _rebuild(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from kproxy.backends.nftables import userdata
 from kproxy.backends.nftables.expressions import rule_attributes, verdict
-from kproxy.backends.nftables.netlink import (
+from kproxy.netlink import (
     LARGEST_ATTRIBUTE,
     NESTED,
     attribute,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from struct import pack
 
 from kproxy.backends.nftables import userdata
-from kproxy.backends.nftables.netlink import attribute, nested, number, text
+from kproxy.netlink import attribute, nested, number, text
 from kproxy.rules.fields import width
 from kproxy.rules.model import (
     ArrivedOn,

@@ -7,12 +7,12 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 
-from kproxy.backends.nftables import netlink
+from kproxy import netlink
 from kproxy.backends.nftables.encode import Operation, Step
 from kproxy.backends.nftables.expressions import FAMILIES
-from kproxy.backends.nftables.netlink import Reply
 from kproxy.errors import CommitFailed, Refused, Unavailable
 from kproxy.host import Host
+from kproxy.netlink import Reply
 
 _NETFILTER = 12  # NETLINK_NETFILTER
 _SEND_BUFFER_FORCE, _RECEIVE_BUFFER_FORCE = 32, 33

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from kproxy.backends.nftables import encode, userdata
 from kproxy.backends.nftables.encode import ElementWriter, Operation, Step
 from kproxy.backends.nftables.expressions import rule_attributes
-from kproxy.backends.nftables.netlink import Reply, attributes, items, text
+from kproxy.netlink import Reply, attributes, items, text
 from kproxy.rules.model import Chain, Elements, Fate, Set, Table, Value, Verdict
 
 Dump = Callable[..., list[Reply]]

@@ -1,7 +1,7 @@
-"""The bytes of nfnetlink: attributes, messages and batches, packed with struct. Pure.
+"""The bytes of nfnetlink: attributes, messages and batches, packed with struct; nf_tables and conntrack use them. Pure.
 
 Layouts: linux/netlink.h, linux/netfilter/nfnetlink.h and linux/netfilter/nf_tables.h. Header fields are in host byte
-order; the numbers inside nf_tables attributes are big-endian.
+order; the numbers inside attributes are big-endian.
 """
 
 from __future__ import annotations

@@ -1,0 +1,177 @@
+"""The proxy end to end on the memory backend: events in, what packets meet out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from typing import Any, TypeVar
+
+import pytest
+
+from kapi.cache import Cache, Decode
+from kapi.events import Recorder
+from kapi.network import Reference
+from kapi.resources import ENDPOINT_SLICES, NODES, SERVICES, Resource
+from kproxy import netlink
+from kproxy.backends import Backend
+from kproxy.backends.memory import Memory
+from kproxy.proxy import Proxy
+from kproxy.rules.evaluate import Packet
+from kproxy.settings import Settings
+from kproxy.testing import Erratic, endpoint_slice
+
+T = TypeVar("T")
+Json = dict[str, Any]
+CLIENT = ip_address("198.51.100.10")
+VIP = ip_address("10.96.0.1")
+
+
+class Told:
+    """A source whose caches a test fills by hand."""
+
+    def __init__(self) -> None:
+        self.caches: dict[Resource, Cache[Any]] = {}
+
+    def cache(self, resource: Resource, decode: Decode[T]) -> Cache[T]:
+        return self.caches.setdefault(resource, Cache(resource, decode))
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def put(self, resource: Resource, obj: Json) -> None:
+        self.caches[resource].put(obj)
+
+
+class Noted(Recorder):
+    """A recorder whose events a test can read."""
+
+    def __init__(self) -> None:
+        super().__init__("kproxy")
+        self.events: list[tuple[str, str]] = []
+
+    def event(self, about: Reference, level: str, reason: str, message: str) -> None:
+        self.events.append((str(about), message))
+
+
+def service(name: str = "web", **spec: Any) -> Json:
+    ports = [{"name": "http", "port": 80}]
+    return {
+        "metadata": {"namespace": "default", "name": name},
+        "spec": {"clusterIPs": ["10.96.0.1"], "ports": ports, **spec},
+    }
+
+
+def endpoints(*addresses: str, name: str = "web") -> Json:
+    written = [{"addresses": [address]} for address in addresses]
+    return endpoint_slice(f"default/{name}", 4, written, [{"name": "http", "port": 8080}])
+
+
+@asynccontextmanager
+async def running(
+    source: Told, backend: Backend, recorder: Recorder | None = None, drift: float = 60
+) -> AsyncIterator[Proxy]:
+    settings = Settings(drift_seconds=drift, retry_seconds=0.01)
+    proxy = Proxy(source, "here", backend, recorder=recorder or Noted(), settings=settings)
+    for resource in (SERVICES, ENDPOINT_SLICES, NODES):
+        source.caches[resource]._synced.set()
+    task = asyncio.create_task(proxy.run())
+    try:
+        await proxy.wait_synced()
+        yield proxy
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def reached(backend: Backend, to: str = "10.96.0.1") -> set[str]:
+    outcome = backend.evaluate(Packet(CLIENT, ip_address(to), "tcp", 80, "eth0"))
+    return {str(address) for address, _ in outcome.endpoints()} or {e.value for e in outcome.endings()}
+
+
+async def until(wanted: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not wanted():  # noqa: ASYNC110  # what is waited for is any state of the rules, not an event
+            await asyncio.sleep(0.005)
+
+
+async def test_endpoints_come_and_go_with_their_slices() -> None:
+    source, backend = Told(), Memory()
+    async with running(source, backend):
+        source.put(SERVICES, service())
+        await until(lambda: reached(backend) == {"reject"})
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.2", "10.244.1.3"))
+        await until(lambda: reached(backend) == {"10.244.1.2", "10.244.1.3"})
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.3"))
+        await until(lambda: reached(backend) == {"10.244.1.3"})
+        source.caches[SERVICES].remove("default/web")
+        await until(lambda: reached(backend) == {"untouched"})
+
+
+async def test_nothing_is_lost_when_commits_fail() -> None:
+    source, backend = Told(), Memory()
+    erratic = Erratic(backend, every=2)
+    async with running(source, erratic):
+        source.put(SERVICES, service())
+        for last in range(2, 12):
+            source.put(ENDPOINT_SLICES, endpoints(f"10.244.1.{last}"))
+            await until(lambda last=last: reached(backend) == {f"10.244.1.{last}"})  # type: ignore[misc]  # bound now
+    assert erratic.calls > 10
+
+
+async def test_a_contested_address_goes_to_the_elder_and_the_other_is_told() -> None:
+    source, backend, noted = Told(), Memory(), Noted()
+    async with running(source, backend, noted):
+        source.put(SERVICES, service("elder", externalIPs=["203.0.113.1"]))
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.2", name="elder"))
+        young = service("young", clusterIPs=["10.96.0.2"], externalIPs=["203.0.113.1"])
+        source.put(SERVICES, young)
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.9", name="young"))
+        await until(lambda: reached(backend, "10.96.0.2") == {"10.244.1.9"})
+        assert reached(backend, "203.0.113.1") == {"10.244.1.2"}
+        assert [about for about, _ in noted.events] == ["Service default/young"]
+        source.caches[SERVICES].remove("default/elder")
+        await until(lambda: reached(backend, "203.0.113.1") == {"10.244.1.9"})
+
+
+async def test_rules_that_somebody_changes_are_put_back() -> None:
+    source, backend = Told(), Memory()
+    async with running(source, backend, drift=0.05):
+        source.put(SERVICES, service())
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.2"))
+        await until(lambda: reached(backend) == {"10.244.1.2"})
+        held = backend._filter._contents  # type: ignore[attr-defined]  # the memory filter's
+        held.elements[4, "tcp-endpoints"].clear()
+        backend._filter._generation += 1  # type: ignore[attr-defined]  # as any commit would
+        await until(lambda: bool(backend._filter._contents.elements[4, "tcp-endpoints"]))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("bad", [{"ports": [{"port": 99999}, {"name": "http", "port": 80}]}, {"externalIPs": ["x"]}])
+async def test_the_bad_part_of_an_object_is_left_out_and_reported(bad: Json) -> None:
+    source, backend, noted = Told(), Memory(), Noted()
+    async with running(source, backend, noted):
+        source.put(SERVICES, service(**bad))
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.2"))
+        await until(lambda: reached(backend) == {"10.244.1.2"})
+        assert noted.events
+
+
+async def test_a_service_the_backend_refuses_does_not_stop_the_others() -> None:
+    source, backend, noted = Told(), Memory(), Noted()
+    async with running(source, backend, noted):
+        broken = b"\x0a\x60\x00\x02\x00\x50\x00\x00"
+        held = backend._filter._contents  # type: ignore[attr-defined]  # the memory filter's
+        held.elements[4, "tcp-frontends"][netlink.attribute(1, broken)] = _drop(broken)
+        source.put(SERVICES, service("bad", clusterIPs=["10.96.0.2"]))
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.9", name="bad"))
+        source.put(SERVICES, service())
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.2"))
+        await until(lambda: reached(backend) == {"10.244.1.2"})
+        assert any(about == "Service default/bad" for about, _ in noted.events)
+
+
+def _drop(key: bytes) -> bytes:
+    """Somebody else's element: it drops what comes to `key`."""
+    verdict = netlink.nested(2, netlink.nested(2, netlink.number(1, 0)))
+    return netlink.nested(1, netlink.nested(1, netlink.attribute(1, key)), verdict)
