@@ -222,6 +222,8 @@ class Cluster:
         found: Json = {}
         for one in (await self.client.list(ENDPOINT_SLICES, NAMESPACE)).items:
             service = one["metadata"]["labels"]["kubernetes.io/service-name"]
+            if service == "kubernetes":
+                continue  # the API server's own
             members = found.setdefault(service, Counter())
             for endpoint in one["endpoints"] or ():
                 state = tuple(endpoint["conditions"][name] for name in ("ready", "serving", "terminating"))

@@ -353,7 +353,9 @@ async def test_load_balancers_share_the_pool_and_wait_for_what_is_freed() -> Non
         await lab.client.delete(SERVICES, "a", "default")
         await lab.becomes({"b": ["203.0.113.2"], "c": ["203.0.113.1"], "foreign": []}, addresses, lab)
         await balancer(lab, "d")
-        await lab.client.patch(SERVICES, "b", {"spec": {"type": "ClusterIP"}}, "default")
+        plain = {"type": "ClusterIP", "ports": [{"port": 80}], "externalTrafficPolicy": None}
+        plain["allocateLoadBalancerNodePorts"] = None
+        await lab.client.patch(SERVICES, "b", {"spec": plain}, "default")
         await lab.becomes({"b": [], "c": ["203.0.113.1"], "d": ["203.0.113.2"], "foreign": []}, addresses, lab)
 
 
