@@ -103,17 +103,15 @@ class ServiceAddresses:
         meta = new["metadata"]
         reservation = Reservation(f"{SERVICES.qualified}/{meta['namespace']}/{meta['name']}")
         try:
-            self.complete(new, old, reservation)
+            self._complete(new, old, reservation)
         except BaseException:
             reservation.undo()
             raise
         return reservation
 
-    def complete(self, new: Json, old: Json | None, reservation: Reservation) -> None:
+    def _complete(self, new: Json, old: Json | None, reservation: Reservation) -> None:
         """Fill in families, addresses and ports, and reserve them."""
         spec = new["spec"]
-        if old is not None:
-            _keep(spec, old["spec"])
         errors = complete_families(spec, old["spec"] if old else None, tuple(self._ranges))
         if not errors:
             errors = self._addresses(spec, reservation) + self._node_ports(spec, reservation)
@@ -204,19 +202,17 @@ class ServiceAddresses:
 
     def _held(self, spec: Json) -> list[tuple[Pool, int]]:
         """Give the numbers that a Service holds, and where they are from."""
-        held: list[tuple[Pool, int]] = []
-        for text in spec.get("clusterIPs") or ():
-            if text == "None" or spec.get("type") == "ExternalName":
-                continue
-            address = ip_address(text)
-            family = _FAMILIES[address.version]
-            if family in self._ranges and address in self._ranges[family]:
-                held.append((self._pools[family], int(address) - int(self._ranges[family].network_address) - 1))
-        ports = [port.get("nodePort") for port in spec.get("ports") or ()]
-        for port in (*ports, spec.get("healthCheckNodePort")):
-            if port and 0 <= port - self._first_port < self._ports.size:
-                held.append((self._ports, port - self._first_port))
-        return held
+        owns = spec.get("type") != "ExternalName" and not is_headless(spec)
+        addresses = [ip_address(text) for text in (spec.get("clusterIPs") or () if owns else ())]
+        held = [
+            (self._pools[family], int(address) - int(network.network_address) - 1)
+            for address in addresses
+            for family, network in self._ranges.items()
+            if address in network
+        ]
+        named = [port.get("nodePort") for port in spec.get("ports") or ()] + [spec.get("healthCheckNodePort")]
+        numbers = [port - self._first_port for port in named if port]
+        return held + [(self._ports, number) for number in numbers if 0 <= number < self._ports.size]
 
 
 class Reservation:
@@ -253,36 +249,3 @@ def _address_pool(network: Network) -> Pool:
     """Number 0 is the first address after the network's own; an IPv4 network's last address is its broadcast."""
     size = min(network.num_addresses, _LARGEST_RANGE) - (2 if network.version == 4 else 1)
     return Pool(size, address_band(size))
-
-
-def _keep(new: Json, old: Json) -> None:
-    """Give a Service back what its update left out: addresses and ports that it has, if its type has use for them."""
-    if new["type"] != "ExternalName" and old.get("type") != "ExternalName":
-        _keep_addresses(new, old)
-    elif new["type"] == "ExternalName" and new.get("clusterIPs") == old.get("clusterIPs"):
-        for part in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-            new.pop(part, None)
-    if new["type"] in EXTERNALLY_REACHED and old.get("type") in EXTERNALLY_REACHED:
-        _keep_ports(new, old)
-    if needs_health_port(new) and needs_health_port(old) and not new.get("healthCheckNodePort"):
-        new["healthCheckNodePort"] = old.get("healthCheckNodePort")
-
-
-def _keep_addresses(new: Json, old: Json) -> None:
-    if not new.get("clusterIP") and old.get("clusterIP"):
-        new["clusterIP"] = old["clusterIP"]
-    if not new.get("clusterIPs") and old.get("clusterIPs") and new.get("clusterIP") == old.get("clusterIP"):
-        new["clusterIPs"] = list(old["clusterIPs"])
-    if not new.get("ipFamilies") and old.get("ipFamilies"):
-        new["ipFamilies"] = list(old["ipFamilies"])
-    new.setdefault("ipFamilyPolicy", old.get("ipFamilyPolicy") or "SingleStack")
-
-
-def _keep_ports(new: Json, old: Json) -> None:
-    named = {port["name"]: port.get("nodePort") for port in old.get("ports") or () if port.get("name")}
-    numbered = {(port["protocol"], port["port"]): port.get("nodePort") for port in old.get("ports") or ()}
-    for port in new.get("ports") or ():
-        if not port.get("nodePort"):
-            kept = named.get(port.get("name")) or numbered.get((port["protocol"], port["port"]))
-            if kept:
-                port["nodePort"] = kept

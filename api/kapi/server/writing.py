@@ -141,6 +141,7 @@ class Writer:
             new.pop("status", None)
             if "status" in old:
                 new["status"] = old["status"]
+        kind.adopt(new, old)
         kind.default(new)
         errors = metadata.errors_of(resource, new) + kind.validate(new, old)
         if errors:

@@ -22,6 +22,10 @@ def _as_it_is(_: Json) -> None:
     """Fill in nothing."""
 
 
+def _nothing_kept(_new: Json, _old: Json) -> None:
+    """Keep nothing of the object before."""
+
+
 def _no_errors(_new: Json, _old: Json | None) -> list[FieldError]:
     """Find nothing wrong."""
     return []
@@ -31,13 +35,15 @@ def _no_errors(_new: Json, _old: Json | None) -> list[FieldError]:
 class Kind:
     """One kind of object: its type, its defaults and rules, how it is shown, and how it is written.
 
-    `default` fills in a new or changed object; `validate` compares it with the one before (None: it is new).
+    `adopt` gives a changed object back what its update left out and only the server knows; `default` fills in a new or
+    changed object; `validate` compares it with the one before (None: it is new).
     `counted` are the parts whose change makes a new generation. `status_at_creation` keeps a status that comes with a
     new object, `created_by_update` lets an update of a missing object create it.
     """
 
     resource: Resource
     model: type[Object]
+    adopt: Callable[[Json, Json], None] = _nothing_kept
     default: Callable[[Json], None] = _as_it_is
     validate: Callable[[Json, Json | None], list[FieldError]] = _no_errors
     columns: tuple[Column, ...] = PLAIN

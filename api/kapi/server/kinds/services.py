@@ -51,6 +51,70 @@ def _default(obj: Json) -> None:
     obj.setdefault("status", {}).setdefault("loadBalancer", {})
 
 
+def _adopt(obj: Json, before: Json) -> None:
+    """Give a Service back what its update left out, and drop what its new type has no use for.
+
+    Addresses and ports come back unless the client names others; they go where the client left them as they were.
+    """
+    new, old = obj.get("spec") or {}, before["spec"]
+    kind = new.get("type") or "ClusterIP"
+    if kind == "ExternalName":
+        _drop(new, old, "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
+    elif old["type"] != "ExternalName":
+        _keep_addresses(new, old)
+    if kind in EXTERNALLY_REACHED:
+        _keep_ports(new, old)
+    else:
+        _drop_ports(new, old)
+        _drop(new, old, "externalTrafficPolicy")
+    if kind != "LoadBalancer":
+        _drop(new, old, "allocateLoadBalancerNodePorts", "loadBalancerClass")
+    if not (kind == "LoadBalancer" and new.get("externalTrafficPolicy") == "Local"):
+        _drop(new, old, "healthCheckNodePort")
+    elif not new.get("healthCheckNodePort") and old.get("healthCheckNodePort"):
+        new["healthCheckNodePort"] = old["healthCheckNodePort"]
+
+
+def _drop(new: Json, old: Json, *parts: str) -> None:
+    for part in parts:
+        if part in new and new[part] == old.get(part):
+            del new[part]
+
+
+def _keep_addresses(new: Json, old: Json) -> None:
+    if not new.get("clusterIP") and old.get("clusterIP"):
+        new["clusterIP"] = old["clusterIP"]
+    if not new.get("clusterIPs") and old.get("clusterIPs") and new.get("clusterIP") == old.get("clusterIP"):
+        new["clusterIPs"] = list(old["clusterIPs"])
+    if not new.get("ipFamilies") and old.get("ipFamilies"):
+        new["ipFamilies"] = list(old["ipFamilies"])
+    new.setdefault("ipFamilyPolicy", old.get("ipFamilyPolicy") or "SingleStack")
+
+
+def _ports_of(spec: Json) -> dict[tuple[str, Any], int]:
+    return {
+        (port.get("protocol") or "TCP", port.get("port")): port["nodePort"]
+        for port in spec.get("ports") or ()
+        if port.get("nodePort")
+    }
+
+
+def _keep_ports(new: Json, old: Json) -> None:
+    named = {port["name"]: port.get("nodePort") for port in old.get("ports") or () if port.get("name")}
+    numbered = _ports_of(old)
+    for port in new.get("ports") or ():
+        kept = named.get(port.get("name")) or numbered.get((port.get("protocol") or "TCP", port.get("port")))
+        if kept and not port.get("nodePort"):
+            port["nodePort"] = kept
+
+
+def _drop_ports(new: Json, old: Json) -> None:
+    before = set(_ports_of(old).values())
+    for port in new.get("ports") or ():
+        if port.get("nodePort") in before:
+            del port["nodePort"]
+
+
 def _validate(new: Json, old: Json | None) -> list[FieldError]:
     spec = new["spec"]
     kind = spec["type"]
@@ -263,6 +327,7 @@ def _ports(obj: Json, _: datetime) -> str:
 SERVICE = Kind(
     SERVICES,
     Service,
+    adopt=_adopt,
     default=_default,
     validate=_validate,
     columns=(

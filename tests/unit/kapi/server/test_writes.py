@@ -1,0 +1,283 @@
+"""Creating, updating, patching and deleting: versions, conflicts and Status texts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+
+from kapi.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, NotFound, StatusError
+from kapi.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    PODS,
+    REPLICA_SETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+)
+from kapi.testing import Served
+from kapi.transport import Request
+
+Json = dict[str, Any]
+
+TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+DEPLOYMENT = {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}}
+
+
+def config(name: str = "c", **data: str) -> Json:
+    return {"metadata": {"name": name}, "data": data}
+
+
+def pod(name: str = "p", **spec: Any) -> Json:
+    return {"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i"}]} | spec}
+
+
+async def test_a_new_object_gets_its_identity_from_the_server(served: Served) -> None:
+    meta = (await served.client.create(CONFIG_MAPS, config()))["metadata"]
+    assert meta["namespace"] == "default"
+    assert len(meta["uid"]) == 36
+    assert meta["creationTimestamp"].endswith("Z")
+    assert meta["resourceVersion"].isdecimal()
+
+
+async def test_versions_rise_over_all_kinds(served: Served) -> None:
+    first = await served.client.create(CONFIG_MAPS, config())
+    second = await served.client.create(SERVICES, {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 1}]}})
+    assert int(second["metadata"]["resourceVersion"]) > int(first["metadata"]["resourceVersion"])
+
+
+async def test_refusals_have_kubernetes_words_and_details(served: Served) -> None:
+    await served.client.create(CONFIG_MAPS, config())
+    with pytest.raises(AlreadyExists) as exists:
+        await served.client.create(CONFIG_MAPS, config())
+    assert str(exists.value) == 'configmaps "c" already exists'
+    with pytest.raises(NotFound) as missing:
+        await served.client.get(DEPLOYMENTS, "x", "default")
+    assert str(missing.value) == 'deployments.apps "x" not found'
+    assert missing.value.status["details"] == {"name": "x", "group": "apps", "kind": "deployments"}
+    with pytest.raises(NotFound) as nowhere:
+        await served.client.create(CONFIG_MAPS, config(), "nowhere")
+    assert str(nowhere.value) == 'namespaces "nowhere" not found'
+
+
+async def test_a_write_from_an_old_version_is_a_conflict(served: Served) -> None:
+    old = await served.client.create(CONFIG_MAPS, config(a="1"))
+    await served.client.patch(CONFIG_MAPS, "c", {"data": {"a": "2"}}, "default")
+    with pytest.raises(Conflict) as refusal:
+        await served.client.update(CONFIG_MAPS, {**old, "data": {"a": "3"}})
+    assert str(refusal.value) == (
+        'Operation cannot be fulfilled on configmaps "c": the object has been modified; please apply your changes to '
+        "the latest version and try again"
+    )
+
+
+async def test_a_write_that_changes_nothing_changes_nothing(served: Served) -> None:
+    made = await served.client.create(DEPLOYMENTS, DEPLOYMENT)
+    assert await served.client.update(DEPLOYMENTS, {"metadata": {"name": "d"}, "spec": DEPLOYMENT["spec"]}) == made
+    assert await served.client.patch(DEPLOYMENTS, "d", {"spec": {"replicas": 1}}, "default") == made
+
+
+async def test_many_patches_at_once_all_arrive(served: Served) -> None:
+    await served.client.create(CONFIG_MAPS, config())
+    await asyncio.gather(
+        *(served.client.patch(CONFIG_MAPS, "c", {"data": {f"k{i}": "v"}}, "default") for i in range(50))
+    )
+    assert len((await served.client.get(CONFIG_MAPS, "c", "default"))["data"]) == 50
+
+
+async def test_a_callers_object_is_not_the_servers(served: Served) -> None:
+    mine = config(a="1")
+    made = await served.client.create(CONFIG_MAPS, mine)
+    mine["data"]["a"] = "changed"
+    assert made["data"] == {"a": "1"}
+
+
+async def test_generation_counts_changes_of_the_spec_alone(served: Served) -> None:
+    made = await served.client.create(DEPLOYMENTS, DEPLOYMENT | {"status": {"replicas": 9}})
+    assert made["metadata"]["generation"] == 1
+    assert "status" not in made
+    labelled = await served.client.patch(DEPLOYMENTS, "d", {"metadata": {"labels": {"x": "y"}}}, "default")
+    assert labelled["metadata"]["generation"] == 1
+    scaled = await served.client.patch(
+        DEPLOYMENTS, "d", {"spec": {"replicas": 3}, "status": {"replicas": 7}}, "default"
+    )
+    assert scaled["metadata"]["generation"] == 2
+    assert "status" not in scaled
+    told = await served.client.patch(
+        DEPLOYMENTS, "d", {"spec": {"replicas": 9}, "status": {"replicas": 3}}, "default", subresource="status"
+    )
+    assert (told["metadata"]["generation"], told["spec"]["replicas"], told["status"]) == (2, 3, {"replicas": 3})
+
+
+async def test_generated_names_begin_with_what_was_asked(served: Served) -> None:
+    made = await served.client.create(CONFIG_MAPS, {"metadata": {"generateName": "x" * 70}})
+    assert len(made["metadata"]["name"]) == 63
+
+
+@pytest.mark.parametrize(
+    ("obj", "error", "text"),
+    [
+        ({"metadata": {"name": "Bad_Name"}}, Invalid, 'metadata.name: Invalid value: "Bad_Name"'),
+        ({"metadata": {}}, Invalid, "metadata.name: Required value: name or generateName is required"),
+        ({"metadata": {"name": "a", "labels": {"a": "-"}}}, Invalid, "metadata.labels: Invalid value"),
+        ({"metadata": {"name": "a", "resourceVersion": "1"}}, BadRequest, "resourceVersion should not be set"),
+        ({"metadata": {"name": "a", "namespace": "b"}}, BadRequest, "namespace of the provided object does not match"),
+        ({"metadata": {"name": "a"}, "data": {"a": 1}}, BadRequest, "data.a: Invalid value: 1: must be a string"),
+        ({"metadata": {"name": "a"}, "data": []}, BadRequest, "data: Invalid value: []: must be an object"),
+        (
+            {"metadata": {"name": "a"}, "kind": "Pod"},
+            BadRequest,
+            'Pod in version "v1" cannot be handled as a ConfigMap',
+        ),
+        (
+            {"metadata": {"name": "a"}, "apiVersion": "v2"},
+            BadRequest,
+            "the API version in the data (v2) does not match",
+        ),
+        ({"metadata": "x"}, BadRequest, "metadata: Invalid value"),
+    ],
+)
+async def test_a_malformed_object_is_refused_with_its_field_named(
+    served: Served, obj: Json, error: type[StatusError], text: str
+) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        await served.client.transport.send(Request("POST", CONFIG_MAPS.path("default"), {}, obj))
+    assert [i["metadata"]["name"] for i in (await served.client.list(CONFIG_MAPS)).items] == []
+
+
+async def test_unknown_fields_are_refused_when_strict_and_kept_otherwise(served: Served) -> None:
+    obj = pod(extra={"x": 1}) | {"odd": 1}
+    with pytest.raises(BadRequest, match=r'strict decoding error: unknown field "odd", unknown field "spec[.]extra"'):
+        await served.client.transport.send(Request("POST", PODS.path("default"), {"fieldValidation": "Strict"}, obj))
+    made = await served.client.create(PODS, obj)
+    assert (made["odd"], made["spec"]["extra"]) == (1, {"x": 1})
+
+
+async def test_finalizers_hold_an_object_until_the_last_is_gone(served: Served) -> None:
+    obj = config() | {"metadata": {"name": "c", "finalizers": ["example.com/a"]}}
+    await served.client.create(CONFIG_MAPS, obj)
+    marked = await served.client.delete(CONFIG_MAPS, "c", "default")
+    assert "deletionTimestamp" in marked["metadata"]
+    assert marked["metadata"]["deletionGracePeriodSeconds"] == 0
+    await served.client.patch(CONFIG_MAPS, "c", {"metadata": {"finalizers": None}}, "default")
+    with pytest.raises(NotFound):
+        await served.client.get(CONFIG_MAPS, "c", "default")
+
+
+async def test_a_deletion_says_which_object_it_was(served: Served) -> None:
+    made = await served.client.create(CONFIG_MAPS, config())
+    with pytest.raises(Conflict, match="Precondition failed: UID in precondition: other"):
+        await served.client.delete(CONFIG_MAPS, "c", "default", uid="other")
+    answer = await served.client.delete(CONFIG_MAPS, "c", "default")
+    assert answer["status"] == "Success"
+    assert answer["details"] == {"name": "c", "kind": "configmaps", "uid": made["metadata"]["uid"]}
+
+
+async def test_a_running_pod_ends_gracefully_and_a_waiting_one_at_once(served: Served) -> None:
+    await served.client.create(PODS, pod("waiting"))
+    assert (await served.client.delete(PODS, "waiting", "default"))["status"] == "Success"
+    await served.client.create(PODS, pod("running", nodeName="n", terminationGracePeriodSeconds=7))
+    marked = await served.client.delete(PODS, "running", "default")
+    assert marked["metadata"]["deletionGracePeriodSeconds"] == 7
+    assert await served.client.get(PODS, "running", "default")
+    await served.client.delete(PODS, "running", "default", grace_seconds=0)
+    with pytest.raises(NotFound):
+        await served.client.get(PODS, "running", "default")
+
+
+async def test_binding_a_pod_places_it_once(served: Served) -> None:
+    await served.client.create(PODS, pod())
+    bind = Request("POST", PODS.path("default", "p", "binding"), {}, {"target": {"name": "n1"}})
+    await served.client.transport.send(bind)
+    assert (await served.client.get(PODS, "p", "default"))["spec"]["nodeName"] == "n1"
+    with pytest.raises(Conflict, match="already assigned"):
+        await served.client.transport.send(bind)
+
+
+async def test_a_scale_is_read_and_written(served: Served) -> None:
+    await served.client.create(DEPLOYMENTS, DEPLOYMENT)
+    path = DEPLOYMENTS.path("default", "d", "scale")
+    scale = await served.client.transport.send(Request("GET", path))
+    assert (scale["kind"], scale["spec"], scale["status"]["selector"]) == ("Scale", {"replicas": 1}, "a=b")
+    patch = Request("PATCH", path, {}, {"spec": {"replicas": 5}}, "application/merge-patch+json")
+    assert (await served.client.transport.send(patch))["spec"] == {"replicas": 5}
+    assert (await served.client.get(DEPLOYMENTS, "d", "default"))["spec"]["replicas"] == 5
+
+
+async def gone(served: Served, resource: Any, name: str, namespace: str | None = "default") -> bool:
+    for _ in range(200):
+        try:
+            await served.client.get(resource, name, namespace)
+        except NotFound:
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+def owned(owner: Json, kind: str, api: str) -> list[Json]:
+    return [{"apiVersion": api, "kind": kind, "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}]
+
+
+async def test_what_is_owned_goes_with_its_owner(served: Served) -> None:
+    top = await served.client.create(DEPLOYMENTS, DEPLOYMENT)
+    middle = DEPLOYMENT | {"metadata": {"name": "rs", "ownerReferences": owned(top, "Deployment", "apps/v1")}}
+    made = await served.client.create(REPLICA_SETS, middle)
+    below = pod() | {"metadata": {"name": "p", "ownerReferences": owned(made, "ReplicaSet", "apps/v1")}}
+    await served.client.create(PODS, below)
+    await served.client.delete(DEPLOYMENTS, "d", "default")
+    assert await gone(served, PODS, "p")
+
+
+async def test_orphans_lose_their_owner_and_stay(served: Served) -> None:
+    top = await served.client.create(DEPLOYMENTS, DEPLOYMENT)
+    obj = config() | {"metadata": {"name": "c", "ownerReferences": owned(top, "Deployment", "apps/v1")}}
+    await served.client.create(CONFIG_MAPS, obj)
+    delete = Request("DELETE", DEPLOYMENTS.path("default", "d"), {}, {"propagationPolicy": "Orphan"})
+    await served.client.transport.send(delete)
+    assert await gone(served, DEPLOYMENTS, "d")
+    assert not (await served.client.get(CONFIG_MAPS, "c", "default"))["metadata"]["ownerReferences"]
+
+
+async def test_a_foreground_deletion_waits_for_what_is_owned(served: Served) -> None:
+    top = await served.client.create(DEPLOYMENTS, DEPLOYMENT)
+    meta = {"name": "c", "ownerReferences": owned(top, "Deployment", "apps/v1"), "finalizers": ["example.com/a"]}
+    await served.client.create(CONFIG_MAPS, config() | {"metadata": meta})
+    delete = Request("DELETE", DEPLOYMENTS.path("default", "d"), {}, {"propagationPolicy": "Foreground"})
+    await served.client.transport.send(delete)
+    await asyncio.sleep(0.05)
+    assert "deletionTimestamp" in (await served.client.get(CONFIG_MAPS, "c", "default"))["metadata"]
+    assert await served.client.get(DEPLOYMENTS, "d", "default")
+    await served.client.patch(CONFIG_MAPS, "c", {"metadata": {"finalizers": None}}, "default")
+    assert await gone(served, DEPLOYMENTS, "d")
+
+
+async def test_a_namespace_is_emptied_before_it_goes(served: Served) -> None:
+    await served.client.create(NAMESPACES, {"metadata": {"name": "n"}})
+    meta = {"name": "c", "finalizers": ["example.com/a"]}
+    await served.client.create(CONFIG_MAPS, config() | {"metadata": meta}, "n")
+    ending = await served.client.delete(NAMESPACES, "n")
+    assert ending["status"]["phase"] == "Terminating"
+    with pytest.raises(Forbidden, match="because it is being terminated") as refusal:
+        await served.client.create(CONFIG_MAPS, config("late"), "n")
+    assert refusal.value.status["details"]["causes"][0]["reason"] == "NamespaceTerminating"
+    await asyncio.sleep(0.05)
+    assert await served.client.get(NAMESPACES, "n")
+    await served.client.patch(CONFIG_MAPS, "c", {"metadata": {"finalizers": None}}, "n")
+    assert await gone(served, NAMESPACES, "n", None)
+
+
+async def test_what_clusters_begin_with_is_there(served: Served) -> None:
+    names = {item["metadata"]["name"] for item in (await served.client.list(NAMESPACES)).items}
+    assert names == {"default", "kube-node-lease", "kube-public", "kube-system"}
+    with pytest.raises(Forbidden, match="this namespace may not be deleted"):
+        await served.client.delete(NAMESPACES, "default")
+    assert (await served.client.get(SERVICES, "kubernetes", "default"))["spec"]["clusterIP"] == "10.96.0.1"
+    await served.client.create(NAMESPACES, {"metadata": {"name": "n"}})
+    for _ in range(100):
+        if (await served.client.list(SERVICE_ACCOUNTS, "n")).items:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("the namespace has no default service account")
