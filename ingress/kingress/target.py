@@ -1,4 +1,4 @@
-r"""What host and path a request is for, in one normal form that is both routed on and forwarded. Pure.
+"""What host and path a request is for, in one normal form that is both routed on and forwarded. Pure.
 
 A path means the same to the router and to the upstream, or a rule could be walked around. So it is decided once:
 
@@ -6,7 +6,7 @@ A path means the same to the router and to the upstream, or a rule could be walk
   `%2F` is therefore data and never separates path elements;
 - `.` and `..` elements are resolved, escaped ones too; a path that climbs above the root is refused;
 - `//` is kept: an empty element is an element;
-- refused: `%00` and other escaped control characters, broken escapes, `\`, `#`, spaces, control and non-ASCII bytes.
+- refused: `%00` and other escaped control characters, broken escapes, backslashes, `#`, spaces, controls, non-ASCII.
 
 The query is forwarded as it came.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,11 @@ class Backend:
             peer.gone = True
             for connection in list(peer.idle):
                 connection.close()
+
+
+def _words(error: OSError) -> str:
+    """Say what the system says of an error, not how the event loop tells it."""
+    return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
 
 
 class Upstreams:
@@ -101,7 +107,7 @@ class Upstreams:
             exchange.unreachable(peer, f"no answer within {self._settings.connect_timeout:g} s", late=True)
         except OSError as error:
             peer.active -= 1
-            exchange.unreachable(peer, (error.strerror or str(error)).lower(), late=False)
+            exchange.unreachable(peer, _words(error), late=False)
         else:
             exchange.connected(connection)
 

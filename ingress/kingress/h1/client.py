@@ -116,6 +116,7 @@ class ClientConnection(asyncio.Protocol):
         if not self._exchange.request_ended and END not in self._events:
             return False
         self._half_closed = True
+        self._quiet = 0
         return True
 
     def pause_writing(self) -> None:
@@ -266,6 +267,7 @@ class ClientConnection(asyncio.Protocol):
         out = self._out
         if out:
             self._out = []
+            self._quiet = 0
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     def pause(self) -> None:
@@ -303,6 +305,8 @@ class ClientConnection(asyncio.Protocol):
                 self._transport.abort()
         elif exchange is None:
             self._tick_idle(quiet)
+        elif self._half_closed and quiet > settings.linger:
+            self._transport.abort()  # it may still read, but most who hang up are gone, and nothing is on its way
         elif not exchange.request_ended and not self._paused and quiet > settings.body_timeout:
             exchange.late()
 

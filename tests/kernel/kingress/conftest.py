@@ -189,6 +189,12 @@ class Live:
                 },
             )
 
+    async def until(self, condition: Callable[[], object], seconds: float = 3.0) -> None:
+        """Wait until something is so."""
+        async with asyncio.timeout(seconds):
+            while not condition():  # noqa: ASYNC110  # what is waited for has no event: it is seen from outside
+                await asyncio.sleep(0.005)
+
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
@@ -222,7 +228,7 @@ async def start() -> AsyncIterator[Start]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def begin(**settings: Any) -> Live:
-            made = Settings(**{"tick": 0.05, "drain": 2.0, **settings})
+            made = Settings(**{"tick": 0.05, "drain": 2.0, "linger": 0.3, **settings})
             source = Caches()
             controller = Controller(source, Recorder("kingress"), made)
             controller.start()
@@ -253,9 +259,9 @@ async def upstream() -> AsyncIterator[Callable[..., Awaitable[Upstream]]]:
 
 
 @pytest.fixture
-async def shop(start: Start, upstream: Callable[..., Awaitable[Upstream]]) -> AsyncIterator[tuple[Live, Upstream]]:
+async def shop(start: Start, upstream: Callable[..., Awaitable[Upstream]]) -> tuple[Live, Upstream]:
     """An ingress with one rule, and its only endpoint."""
     live, web = await start(), await upstream()
     live.service("web", web)
     live.ingress("web", [(HOST, "Prefix", "/", "web")])
-    yield live, web
+    return live, web

@@ -62,7 +62,7 @@ async def test_a_connection_serves_many_requests_and_pipelined_ones_in_order(sho
     live, web = shop
 
     async def answer(seen: Any, _: Any) -> bytes:
-        path = seen.line.split()[1].encode()
+        path: bytes = seen.line.split()[1].encode()
         await asyncio.sleep(0.05 if path == b"/1" else 0)
         return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + path
 

@@ -1,0 +1,204 @@
+"""Routes and endpoints change while requests are made: live at once, and no request fails."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import Any
+
+import pytest
+
+from kapi.resources import INGRESS_CLASSES, INGRESSES, SERVICES
+
+
+class Load:
+    """Requests from several keep-alive connections until stopped; counts what was answered, keeps what failed."""
+
+    def __init__(self, live: Any, connections: int = 8) -> None:
+        self.answered = 0
+        self.failed: list[str] = []
+        self.live = live
+        self._connections = connections
+        self._stop = False
+
+    async def __aenter__(self) -> Load:
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(self._connections)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop = True
+        await asyncio.gather(*self._tasks)
+
+    async def _run(self) -> None:
+        reader, writer = await self.live.connect()
+        while not self._stop:
+            writer.write(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+            try:
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+                length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+                await reader.readexactly(length)
+            except (asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
+                self.failed.append(repr(error))
+                break
+            if b" 200 " in head:
+                self.answered += 1
+            else:
+                self.failed.append(head.decode())
+        writer.close()
+
+
+async def until(load: Load, more: int) -> None:
+    """Wait until `more` requests have been answered."""
+    wanted = load.answered + more
+    await load.live.until(lambda: load.answered >= wanted or load.failed, 10)
+
+
+async def test_a_rolling_restart_of_all_endpoints_fails_no_request(shop: Any, upstream: Any) -> None:
+    live, _ = shop
+    pods = [await upstream(b"%d" % i) for i in range(4)]
+    live.service("web", *pods)
+    async with Load(live) as load:
+        await until(load, 50)
+        for i in range(4):
+            new = await upstream(b"new")
+            old, pods[i] = pods[i], new
+            live.service("web", *pods)
+            await until(load, 20)
+            await old.stop()
+            await until(load, 20)
+    assert load.failed == []
+    assert all(pod.requests for pod in pods)
+
+
+async def test_endpoints_that_die_before_anyone_says_so_fail_no_request(shop: Any, upstream: Any) -> None:
+    live, _ = shop
+    pods = [await upstream() for _ in range(3)]
+    live.service("web", *pods)
+    async with Load(live) as load:
+        await until(load, 50)
+        await pods[0].stop()
+        await until(load, 100)
+        live.service("web", *pods[1:])
+        await until(load, 50)
+    assert load.failed == []
+
+
+async def test_route_edits_under_load_fail_no_request(shop: Any, upstream: Any) -> None:
+    live, web = shop
+    other = await upstream(b"other")
+    live.service("other", other)
+    async with Load(live) as load:
+        for i, service in zip(range(20), itertools.cycle(["other", "web"]), strict=False):
+            live.ingress("web", [("shop.example", "Prefix", "/", service), ("shop.example", "Exact", f"/{i}", "web")])
+            await until(load, 10)
+    assert load.failed == []
+    assert web.requests
+    assert other.requests
+
+
+async def test_a_changed_route_and_a_changed_endpoint_are_live_with_the_next_request(shop: Any, upstream: Any) -> None:
+    live, _ = shop
+    blue, green = await upstream(b"blue"), await upstream(b"green")
+    live.service("blue", blue)
+    for _ in range(3):
+        live.ingress("web", [("shop.example", "Prefix", "/", "blue")])
+        assert await live.get() == (200, b"blue")
+        live.service("blue", green)
+        assert await live.get() == (200, b"green")
+        live.service("blue", blue)
+        live.ingress("web", [("shop.example", "Prefix", "/", "web")])
+        assert await live.get() == (200, b"ok")
+
+
+async def test_a_change_among_five_thousand_routes_is_quick(shop: Any) -> None:
+    live, _ = shop
+    for i in range(5000):
+        live.ingress(f"i{i}", [(f"h{i}.example", "Prefix", "/", f"s{i}")])
+    took = []
+    for i in range(20):
+        started = time.perf_counter()
+        live.ingress(f"i{i}", [(f"h{i}.example", "Prefix", "/new", "web")])
+        took.append(time.perf_counter() - started)
+        assert (await live.get("/new", f"h{i}.example"))[0] == 200
+    assert min(took) < 0.005
+    started = time.perf_counter()
+    live.service("web")
+    assert time.perf_counter() - started < 0.1
+    assert (await live.get("/new", "h1.example"))[0] == 503
+
+
+async def test_balancing_reaches_every_endpoint(shop: Any, upstream: Any) -> None:
+    live, _ = shop
+    pods = [await upstream() for _ in range(10)]
+    live.service("web", *pods)
+    for _ in range(100):
+        assert (await live.get())[0] == 200
+    assert [len(pod.requests) for pod in pods] == [10] * 10
+
+
+async def test_an_endpoint_that_terminates_but_serves_is_used_only_where_no_other_is(shop: Any, upstream: Any) -> None:
+    live, _ = shop
+    last = await upstream(b"last")
+    live.service("web", last, ready=False, serving=True, terminating=True)
+    assert await live.get() == (200, b"last")
+    live.service("web", last, ready=False, serving=False, terminating=True)
+    assert (await live.get())[0] == 503
+
+
+async def test_a_gone_endpoint_keeps_no_connection(shop: Any, upstream: Any) -> None:
+    live, web = shop
+    assert (await live.get())[0] == 200
+    assert web.open == 1
+    live.service("web", await upstream())
+    await live.until(lambda: not web.open)
+
+
+async def test_an_ingress_belongs_to_us_only_through_its_class(shop: Any) -> None:
+    live, _ = shop
+    live.remove(INGRESS_CLASSES, "kproxy", "")
+    live.source.caches[INGRESS_CLASSES].remove("kproxy")
+    assert (await live.get())[0] == 404
+    live.put(INGRESS_CLASSES, {"metadata": {"name": "kproxy"}, "spec": {"controller": "example.com/other"}})
+    assert (await live.get())[0] == 404
+    live.put(INGRESS_CLASSES, {"metadata": {"name": "kproxy"}, "spec": {"controller": "kproxy.io/ingress"}})
+    assert (await live.get())[0] == 200
+    live.remove(INGRESSES, "web")
+    assert (await live.get())[0] == 404
+
+
+async def test_a_bad_object_touches_nothing_but_itself(shop: Any) -> None:
+    live, _ = shop
+    live.put(INGRESSES, {"metadata": {"namespace": "shop"}, "spec": 7})
+    live.put(INGRESSES, {"metadata": {"namespace": "shop", "name": "bad"}, "spec": {"rules": [{"host": "*"}, 3]}})
+    live.put(SERVICES, {"metadata": {"namespace": "shop", "name": "bad"}, "spec": {"ports": [{"port": "x"}]}})
+    assert (await live.get())[0] == 200
+
+
+@pytest.mark.parametrize("connections", [1, 20])
+async def test_draining_lets_responses_end_and_takes_no_more(shop: Any, connections: int) -> None:
+    live, web = shop
+    go_on = asyncio.Event()
+
+    async def answer(*_: Any) -> bytes:
+        await go_on.wait()
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+    web.answer = answer
+    idle = await live.connect()
+    busy = [await live.connect() for _ in range(connections)]
+    for _, writer in busy:
+        writer.write(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+    await live.until(lambda: len(web.requests) == connections)
+    draining = asyncio.create_task(live.server.drain())
+    assert await asyncio.wait_for(idle[0].read(), 2) == b""
+    with pytest.raises(ConnectionRefusedError):
+        await live.connect()
+    go_on.set()
+    for reader, writer in busy:
+        told = await asyncio.wait_for(reader.read(), 2)
+        assert told.endswith(b"ok")
+        assert b"Connection: close" in told
+        writer.close()
+    idle[1].close()
+    await asyncio.wait_for(draining, 2)
