@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kingress.exchange import Exchange
 
 _MOST_LINES = 512  # waiting to be written; more are written at once
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x22, 0x5C, *range(0x7F, 0xA0))}
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x22, 0x5C, *range(0x7F, 0x100))}
 
 
 class AccessLog:
@@ -64,4 +64,4 @@ class AccessLog:
 def _text(value: bytes) -> str:
     """Give bytes from outside as text that cannot forge a line or a field."""
     text = value.decode("latin-1")
-    return text if text.isascii() and text.isprintable() and '"' not in text else text.translate(_CONTROLS)
+    return text if text.isascii() and text.isprintable() and '"' not in text else text.translate(_ESCAPES)

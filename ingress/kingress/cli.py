@@ -74,7 +74,6 @@ def parser() -> argparse.ArgumentParser:
         "--publish-service",
         metavar="NAMESPACE/NAME",
         type=flags.key,
-        default="",
         help="the Service in front of the ingress: its addresses go into the status of the Ingresses",
     )
     add(
@@ -131,11 +130,11 @@ async def _run(options: argparse.Namespace) -> None:
             settings,
             client=client,
             class_name=options.ingress_class,
-            publishing=Publishing(tuple(options.publish_address), options.publish_service),
+            publishing=Publishing(tuple(options.publish_address), options.publish_service or ""),
         )
         write = stack.enter_context(_access_log(options.access_log))
         access = AccessLog(write, time.time) if write else None
-        gateway = Gateway(settings, controller.routes.table, controller.upstreams, access=access)
+        gateway = Gateway(settings, controller.routes.table, controller.upstreams, controller.metrics, access=access)
         sockets = [stack.enter_context(contextlib.closing(sock)) for sock in _sockets(options)]
         if options.admin:
             from kingress import admin  # noqa: PLC0415  # not every use needs it, and aiohttp.web is slow to import

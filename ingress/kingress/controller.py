@@ -22,6 +22,7 @@ from kapi.resources import ENDPOINT_SLICES, INGRESS_CLASSES, INGRESSES, SERVICES
 from kapi.source import Source, wait_synced
 from kingress import backends, decode, publish
 from kingress.backends import Resolution
+from kingress.metrics import Metrics
 from kingress.objects import BackendRef, Ingress, IngressClass
 from kingress.ownership import owned
 from kingress.routes import Routes
@@ -52,10 +53,12 @@ class Controller:
     ) -> None:
         self.routes = Routes()
         self.upstreams = Upstreams(settings, self.resolve)
+        self.metrics = Metrics()
         self._recorder = recorder
         self._client = client
         self._class_name = class_name
         self._publishing = publishing or Publishing()
+        self._withdrawn = False
         self._queue: Queue[str] = Queue()  # keys of Ingresses whose Events and status are to be looked at
         self._told: dict[str, frozenset[tuple[str, str]]] = {}  # what was said of each Ingress already
         self._slices: dict[str, dict[str, EndpointSlice]] = {}  # by the Service's key
@@ -88,6 +91,7 @@ class Controller:
 
     async def withdraw(self) -> None:
         """Take the addresses out of the status of our Ingresses: nobody answers there any more."""
+        self._withdrawn = True
         for ingress in list(self.routes.ingresses.values()):
             known = self._ingresses.get(ingress.key)
             if known is not None and self._client is not None and known.addresses:
@@ -139,6 +143,8 @@ class Controller:
         else:
             changed = self.routes.remove(key)
             after = frozenset()
+            if before is not None:
+                self.metrics.forget(before.namespace, before.name)
         for ref in _refs(before) - after:
             self._unused(ref, key)
         for ref in after:
@@ -185,6 +191,8 @@ class Controller:
         return found
 
     def _addresses(self) -> tuple[str, ...]:
+        if self._withdrawn:
+            return ()
         return publish.addresses(self._publishing.addresses, self._services.get(self._publishing.service))
 
     async def _write_status(self, ingress: Ingress, wanted: tuple[str, ...]) -> None:

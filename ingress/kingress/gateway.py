@@ -21,12 +21,18 @@ class Gateway:
     """The data path's surroundings."""
 
     def __init__(
-        self, settings: Settings, table: Table, upstreams: Upstreams, *, access: AccessLog | None = None
+        self,
+        settings: Settings,
+        table: Table,
+        upstreams: Upstreams,
+        metrics: Metrics,
+        *,
+        access: AccessLog | None = None,
     ) -> None:
         self.settings = settings
         self.table = table
         self.upstreams = upstreams
-        self.metrics = Metrics()
+        self.metrics = metrics
         self.clients: set[ClientConnection] = set()
         self.draining = False
         self.now = time.monotonic
@@ -65,5 +71,9 @@ class Gateway:
         for client in list(self.clients):
             client.tick()
         self.upstreams.tick()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits in the access log."""
         if self._access is not None:
             self._access.flush()

@@ -52,7 +52,7 @@ class Metrics:
         ):
             yield from (f"# HELP {name} {told}", f"# TYPE {name} counter")
             for labels, values in self.requests.items():
-                yield f"{name}{{{_written(_NAMES, labels)}}} {values[index]:g}"
+                yield f"{name}{{{_written(_NAMES, labels)}}} {values[index]:.15g}"
         name = "kingress_upstream_failures_total"
         yield from (f"# HELP {name} Attempts that an endpoint did not answer.", f"# TYPE {name} counter")
         for (namespace, service), count in self.failures.items():
@@ -61,7 +61,7 @@ class Metrics:
 
 def _gauges(gauges: Mapping[str, tuple[str, float]]) -> Iterator[str]:
     for name, (told, value) in gauges.items():
-        yield from (f"# HELP {name} {told}", f"# TYPE {name} gauge", f"{name} {value:g}")
+        yield from (f"# HELP {name} {told}", f"# TYPE {name} gauge", f"{name} {value:.15g}")
 
 
 def _written(names: tuple[str, ...], values: tuple[str, ...]) -> str:

@@ -50,10 +50,11 @@ class Server:
         except TimeoutError:
             for client in list(gateway.clients):
                 client.cut()
-        gateway.upstreams.close()
         if self._ticking is not None:
             self._ticking.cancel()
+        gateway.upstreams.close()
         await asyncio.sleep(0)  # lets the connections see that they are closed
+        gateway.flush()
 
     async def _tick(self) -> None:
         gateway = self.gateway

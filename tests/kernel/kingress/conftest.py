@@ -232,7 +232,7 @@ async def start() -> AsyncIterator[Start]:
             source = Caches()
             controller = Controller(source, Recorder("kingress"), made)
             controller.start()
-            gateway = Gateway(made, controller.routes.table, controller.upstreams)
+            gateway = Gateway(made, controller.routes.table, controller.upstreams, controller.metrics)
             server = await stack.enter_async_context(Server(gateway))
             sock = socket.create_server(("127.0.0.1", 0))
             await server.listen(sock, port=80)

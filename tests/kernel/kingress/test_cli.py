@@ -1,0 +1,158 @@
+"""The ingress as a process: an API server, an Ingress, a request, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from kapi.client import Client
+from kapi.resources import EVENTS, INGRESS_CLASSES, INGRESSES, SERVICES
+from kapi.server import ApiServer
+from kapi.store.memory import MemoryStore
+from kingress import cli
+
+Json = dict[str, Any]
+
+
+def ingress(name: str, host: str, service: str, path: str = "/") -> Json:
+    backend = {"service": {"name": service, "port": {"name": "http"}}}
+    rule = {"host": host, "http": {"paths": [{"path": path, "pathType": "Prefix", "backend": backend}]}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"namespace": "default", "name": name},
+        "spec": {"ingressClassName": "kproxy", "rules": [rule]},
+    }
+
+
+async def apply(client: Client, port: int) -> None:
+    """The objects of a small shop whose only endpoint is on 127.0.0.1."""
+    await client.create(
+        INGRESS_CLASSES,
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IngressClass",
+            "metadata": {"name": "kproxy"},
+            "spec": {"controller": "kproxy.io/ingress"},
+        },
+    )
+    # An API server takes no loopback address into a slice, so the endpoint is named.
+    spec = {"type": "ExternalName", "externalName": "localhost", "ports": [{"name": "http", "port": port}]}
+    meta = {"namespace": "default", "name": "web"}
+    await client.create(SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec})
+    await client.create(INGRESSES, ingress("web", "shop.example", "web"))
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[tuple[Client, str]]:
+    """An API server and its URL."""
+    async with ApiServer(MemoryStore()) as server:
+        sock = socket.create_server(("127.0.0.1", 0))
+        await server.listen(sock)
+        yield server.client(), f"http://127.0.0.1:{sock.getsockname()[1]}"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+async def eventually(condition: Any, seconds: float = 10.0) -> Any:
+    """Give the first true answer of an asynchronous condition."""
+    async with asyncio.timeout(seconds):
+        while not (found := await condition()):  # noqa: ASYNC110  # asked of a server: nothing tells us
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def test_the_ingress_runs_against_an_api_server_until_it_is_told_to_stop(
+    api: tuple[Client, str], upstream: Any
+) -> None:
+    client, url = api
+    web = await upstream(b"hello")
+    await apply(client, web.port)
+    await client.create(INGRESSES, ingress("broken", "broken.example", "missing"))
+    await client.create(INGRESSES, ingress("younger", "shop.example", "web"))
+    inherited = socket.create_server(("127.0.0.1", 0))
+    port, admin = free_port(), free_port()
+    arguments = ["--server", url, "--listen", f"127.0.0.1:{port}", "--listen-fd", str(inherited.fileno())]
+    arguments += ["--admin", f"127.0.0.1:{admin}", "--publish-address", "203.0.113.9"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "kingress",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        pass_fds=[inherited.fileno()],
+    )
+    inherited_port = inherited.getsockname()[1]
+    inherited.close()
+    assert process.stdout is not None
+    try:
+        assert b"serves 3 Ingresses" in await asyncio.wait_for(process.stdout.readline(), 10)
+        async with aiohttp.ClientSession() as session:
+            for each in (port, inherited_port):
+                async with session.get(f"http://127.0.0.1:{each}/", headers={"Host": "shop.example"}) as answer:
+                    assert (answer.status, await answer.text()) == (200, "hello")
+            async with session.get(f"http://127.0.0.1:{admin}/readyz") as answer:
+                assert answer.status == 200
+            async with session.get(f"http://127.0.0.1:{admin}/metrics") as answer:
+                assert 'kingress_requests_total{namespace="default",ingress="web"' in await answer.text()
+            async with session.get(f"http://127.0.0.1:{admin}/routes") as answer:
+                rows = await answer.json()
+        assert [(row["host"], row["missing"]) for row in rows] == [
+            ("broken.example", "Service default/missing does not exist."),
+            ("shop.example", ""),
+        ]
+        assert rows[1]["endpoints"] == [f"localhost:{web.port}"]
+        await _status_is(client, [{"ip": "203.0.113.9"}])
+        events = await eventually(lambda: _warnings(client, 2))
+        assert {(name, reason) for name, reason, _ in events} == {("broken", "BackendMissing"), ("younger", "Conflict")}
+        process.send_signal(signal.SIGTERM)
+        rest = await asyncio.wait_for(process.stdout.read(), 10)
+        assert await process.wait() == 0
+        assert b'"GET / HTTP/1.1" 200 5' in rest
+        await _status_is(client, [])
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _status_is(client: Client, wanted: list[Json]) -> None:
+    async def reached() -> bool:
+        found = await client.get(INGRESSES, "web", "default")
+        return bool(((found.get("status") or {}).get("loadBalancer") or {}).get("ingress", []) == wanted)
+
+    await eventually(reached)
+
+
+async def _warnings(client: Client, count: int) -> list[tuple[str, str, str]]:
+    events = (await client.list(EVENTS, "default")).items
+    found = [(e["involvedObject"]["name"], e["reason"], e["message"]) for e in events if e["type"] == "Warning"]
+    return found if len(found) >= count else []
+
+
+def test_what_cannot_be_listened_on_is_said_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert cli.main(["--server", "http://127.0.0.1:9", "--listen", f"127.0.0.1:{port}"]) == 1
+    assert f"kingress: cannot listen on 127.0.0.1 port {port}: Address already in use" in capfd.readouterr().err
+
+
+def test_wrong_usage_is_explained(capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--listen", "x"], ["--publish-service", "x"], ["--trust", "x"], ["--admin", "1"]):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(arguments)
+        assert stopped.value.code == 2
+        assert "such as" in capfd.readouterr().err
+    assert json.dumps(cli.parser().format_help()).count("kingress --") == 3

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kapi.network import Reference
+from kingress.access import AccessLog
+from kingress.balance import Peer
+from kingress.match import Route
+from kingress.message import Request
+from kingress.objects import BackendRef, PathType
+
+ROUTE = Route(BackendRef("shop", "web", 80), "a", "/", PathType.PREFIX, Reference("Ingress", "shop", "web"), "f")
+
+
+def line(*headers: tuple[bytes, bytes], target: bytes = b"/x?y", route: Route | None = ROUTE) -> str:
+    """The line of one exchange."""
+    lines: list[str] = []
+    log = AccessLog(lines.append, lambda: 1_767_225_600.5)
+    request = Request("GET", target, "/x", b"a", "a", list(headers))
+    exchange: Any = SimpleNamespace(
+        request=request,
+        client=SimpleNamespace(peer="192.0.2.1"),
+        route=route,
+        status=200,
+        sent=12,
+        peer=Peer("10.0.0.1", 8080),
+        request_id=b"abc",
+    )
+    log.line(exchange, 0.0123)
+    assert lines == []
+    log.flush()
+    return lines[0]
+
+
+def test_a_line_says_who_asked_what_and_who_answered() -> None:
+    assert line((b"User-Agent", b"curl/8"), (b"referer", b"http://r/")) == (
+        '192.0.2.1 - - [01/Jan/2026:00:00:00 +0000] "GET /x?y HTTP/1.1" 200 12 "http://r/" "curl/8" 0.012 '
+        "[shop/web:80] 10.0.0.1:8080 abc\n"
+    )
+
+
+@pytest.mark.parametrize("evil", [b'a" 200 "forged', b"a\x1b[31m", b"a\\b", b"a\xc2\x85b"])
+def test_a_client_cannot_forge_a_field_or_a_line(evil: bytes) -> None:
+    written = line((b"User-Agent", evil))
+    assert written.count('"') == 6
+    assert written.isascii()
+    assert written.removesuffix("\n").isprintable()

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from kingress.metrics import Metrics
+
+
+def test_requests_are_counted_by_rule_and_status() -> None:
+    metrics = Metrics()
+    for status in ("200", "200", "503"):
+        metrics.count(("shop", "web", "web", "a.example", "/", status), 0.5, 10)
+    metrics.fail("shop", "web")
+    text = metrics.text({"kingress_hosts": ("Hosts.", 3)})
+    labels = 'namespace="shop",ingress="web",service="web",host="a.example",path="/",status="200"'
+    assert f"kingress_requests_total{{{labels}}} 2\n" in text
+    assert f"kingress_request_duration_seconds_sum{{{labels}}} 1\n" in text
+    assert f"kingress_response_size_bytes_sum{{{labels}}} 20\n" in text
+    assert 'kingress_upstream_failures_total{namespace="shop",service="web"} 1\n' in text
+    assert "# TYPE kingress_hosts gauge\nkingress_hosts 3\n" in text
+
+
+def test_a_large_count_is_written_in_full() -> None:
+    metrics = Metrics()
+    metrics.count(("s", "i", "w", "h", "/", "200"), 0.0, 0)
+    metrics.requests["s", "i", "w", "h", "/", "200"][0] = 123_456_789
+    assert "} 123456789\n" in metrics.text({})
+
+
+def test_series_go_with_their_ingress() -> None:
+    metrics = Metrics()
+    metrics.count(("shop", "web", "web", "a", "/", "200"), 0.1, 1)
+    metrics.count(("shop", "other", "web", "a", "/", "200"), 0.1, 1)
+    metrics.forget("shop", "web")
+    assert [labels[1] for labels in metrics.requests] == ["other"]
+
+
+def test_a_label_is_escaped() -> None:
+    metrics = Metrics()
+    metrics.count(("s", "i", "w", "h", '/a"b\\', "200"), 0.1, 1)
+    assert 'path="/a\\"b\\\\"' in metrics.text({})
