@@ -11,6 +11,7 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 
@@ -174,7 +175,8 @@ class Stage:
             try:
                 asking.connect((str(to), port))
                 if protocol == "UDP":
-                    asking.send(b"?")
+                    with suppress(PermissionError):  # the host's own rules took it; why, the answer tells
+                        asking.send(b"?")
                 return asking.recv(200).decode() or "silence"
             except ConnectionRefusedError:
                 return "reject"

@@ -1,0 +1,161 @@
+"""What takes more than one packet to see: affinity, switching, established connections, stale flows."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.conformance.case import Case
+from tests.conformance.stage import NODE, address
+
+from kproxy.backends import load
+from kproxy.backends.nftables.backend import Nftables
+from kproxy.conntrack import forget
+from kproxy.flows import Watched, changed
+from kproxy.host import InNamespace
+from kproxy.model import Duties
+
+if TYPE_CHECKING:
+    from tests.conformance.stage import Stage
+
+BOTH: tuple[dict[str, Any], ...] = ({"at": "L"}, {"at": "R"})
+
+
+def world(*endpoints: dict[str, Any], protocol: str = "TCP", **spec: Any) -> Case:
+    ports = [{"name": "p", "port": 80, "protocol": protocol, "nodePort": 30080}]
+    return Case("live", {"spec": {"ports": ports, **spec}}, endpoints, ())
+
+
+def owed(case: Case, family: int) -> dict[str, Duties]:
+    return case.cluster(family).duties(NODE, case.proxy_settings())[1]
+
+
+@pytest.fixture
+async def backend(stage: Stage) -> AsyncIterator[Nftables]:
+    made = load("nftables")(InNamespace(stage.namespaces["node"].fd))
+    assert isinstance(made, Nftables)
+    if missing := made.missing():
+        pytest.skip(missing)
+    yield made
+    await made.clear()
+    made.close()
+
+
+async def answers(
+    stage: Stage, client: str, family: int, *places: str, protocol: str = "TCP", times: int = 8
+) -> set[str]:
+    """Who answers a client at some places, asked one after the other."""
+
+    def ask() -> set[str]:
+        return {
+            stage.ask(client, address(place, family), 80, protocol).split()[0] for _ in range(times) for place in places
+        }
+
+    return await asyncio.to_thread(ask)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+async def test_affinity_keeps_a_client_at_one_endpoint_whatever_address_it_calls(
+    stage: Stage, backend: Nftables, family: int
+) -> None:
+    case = world(*BOTH, sessionAffinity="ClientIP")
+    await case.cluster(family).put_in_place(backend, NODE, case.proxy_settings())
+    seen = {client: await answers(stage, client, family, "clusterIP", "lb") for client in ("pod", "L2", "outside")}
+    assert all(len(endpoints) == 1 for endpoints in seen.values()), seen
+
+
+async def test_a_client_whose_endpoint_goes_gets_another_and_keeps_that(stage: Stage, backend: Nftables) -> None:
+    case = world(*BOTH, sessionAffinity="ClientIP")
+    await case.cluster(4).put_in_place(backend, NODE, case.proxy_settings())
+    (first,) = await answers(stage, "pod", 4, "clusterIP")
+    rest = [e for e in BOTH if e["at"] != first]
+    await backend.commit(owed(world(*rest, sessionAffinity="ClientIP"), 4))
+    (second,) = await answers(stage, "pod", 4, "clusterIP")
+    assert second != first
+    await backend.commit(owed(case, 4))
+    assert await answers(stage, "pod", 4, "clusterIP") == {second}
+
+
+async def test_affinity_ends_with_its_time(stage: Stage, backend: Nftables) -> None:
+    config = {"clientIP": {"timeoutSeconds": 1}}
+    case = world(*BOTH, sessionAffinity="ClientIP", sessionAffinityConfig=config)
+    await case.cluster(4).put_in_place(backend, NODE, case.proxy_settings())
+    (first,) = await answers(stage, "pod", 4, "clusterIP", times=3)
+    found = {first}
+    for _ in range(12):
+        await asyncio.sleep(1.3)
+        found |= await answers(stage, "pod", 4, "clusterIP", times=1)
+        if len(found) == 2:
+            break
+    assert found == {"L", "R"}
+
+
+async def test_affinity_is_switched_while_traffic_goes_on(stage: Stage, backend: Nftables) -> None:
+    plain, sticky = world(*BOTH), world(*BOTH, sessionAffinity="ClientIP")
+    await plain.cluster(4).put_in_place(backend, NODE, plain.proxy_settings())
+    assert len(await answers(stage, "pod", 4, "clusterIP", times=40)) == 2
+    await backend.commit(owed(sticky, 4))
+    assert len(await answers(stage, "pod", 4, "clusterIP", times=10)) == 1
+    await backend.commit(owed(plain, 4))
+    assert len(await answers(stage, "pod", 4, "clusterIP", times=40)) == 2
+
+
+async def test_a_restart_remembers_who_was_where(stage: Stage, backend: Nftables) -> None:
+    case = world(*BOTH, sessionAffinity="ClientIP")
+    await case.cluster(4).put_in_place(backend, NODE, case.proxy_settings())
+    before = await answers(stage, "pod", 4, "clusterIP", times=3)
+    successor = Nftables(backend.host)
+    await case.cluster(4).put_in_place(successor, NODE, case.proxy_settings())
+    successor.close()
+    assert await answers(stage, "pod", 4, "clusterIP") == before
+
+
+async def test_a_udp_flow_moves_to_a_serving_endpoint_once_it_is_forgotten(stage: Stage, backend: Nftables) -> None:
+    before, after = world({"at": "L"}, protocol="UDP"), world({"at": "R"}, protocol="UDP")
+    await before.cluster(4).put_in_place(backend, NODE, before.proxy_settings())
+    assert backend.host is not None
+
+    def ask(client: socket.socket) -> str:
+        client.send(b"?")
+        return client.recv(100).decode().split()[0]
+
+    with stage.namespaces["pod"].socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(2)
+        client.connect((str(address("clusterIP", 4)), 80))
+        assert await asyncio.to_thread(ask, client) == "L"
+        old, new = owed(before, 4), owed(after, 4)
+        await backend.commit(new)
+        assert await asyncio.to_thread(ask, client) == "L"  # the kernel remembers
+        places = changed(old["default/web"].datagrams, new["default/web"].datagrams)
+        assert forget(backend.host, Watched(places)) >= 1  # flows of other tests may be in the way, too
+        assert await asyncio.to_thread(ask, client) == "R"
+
+
+async def test_established_connections_outlive_their_endpoint_and_the_rules(stage: Stage, backend: Nftables) -> None:
+    case = world({"at": "L"})
+    await case.cluster(4).put_in_place(backend, NODE, case.proxy_settings())
+    with (
+        stage.namespaces["L2"].socket(socket.AF_INET, socket.SOCK_STREAM) as server,
+        stage.namespaces["pod"].socket(socket.AF_INET, socket.SOCK_STREAM) as client,
+    ):
+        server.bind(("", 9000))
+        server.listen()
+        ports = [{"name": "p", "port": 80, "targetPort": 9000}]
+        await backend.commit(owed(Case("live", {"spec": {"ports": ports}}, ({"at": "L2"},), ()), 4))
+        client.settimeout(2)
+        client.connect((str(address("clusterIP", 4)), 80))
+        accepted, _ = server.accept()
+        accepted.settimeout(2)
+        with accepted:
+            await backend.commit(owed(world(), 4))
+            assert await asyncio.to_thread(stage.ask, "pod", address("clusterIP", 4), 80, "TCP") == "reject"
+            accepted.send(b"still here")
+            assert client.recv(100) == b"still here"
+            other = replace(case.cluster(4).duties(NODE, case.proxy_settings())[0], masquerade_mark=0x8000)
+            await backend.resync(other, {})  # both tables anew
+            client.send(b"and now")
+            assert accepted.recv(100) == b"and now"
