@@ -10,10 +10,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kapi.errors import ApiError
 from kapi.events import Recorder
@@ -111,6 +111,13 @@ def parser() -> argparse.ArgumentParser:
         help="forwarded answers to remember (%(default)s); 0 for none",
     )
     add("--health", metavar="ADDRESS:PORT", type=flags.endpoint, help="serve /health and /ready over HTTP")
+    add(
+        "--lameduck",
+        metavar="SECONDS",
+        type=flags.seconds,
+        default=0.0,
+        help="how long to go on answering, while /health fails, after a signal (%(default)g)",
+    )
     add("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
     return made
 
@@ -155,26 +162,30 @@ async def _run(options: argparse.Namespace) -> None:
         listeners = [stack.enter_context(contextlib.closing(bind(*at))) for at in _addresses(options)]
         setup = Setup(_settings(options), time.time, time.monotonic, source, recorder or Recorder("kdns"))
         chain = load(setup)
-        jobs = [Server(chain).run(listeners)]
+        jobs: list[Coroutine[Any, Any, None]] = [Server(chain).run(listeners)]
         if source is not None and recorder is not None:
             jobs += [source.run(), recorder.run()]
         if options.health:
             from kdns import health  # noqa: PLC0415  # aiohttp is slow to import, and not every use needs it
 
-            await stack.enter_async_context(health.serving(chain, str(options.health[0]), options.health[1]))
-        await _until(stop, jobs, listeners, chain)
+            await stack.enter_async_context(health.serving(chain, stop, str(options.health[0]), options.health[1]))
+        _announce(listeners, chain)
+        await _until(stop, options.lameduck, jobs)
 
 
-async def _until(stop: asyncio.Event, jobs: list, listeners: list[Listener], chain: Chain) -> None:  # type: ignore[type-arg]
+async def _until(stop: asyncio.Event, lameduck: float, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run jobs until a signal comes, and for `lameduck` seconds more."""
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(job) for job in jobs]
-        where = ", ".join("{} port {}".format(*listener.udp.getsockname()[:2]) for listener in listeners)
-        print(
-            f"kdns answers on {where} (UDP and TCP): {', '.join(plugin.name for plugin in chain.plugins)}", flush=True
-        )
         await stop.wait()
+        await asyncio.sleep(lameduck)
         for task in running:
             task.cancel()
+
+
+def _announce(listeners: Iterable[Listener], chain: Chain) -> None:
+    where = ", ".join("{} port {}".format(*listener.udp.getsockname()[:2]) for listener in listeners)
+    print(f"kdns answers on {where} (UDP and TCP): {', '.join(plugin.name for plugin in chain.plugins)}", flush=True)
 
 
 def _client(options: argparse.Namespace) -> Client | None:

@@ -67,6 +67,17 @@ def zone(text: str) -> str:
     return text.removesuffix(".").lower()
 
 
+def seconds(text: str) -> float:
+    """Read a duration in seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 3600:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3599")
+    return value
+
+
 def ttl(text: str) -> int:
     """Read a time to live in seconds; 3600 is the most, so that no answer outlives a cluster's change by long."""
     if not text.isdecimal() or int(text) > 3600:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,14 +12,14 @@ from kdns.chain import Chain
 
 
 @asynccontextmanager
-async def serving(chain: Chain, address: str, port: int) -> AsyncIterator[int]:
-    """Serve both for as long as the context lasts; gives the port that was bound."""
+async def serving(chain: Chain, stop: asyncio.Event, address: str, port: int) -> AsyncIterator[int]:
+    """Serve both for as long as the context lasts; gives the port that was bound. After `stop` neither is well."""
 
     async def health(_: web.Request) -> web.Response:
-        return web.Response(text="OK\n")
+        return web.Response(status=503, text="stopping\n") if stop.is_set() else web.Response(text="OK\n")
 
     async def ready(_: web.Request) -> web.Response:
-        waiting = chain.waiting
+        waiting = ("stopping",) if stop.is_set() else chain.waiting
         return web.Response(status=503, text=",".join(waiting) + "\n") if waiting else web.Response(text="OK\n")
 
     app = web.Application()

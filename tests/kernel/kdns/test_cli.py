@@ -109,6 +109,18 @@ def test_without_its_cluster_it_says_servfail_and_is_not_ready(dig: Dig) -> None
         assert "status: SERVFAIL" in found.stdout
 
 
+def test_a_lame_duck_answers_on_while_its_health_fails(dig: Dig) -> None:
+    health = port_unused()
+    flags = ["--record", "db.example=10.0.0.5", "--no-forward", "--lameduck", "1", "--health", f"127.0.0.1:{health}"]
+    with command(*flags) as (process, port):
+        assert fetched(health, "/health") == (200, "OK\n")
+        process.send_signal(signal.SIGTERM)
+        eventually(lambda: fetched(health, "/health"), (503, "stopping\n"))
+        assert fetched(health, "/ready") == (503, "stopping\n")
+        assert dig(port, "db.example", "+short") == ["10.0.0.5"]
+        assert process.wait(10) == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -122,6 +134,7 @@ def test_without_its_cluster_it_says_servfail_and_is_not_ready(dig: Dig) -> None
         (["--stub", "corp.example"], "is not ZONE=ADDRESS[:PORT], such as corp.example=10.0.0.53"),
         (["--zone", "cluster local"], "is no host name"),
         (["--ttl", "-1"], "seconds"),
+        (["--lameduck", "soon"], "'soon' is not a number of seconds"),
     ],
 )
 def test_a_wrong_flag_is_named_with_what_it_should_be(
