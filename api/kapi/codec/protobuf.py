@@ -46,14 +46,14 @@ def decode(data: bytes) -> Json:
 
 def _envelope(data: bytes) -> Json:
     outer: dict[int, Any] = dict(wire.fields(data))
-    kind_fields: dict[int, Any] = dict(wire.fields(outer.get(1, b"")))
-    version, kind = kind_fields.get(1, b"").decode(), kind_fields.get(2, b"").decode()
+    kind_fields: dict[int, Any] = dict(wire.fields(_bytes(outer.get(1, b""))))
+    version, kind = _text(kind_fields.get(1, b"")), _text(kind_fields.get(2, b""))
     name = f"{version}/{kind}"
     if kind == "DeleteOptions":  # the same in every group
         name = "v1/DeleteOptions"
     if name not in MESSAGES:
         raise BodyError(f"{name} is not understood in protobuf; send it as JSON")
-    return {"apiVersion": version, "kind": kind} | _message(name, outer.get(2, b""))
+    return {"apiVersion": version, "kind": kind} | _message(name, _bytes(outer.get(2, b"")))
 
 
 @cache
@@ -76,7 +76,7 @@ def _message(message: str, data: bytes) -> Json:
                 raise BodyError(f"field {number} of {message} is not understood in protobuf; send the object as JSON")
         elif field.mapped:
             entry: dict[int, Any] = dict(wire.fields(_bytes(raw)))
-            found.setdefault(field.name, {})[entry.get(1, b"").decode()] = _value(field.type, entry.get(2, b""))
+            found.setdefault(field.name, {})[_text(entry.get(1, b""))] = _value(field.type, entry.get(2, b""))
         elif field.many:
             found.setdefault(field.name, []).append(_value(field.type, raw))
         else:
@@ -94,6 +94,10 @@ def _bytes(raw: int | bytes) -> bytes:
     return raw
 
 
+def _text(raw: int | bytes) -> str:
+    return _bytes(raw).decode()
+
+
 def _value(kind: str, raw: int | bytes) -> Any:
     match kind:
         case "int":
@@ -103,17 +107,17 @@ def _value(kind: str, raw: int | bytes) -> Any:
     data = _bytes(raw)
     match kind:
         case "str":
-            return data.decode()
+            return _text(data)
         case "bytes":
             return base64.b64encode(data).decode()
         case "time" | "microtime":
             return _time(data, kind)
         case "int-or-string":
             parts: dict[int, Any] = dict(wire.fields(data))
-            return parts.get(3, b"").decode() if parts.get(1) else wire.signed(parts.get(2, 0))
+            return _text(parts.get(3, b"")) if parts.get(1) else wire.signed(_number(parts.get(2, 0)))
         case "quantity":
             quantity: dict[int, Any] = dict(wire.fields(data))
-            return quantity.get(1, b"").decode()
+            return _text(quantity.get(1, b""))
     return _message(kind, data)
 
 
@@ -127,5 +131,5 @@ def _time(data: bytes, kind: str) -> str | None:
     parts: dict[int, Any] = dict(wire.fields(data))
     if not parts.get(1):
         return None
-    moment = _EPOCH + timedelta(seconds=wire.signed(parts[1]), microseconds=parts.get(2, 0) // 1000)
+    moment = _EPOCH + timedelta(seconds=wire.signed(_number(parts[1])), microseconds=_number(parts.get(2, 0)) // 1000)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ" if kind == "time" else "%Y-%m-%dT%H:%M:%S.%fZ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from typing import Any
@@ -29,7 +30,7 @@ class HttpFront:
     async def listen(self, sock: socket.socket) -> None:
         """Serve on one more socket, which is bound and listening and from here on ours."""
         if self._runner is None:
-            server = web.Server(self._handle, access_log=None)
+            server = web.Server(self._handle, handler_cancellation=True, access_log=None)
             self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
             await self._runner.setup()
         sock.setblocking(False)
@@ -43,7 +44,7 @@ class HttpFront:
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         try:
-            answer = await self._dispatcher.answer(await _request(http))
+            answer = await self._answer(await _request(http))
         except StatusError as error:
             answer = _refusal(error)
         except Exception:  # the outermost edge of a request: a fault in the server is a 500 and never a cut connection
@@ -56,6 +57,23 @@ class HttpFront:
         for warning in answer.warnings:
             response.headers.add("Warning", f'299 - "{_quoted(warning)}"')
         return response
+
+    async def _answer(self, request: Request) -> Answer | Following:
+        """Answer a request to its end, whatever becomes of the client: half a write helps nobody."""
+        task = asyncio.ensure_future(self._dispatcher.answer(request))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_abandon)
+            raise
+
+
+def _abandon(task: asyncio.Future[Answer | Following]) -> None:
+    """Close the watch that was opened for a client that has gone."""
+    if not task.cancelled() and task.exception() is None:
+        answer = task.result()
+        if isinstance(answer, Following):
+            answer.watch.close()
 
 
 async def _request(http: web.BaseRequest) -> Request:

@@ -98,7 +98,7 @@ class SqliteStore:
             group = list(self._pending.values())[:_MOST_IN_ONE]
             try:
                 await loop.run_in_executor(self._thread, self._commit, [waiting.write for waiting in group])
-            except (sqlite3.Error, ValueError) as error:
+            except (sqlite3.Error, ValueError, TypeError) as error:
                 self._settle(group, StoreError(f"{self.path} does not take writes: {error}"))
             else:
                 self._settle(group, None)

@@ -118,13 +118,16 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         await SqliteStore(tmp_path / "f.db").open(ignore)
 
 
-async def test_a_disk_that_refuses_leaves_reads_alone_and_recovers(tmp_path: Path) -> None:
+async def test_a_full_disk_refuses_writes_until_there_is_room_again(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "f.db")
     await store.open(ignore)
     await store.write("a/x", {"v": 1}, 0)
-    with pytest.raises(StoreError, match="does not take writes"):
-        await store.write("a/y", {"v": {1, 2}}, 0)  # what JSON cannot hold fails as a full disk would
-    assert await store.write("a/z", {"v": 1}, 0) > 1
+    assert store._connection is not None
+    store._connection.execute("PRAGMA max_page_count=10")
+    with pytest.raises(StoreError, match="does not take writes: database or disk is full"):
+        await store.write("a/y", {"v": "x" * 100_000}, 0)
+    store._connection.execute("PRAGMA max_page_count=100000")
+    assert await store.write("a/y", {"v": "x" * 100_000}, 0) > 1
     await store.close()
 
 

@@ -122,8 +122,8 @@ RULES: list[tuple[Json, str]] = [
     ),
     (
         {"clusterIP": "10.97.0.1"},
-        'spec.clusterIPs: Invalid value: ["10.97.0.1"]: failed to allocate IP 10.97.0.1: provided IP is not in the valid '
-        "range. The range of valid IPs is 10.96.0.0/16",
+        'spec.clusterIPs: Invalid value: ["10.97.0.1"]: failed to allocate IP 10.97.0.1: provided IP is not in the '
+        "valid range. The range of valid IPs is 10.96.0.0/16",
     ),
     (
         {"clusterIP": "10.96.0.1"},
