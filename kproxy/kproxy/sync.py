@@ -84,6 +84,7 @@ class Sync:
         self._datagrams: dict[str, tuple[Datagrams, ...]] = {}
         self._claims = Claims()
         self._dirty: set[str] = set()
+        self._refused: set[str] = set()  # tried again now and then: what stood in the way may be gone
         self._wake = asyncio.Event()
         self._full = True
         self._ready: tuple[NodeDuties, Here] | None = None
@@ -127,6 +128,7 @@ class Sync:
             await asyncio.wait_for(self._wake.wait(), self._settings.drift_seconds)
         except TimeoutError:
             self._full = await self._drifted()
+            self._dirty |= self._refused
 
     async def _drifted(self) -> bool:
         try:
@@ -154,6 +156,7 @@ class Sync:
             return
         if self._look_at:
             self._look_at(self._changed_datagrams(wanted), node.node_port_networks)
+        self._refused = {*(self._refused - wanted.keys()), *refused}
         self._tell(wanted, refused)
         self._done(Done(len(wanted), time.perf_counter() - started, full))
 
