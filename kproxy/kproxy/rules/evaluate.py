@@ -222,7 +222,10 @@ def _decide(table: Table, step: Step, at: Hop, state: _State) -> _Result:
     """Take a statement that may end the chain."""
     match step:
         case Goto(name):
-            yield from _jump(table, name, _hop(state, at, f"goes to {name}"))
+            there = _hop(state, at, f"goes to {name}")
+            for following, goes_on in _jump(table, name, there):
+                idle = following.hops == there.hops  # nothing there was about this packet: not worth telling
+                yield (replace(following, hops=state.hops) if idle else following), goes_on
         case Dispatch(key, name):
             yield from _dispatch(table, key, name, at, state)
         case TranslateBy(key, name):

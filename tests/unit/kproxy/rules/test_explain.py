@@ -30,11 +30,11 @@ async def explained(source: str, port: int, *endpoints: str, interface: str = "e
 async def test_a_pod_is_told_its_chances() -> None:
     lines = (await explained("10.244.1.9", 80, "10.244.1.2", "10.244.1.3")).splitlines()
     assert lines[0] == "A new tcp connection in through eth0, 10.244.1.9 to 10.96.0.1 port 80:"
-    assert lines[3] == (
+    assert lines[2] == (
         "- tcp-frontends sends it to tcp-cluster-2 for Service port default/web:http"
         "   [ip kproxy services, rule 1: ip daddr . tcp dport vmap @tcp-frontends]"
     )
-    assert lines[5] == ("50.0%: it goes to the endpoint 10.244.1.2:8080; the endpoint sees the client's own address")
+    assert lines[4] == ("50.0%: it goes to the endpoint 10.244.1.2:8080; the endpoint sees the client's own address")
 
 
 async def test_an_outsider_is_told_of_the_masquerade() -> None:
