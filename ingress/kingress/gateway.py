@@ -15,6 +15,7 @@ from kingress.upstreams import Upstreams
 if TYPE_CHECKING:
     from kingress.exchange import Exchange
     from kingress.h1.client import ClientConnection
+    from kingress.message import Request
 
 
 class Gateway:
@@ -34,6 +35,7 @@ class Gateway:
         self.upstreams = upstreams
         self.metrics = metrics
         self.clients: set[ClientConnection] = set()
+        self.request_heads: dict[bytes, Request] = {}  # what heads mean that have been read before
         self.draining = False
         self.now = time.monotonic
         self._access = access

@@ -30,6 +30,15 @@ class Request:
     version: str = "1.1"
     told: bool = False  # `headers` has some of what a proxy says of the client, with names in small letters
 
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing beyond target, host and headers: no body, no upgrade, not the last, not old."""
+        return not (self.length or self.upgrade or self.last or self.told) and self.version == "1.1"
+
+    def again(self) -> Request:
+        """Give an equal plain request, to be changed on its way."""
+        return Request(self.method, self.target, self.path, self.authority, self.host, self.headers)
+
 
 @dataclass(slots=True)
 class Response:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kingress.backends import Address, Resolution
 from kingress.balance import Balancer, Peer, RoundRobin
 from kingress.h1.upstream import UpstreamConnection
+from kingress.message import Response
 from kingress.objects import BackendRef
 from kingress.settings import Settings
 
@@ -60,6 +61,7 @@ class Upstreams:
         self._by_service: dict[str, set[BackendRef]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self.connections: set[UpstreamConnection] = set()
+        self._heads: dict[bytes, Response] = {}  # what heads mean that have been read before
 
     def backend(self, ref: BackendRef) -> Backend:
         """Give a backend; it is looked up when it is first asked for, and kept current from then on."""
@@ -100,7 +102,9 @@ class Upstreams:
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(peer, self._settings, self.connections), peer.host, peer.port
+                    lambda: UpstreamConnection(peer, self._settings, self.connections, self._heads),
+                    peer.host,
+                    peer.port,
                 )
         except TimeoutError:
             peer.active -= 1

@@ -51,7 +51,9 @@ class ClientConnection(asyncio.Protocol):
         self._gateway = gateway
         self._scheme = scheme
         self._port = port
-        self._reader = RequestReader(settings.head_limit, settings.headers_limit, settings.target_limit)
+        self._reader = RequestReader(
+            settings.head_limit, settings.headers_limit, settings.target_limit, gateway.request_heads
+        )
         self._transport: asyncio.Transport = cast(Any, None)
         self._events: deque[Any] = deque()  # read and not yet dealt with
         self._exchange: Exchange | None = None

@@ -7,7 +7,7 @@ from typing import Any, Final
 import httptools
 
 from kingress import headers as names
-from kingress.h1.reader import Malformed, Reader, content_length, is_chunked
+from kingress.h1.reader import Malformed, Reader, content_length, is_chunked, remember
 from kingress.message import END, UNKNOWN, BadResponse, Response
 
 _SPECIAL: Final = names.RESPONSE_SPECIAL
@@ -27,7 +27,10 @@ class ResponseReader(Reader):
     _to_the_end = False  # the response ends with the connection
     _reason = b""
 
-    def __init__(self, head_limit: int = 65536, headers_limit: int = 200) -> None:
+    def __init__(
+        self, head_limit: int = 65536, headers_limit: int = 200, heads: dict[bytes, Response] | None = None
+    ) -> None:
+        self._heads = heads if heads is not None else {}
         super().__init__(head_limit, headers_limit)
 
     def _new_parser(self) -> Any:
@@ -43,6 +46,13 @@ class ResponseReader(Reader):
 
     def feed(self, data: bytes) -> list[Any]:
         """Give the messages and parts of messages that `data` completes. Raises BadResponse."""
+        begins = not self.in_message and self._method != "HEAD" and self._expected
+        if begins:
+            end = data.find(b"\r\n\r\n") + 4
+            known = self._heads.get(data[:end])
+            if known is not None and len(data) - end == known.length:
+                self._expected = False
+                return [known, data[end:], END]
         events: list[Any] = []
         self._events = events
         if self._left:
@@ -54,6 +64,8 @@ class ResponseReader(Reader):
             self._parser.feed_data(data)
             if self.in_message:
                 self._unfinished()
+            elif begins and len(events) == 3 and self.reusable and not self.keep_alive and events[0].length > 0:
+                remember(self._heads, data[:end], events[0])
             elif self._bodiless:
                 self._renew()  # the parser may wait for a body that the head speaks of
         except httptools.HttpParserUpgrade as stop:

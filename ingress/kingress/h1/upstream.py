@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kingress.h1.responses import ResponseReader
 from kingress.h1.writer import LAST_CHUNK, chunk, request_head
-from kingress.message import UNKNOWN, BadResponse
+from kingress.message import UNKNOWN, BadResponse, Response
 from kingress.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,13 +34,15 @@ class UpstreamConnection(asyncio.Protocol):
         "reused",
     )
 
-    def __init__(self, peer: Peer, settings: Settings, everyone: set[UpstreamConnection]) -> None:
+    def __init__(
+        self, peer: Peer, settings: Settings, everyone: set[UpstreamConnection], heads: dict[bytes, Response]
+    ) -> None:
         self.peer = peer
         self.reused = False
         self.quiet = 0  # ticks since something happened
         self._settings = settings
         self._all = everyone
-        self._reader = ResponseReader()
+        self._reader = ResponseReader(heads=heads)
         self._transport: asyncio.Transport = cast(Any, None)
         self._exchange: Exchange | None = None
         self._tunnel: Relay | None = None
