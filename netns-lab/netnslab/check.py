@@ -1,9 +1,9 @@
 """Checks of a running lab, written as data: from where, what to run, what must come out.
 
     - check: a pod reaches a Service by its name
-      from: pod/tools            # a pod, ns/pod, node/NAME, client, or host
+      from: tools                # a pod, ns/pod, node/NAME, client, or host
       run: curl -sS http://web/
-      expect: 'pod web-'         # a regular expression that must be found in the output
+      expect: 'pod: web-'        # a regular expression that must be found in the output
       within: 10                 # seconds to keep trying; 5 where it is not said
 
 A check passes when its command exits with 0 and prints what is expected. Its words (`check`) are what people read.
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
@@ -63,6 +64,10 @@ class Verdict:
     seen: str
     seconds: float
 
+    def report(self) -> dict[str, Any]:
+        """The verdict for programs."""
+        return {"check": self.check.words, "passed": self.passed, "seen": self.seen, "seconds": round(self.seconds, 3)}
+
 
 Run = Callable[[str, str], Output]
 """Runs a shell script somewhere: `run(place, script)`."""
@@ -106,6 +111,14 @@ def carry_out(checks: list[Check], run: Run) -> Iterator[Verdict]:
                 break
             time.sleep(_PAUSE)
         yield result
+
+
+def line(verdict: Verdict, *, width: int, color: bool) -> str:
+    """Lay a verdict out for people: how it ended, what was tried (`width` columns), what was seen."""
+    mark = "passed" if verdict.passed else "FAILED"
+    if color:
+        mark = f"\033[{32 if verdict.passed else 31}m{mark}\033[0m"
+    return f"{mark}  {verdict.check.words:<{width}} {verdict.seen}"
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The command line: `netns-lab up`, `down`, `status`, `exec`, `logs`, `list`, `kubeconfig`, `doctor`, `completion`."""
+"""The command line: `netns-lab up`, `down`, `status`, `exec`, `check`, ..."""
 
 from __future__ import annotations
 

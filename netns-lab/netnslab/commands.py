@@ -70,8 +70,8 @@ def execute(options: Options) -> int:
     """Run a command in a lab, and end with its exit code."""
     from netnslab import terminal  # noqa: PLC0415  # see the module's docstring
 
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    return terminal.execute(LabFolder.of(options.name), options.target, command or [os.environ.get("SHELL", "/bin/sh")])
+    command = options.command or [os.environ.get("SHELL", "/bin/sh")]
+    return terminal.execute(LabFolder.of(options.name), options.target, command)
 
 
 def kubeconfig(options: Options) -> int:
@@ -93,6 +93,26 @@ def logs(options: Options) -> int:
         raise LabError("--container needs a pod: `netns-lab logs POD -c CONTAINER`")
     _print_log(path, folder, follow=options.follow)
     return 0
+
+
+def check(options: Options) -> int:
+    """Try what a file of checks asks for, and say how each ended."""
+    from netnslab import check, place  # noqa: PLC0415  # see the module's docstring
+
+    checks = check.read(Path(options.file))
+    folder = _running(options.name)
+    width = max((len(entry.words) for entry in checks), default=0)
+    verdicts: list[check.Verdict] = []
+    for verdict in check.carry_out(checks, lambda where, script: place.run(folder, where, script)):
+        verdicts.append(verdict)
+        if not options.json:
+            _say(check.line(verdict, width=width, color=_color()))
+    failed = sum(not verdict.passed for verdict in verdicts)
+    if options.json:
+        _print_json([verdict.report() for verdict in verdicts])
+    else:
+        _say(f"\n{len(verdicts) - failed} of {len(verdicts)} checks passed")
+    return 1 if failed else 0
 
 
 def show_list(options: Options) -> int:
@@ -136,6 +156,7 @@ VERBS: Mapping[str, Callable[[Options], int]] = {
     "kubeconfig": kubeconfig,
     "logs": logs,
     "list": show_list,
+    "check": check,
     "doctor": doctor,
     "completion": completion,
 }

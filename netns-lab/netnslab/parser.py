@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from netnslab.config import DEFAULT_BACKEND, DEFAULT_NODES
@@ -17,6 +18,9 @@ exit codes:
   4  this machine lacks something the lab needs (see `netns-lab doctor`)
   5  a lab of that name runs already
   6  the lab has no such pod, node or container
+
+environment:
+  NETNS_LAB  the lab meant where no --name is given
 """
 
 _EXAMPLES = """\
@@ -52,6 +56,18 @@ The command is one of this machine's, run in the pod's or node's network namespa
 file, host name and variables. Its exit code is passed on; 127 means that there is no such command.
 """
 
+_CHECK = """\
+A file of checks is YAML: a list of entries such as
+
+  - check: a pod reaches a Service by its name
+    from: tools                  # POD, NAMESPACE/POD, node/NODE, client, or host
+    run: curl -sS http://web/    # a shell script; on the host, kubectl is set up for the lab
+    expect: 'pod: web-'          # a regular expression to be found in what it prints
+    within: 10                   # seconds to keep trying (5)
+
+The exit code is 1 when a check failed.
+"""
+
 _DOCTOR = """\
 Says of each kernel feature whether it is here, what does not work without it, and what still does. The exit code is 4
 when a lab cannot run at all.
@@ -77,6 +93,9 @@ def parser() -> argparse.ArgumentParser:
     _down(verbs)
     _exec(verbs)
     _asking(verbs)
+    check = _named(_add(verbs, "check", "try what a file of checks asks for", _CHECK))
+    check.add_argument("file", metavar="FILE", help="the checks, as YAML")
+    check.add_argument("--json", action="store_true", help="for programs")
     _add(verbs, "doctor", "say what this machine has and lacks", _DOCTOR).add_argument(
         "--json", action="store_true", help="for programs"
     )
@@ -108,7 +127,7 @@ def _down(verbs: Any) -> None:
 def _exec(verbs: Any) -> None:
     execute = _named(_add(verbs, "exec", "run a command in a pod, on a node, or outside", _EXEC))
     execute.add_argument("target", help="POD, NAMESPACE/POD, node/NODE, client or router")
-    execute.add_argument("command", nargs=argparse.REMAINDER, help="after --; a shell where there is none")
+    execute.add_argument("command", nargs="*", help="after --; a shell where there is none")
 
 
 def _asking(verbs: Any) -> None:
@@ -134,5 +153,6 @@ def _add(verbs: Any, name: str, summary: str, epilog: str = "") -> argparse.Argu
 
 
 def _named(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    verb.add_argument("--name", default=DEFAULT_NAME, help="which lab (%(default)s)")
+    name = os.environ.get("NETNS_LAB") or DEFAULT_NAME
+    verb.add_argument("--name", default=name, help="which lab (%(default)s)")
     return verb

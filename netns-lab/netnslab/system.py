@@ -117,6 +117,7 @@ def _ingress_service() -> Json:
     spec = {
         "type": "LoadBalancer",
         "ipFamilyPolicy": "PreferDualStack",
+        "externalTrafficPolicy": "Local",  # so that it sees its clients' own addresses
         "selector": {"k8s-app": INGRESS},
         "ports": [{"name": "http", "port": 80, "targetPort": 80}],
     }
