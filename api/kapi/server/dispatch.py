@@ -145,7 +145,7 @@ class Dispatcher:
         resource = route.kind.resource
         if route.name:
             record, gone = await self._deleter.delete(route.kind, route.namespace, route.name, options)
-            if gone:
+            if gone and not route.kind.shown_when_deleted:
                 return Answer(Plain(statuses.success(resource, record.name, record.object["metadata"]["uid"])))
             return Answer(One(record))
         selection = query.read(request.query, route.kind.selectable)

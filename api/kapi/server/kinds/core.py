@@ -141,6 +141,7 @@ SERVICE_ACCOUNT = Kind(
     SERVICE_ACCOUNTS,
     ServiceAccount,
     columns=(NAME, Column("Secrets", _count("secrets"), type="integer"), AGE),
+    shown_when_deleted=True,
 )
 
 

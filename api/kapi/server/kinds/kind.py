@@ -38,7 +38,8 @@ class Kind:
     `adopt` gives a changed object back what its update left out and only the server knows; `default` fills in a new or
     changed object; `validate` compares it with the one before (None: it is new).
     `counted` are the parts whose change makes a new generation. `status_at_creation` keeps a status that comes with a
-    new object, `created_by_update` lets an update of a missing object create it.
+    new object, `created_by_update` lets an update of a missing object create it, and `shown_when_deleted` answers a
+    deletion with the object instead of a Status, as typed clients expect of some kinds.
     """
 
     resource: Resource
@@ -51,6 +52,7 @@ class Kind:
     counted: tuple[str, ...] = ()
     status_at_creation: bool = False
     created_by_update: bool = False
+    shown_when_deleted: bool = False
 
     def check(self, obj: Json, how: FieldValidation) -> tuple[str, ...]:
         """Check the structure of an object that a client sent; gives warnings, refuses with 400."""

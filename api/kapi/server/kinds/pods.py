@@ -244,4 +244,5 @@ POD = Kind(
     | {f"spec.{part}" for part in ("nodeName", "restartPolicy", "schedulerName", "serviceAccountName", "hostNetwork")}
     | {f"status.{part}" for part in ("phase", "podIP", "nominatedNodeName")},
     counted=("spec",),
+    shown_when_deleted=True,
 )

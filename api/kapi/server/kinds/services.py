@@ -341,4 +341,5 @@ SERVICE = Kind(
     ),
     selectable=EVERYWHERE | {"spec.clusterIP", "spec.type"},
     created_by_update=True,
+    shown_when_deleted=True,
 )

@@ -178,7 +178,8 @@ async def test_a_deletion_says_which_object_it_was(served: Served) -> None:
 
 async def test_a_running_pod_ends_gracefully_and_a_waiting_one_at_once(served: Served) -> None:
     await served.client.create(PODS, pod("waiting"))
-    assert (await served.client.delete(PODS, "waiting", "default"))["status"] == "Success"
+    assert (await served.client.delete(PODS, "waiting", "default"))["kind"] == "Pod"
+    assert (await served.client.list(PODS)).items == []
     await served.client.create(PODS, pod("running", nodeName="n", terminationGracePeriodSeconds=7))
     marked = await served.client.delete(PODS, "running", "default")
     assert marked["metadata"]["deletionGracePeriodSeconds"] == 7
