@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib
+import logging
 import os
 import signal
 import socket
@@ -120,6 +121,8 @@ def _arrange(program: Program, rest: list[int]) -> None:
     for number, fd in enumerate(parked):
         os.dup2(fd, number)
     os.closerange(len(wanted), 1 << 20)
+    # The interpreter's own streams still have whatever the zygote's had.
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: SIM115
 
 
 def _log(program: Program) -> int:
@@ -128,6 +131,8 @@ def _log(program: Program) -> int:
 
 def _call(program: Program) -> int:
     name_process(program.argv[0])
+    logging.getLogger().handlers.clear()  # those of the supervisor, whose log is not this program's
+    logging.getLogger().setLevel(logging.WARNING)
     sys.argv = list(program.argv)
     module, _, function = program.entry.partition(":")
     return int(getattr(importlib.import_module(module), function)(program.argv[1:]) or 0)

@@ -95,7 +95,7 @@ class Namespace:
             if isinstance(step, Sysctl):
                 self._send(batch)
                 batch = []
-                self.sysctl(step.name, step.value)
+                self.sysctl(step.name, step.value, optional=step.optional)
                 continue
             batch += [(step, message) for message in self._messages(step, peers)]
             if isinstance(step, Veth):
@@ -104,10 +104,12 @@ class Namespace:
         for namespace, up in far_ends:
             namespace.apply([up])
 
-    def sysctl(self, name: str, value: str) -> None:
-        """Write `/proc/sys/<name>` as this namespace sees it."""
+    def sysctl(self, name: str, value: str, *, optional: bool = False) -> None:
+        """Write `/proc/sys/<name>` as this namespace sees it; an `optional` one may not exist."""
         with self.entered():
             try:
+                if optional and not Path("/proc/sys", name).exists():
+                    return
                 Path("/proc/sys", name).write_text(value)
             except OSError as error:
                 raise KernelError(f"setting {name} to {value}", error.errno or 0) from error

@@ -99,8 +99,8 @@ def _listening(port: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((_LOCALHOST, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         sock.close()
-        raise LabError(f"port {port} of {_LOCALHOST} cannot be used: {error.strerror}; choose another, or 0") from error
+        raise LabError(f"port {port} of {_LOCALHOST} cannot be used: {error}; choose another, or 0") from error
     sock.listen(_BACKLOG)
     return sock

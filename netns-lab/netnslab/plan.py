@@ -27,6 +27,10 @@ _FORWARDING = (
     # is none between isolated ports.
     Sysctl("net/ipv4/conf/all/send_redirects", "0"),
     Sysctl("net/ipv4/conf/default/send_redirects", "0"),
+    # Where br_netfilter is loaded it would translate addresses below the bridge and then forward between its ports,
+    # which are isolated. Here netfilter sees what is routed, with and without that module.
+    Sysctl("net/bridge/bridge-nf-call-iptables", "0", optional=True),
+    Sysctl("net/bridge/bridge-nf-call-ip6tables", "0", optional=True),
 )
 _EVERYWHERE = (
     Sysctl("net/ipv4/conf/all/rp_filter", "0"),

@@ -26,8 +26,10 @@ Tell = Callable[[str], None]
 async def run(config: Config, folder: LabFolder, inherited: Inherited, line: socket.socket, tell: Tell) -> None:
     """Run the lab until SIGTERM. `tell` is called with the name of each step that is done."""
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    loop.add_reader(inherited.progress, stop.set)  # its other end closes when nobody waits for this lab any more
     wanted = topology.default(config.nodes)
     sockets = HostSockets(inherited.api, inherited.ingress)
     folder.pods.mkdir(exist_ok=True)
@@ -60,6 +62,7 @@ async def _live(lab: Cluster, tell: Tell, inherited: Inherited, listener: socket
             tell(f"{len(lab.ground.config.manifests)} objects applied")
         tasks.create_task(control.serve(lab, listener), name="control")
         tell("up")
+        asyncio.get_running_loop().remove_reader(inherited.progress)
         inherited.progress.close()
 
 

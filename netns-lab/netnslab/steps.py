@@ -93,10 +93,14 @@ class RemoveLink:
 
 @dataclass(frozen=True, slots=True)
 class Sysctl:
-    """Write a value to `/proc/sys/<name>` as this namespace sees it; `name` is a path: `net/ipv4/ip_forward`."""
+    """Write a value to `/proc/sys/<name>` as this namespace sees it; `name` is a path: `net/ipv4/ip_forward`.
+
+    An `optional` one is passed over where the kernel has none: it belongs to a module that is not loaded.
+    """
 
     name: str
     value: str
+    optional: bool = False
 
 
 Step = Up | Bridge | Veth | Attach | Assign | Route | Unroute | RemoveLink | Sysctl

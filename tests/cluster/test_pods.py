@@ -397,3 +397,30 @@ async def test_a_pods_log_is_told_by_the_api(space: Space) -> None:
     await space.ready(name)
     result = await space.lab.kubectl("logs", "-n", space.name, name)
     assert result.stdout == "hello from the log\n", result.stderr
+
+
+@pytest.mark.parametrize("family", [4, 6])
+async def test_pods_of_one_node_and_of_two_reach_each_other_and_themselves_by_a_service(
+    space: Space, family: int
+) -> None:
+    spec = {"containers": [image(ports=[{"containerPort": 8080}])]}
+    names = [
+        await space.create({**spec, "nodeName": node}, labels={"app": "mesh"})
+        for node in ("worker-1", "worker-1", "worker-2")
+    ]
+    for name in names:
+        await space.ready(name)
+    service = {
+        "metadata": {"name": "mesh"},
+        "spec": {
+            "selector": {"app": "mesh"},
+            "ipFamilies": [f"IPv{family}"],
+            "ports": [{"port": 80, "targetPort": 8080}],
+        },
+    }
+    await space.lab.client.create(SERVICES, service | V1("Service"), space.name)
+    await asyncio.sleep(0.5)
+    asking = "for i in $(seq 30); do curl -s --max-time 2 http://mesh/ || echo failed; done"
+    script = f"{asking} | grep -E '^pod|failed' | sort -u"
+    for name in (names[0], names[2]):
+        assert (await space.exec(name, "sh", "-c", script)).split("\n")[:-1] == sorted(f"pod: {one}" for one in names)
