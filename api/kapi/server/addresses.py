@@ -89,10 +89,15 @@ class ServiceAddresses:
                     log.warning("%s holds an address or port of %s as well", record.key, pool.owners[number])
 
     def watch(self, change: Change) -> None:
-        """Hear of a change: give back what a Service no longer holds."""
+        """Hear of a change: give back what a Service no longer holds.
+
+        What it holds is taken here once more: a writer that was cancelled gave up a reservation that came true.
+        """
+        held = [] if change.kind == "DELETED" else self._held(change.record.object["spec"])
+        for pool, number in held:
+            pool.take(number, change.record.key)
         if change.previous is None:
             return
-        held = [] if change.kind == "DELETED" else self._held(change.record.object["spec"])
         kept = {(id(pool), number) for pool, number in held}
         for pool, number in self._held(change.previous.object["spec"]):
             if (id(pool), number) not in kept:

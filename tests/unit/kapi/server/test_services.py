@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from kapi.errors import Invalid, StatusError
 from kapi.resources import SERVICES
 from kapi.server import Settings
 from kapi.store.memory import MemoryStore
+from kapi.store.sqlite import SqliteStore
 from kapi.testing import Served, serving
 
 Json = dict[str, Any]
@@ -229,3 +232,15 @@ def _dry(obj: Json) -> Any:
     from kapi.transport import Request
 
     return Request("POST", SERVICES.path("default"), {"dryRun": "All"}, obj)
+
+
+async def test_an_address_of_a_write_whose_writer_has_gone_is_not_given_again(tmp_path: Path) -> None:
+    async with serving(SqliteStore(tmp_path / "f.db")) as served:
+        writer = asyncio.create_task(served.client.create(SERVICES, service(clusterIP="10.96.0.70")))
+        await asyncio.sleep(0)
+        writer.cancel()
+        await asyncio.wait([writer])
+        await asyncio.sleep(0.1)
+        assert await served.client.get(SERVICES, "web", "default"), "the store finishes what it has accepted"
+        with pytest.raises(Invalid, match="already allocated"):
+            await served.client.create(SERVICES, service("twin", clusterIP="10.96.0.70"))
