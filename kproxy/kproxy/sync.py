@@ -155,7 +155,8 @@ class Sync:
         else:
             return
         if self._look_at:
-            self._look_at(self._changed_datagrams(wanted), node.node_port_networks)
+            vanished = self._datagrams.keys() - wanted.keys() if full else set[str]()
+            self._look_at(self._changed_datagrams(wanted, vanished), node.node_port_networks)
         self._refused = {*(self._refused - wanted.keys()), *refused}
         self._tell(wanted, refused)
         self._done(Done(len(wanted), time.perf_counter() - started, full))
@@ -178,9 +179,13 @@ class Sync:
             return Duties(key, Reference("Service", namespace, name))
         return duties(service, self._world.slices.get(key, ()), here, self._settings.families)
 
-    def _changed_datagrams(self, wanted: Mapping[str, Duties]) -> dict[Place, frozenset[Address]]:
+    def _changed_datagrams(
+        self, wanted: Mapping[str, Duties], vanished: Iterable[str]
+    ) -> dict[Place, frozenset[Address]]:
         """Give the UDP places whose serving endpoints have changed, so that stale flows can be forgotten."""
         found: dict[Place, frozenset[Address]] = {}
+        for key in tuple(vanished):
+            found |= flows.changed(self._datagrams.pop(key), ())
         for key, owed in wanted.items():
             before = self._datagrams.pop(key, ())
             if before or owed.datagrams:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from kproxy import cli
@@ -59,3 +63,12 @@ def test_an_unknown_backend_is_refused_with_the_names_of_those_there_are() -> No
     with pytest.raises(Unavailable, match="nftables"):
         load("ebpf")
     assert {"nftables", "memory"} <= set(names())
+
+
+def test_a_signal_ends_it_with_exit_code_0() -> None:
+    command = [sys.executable, "-m", "kproxy", "--proxy-mode", "memory", "--server", "http://127.0.0.1:1", "-v"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        running.stderr.readline()  # it is at work: the API cannot be reached, and it says so
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(10) == 0

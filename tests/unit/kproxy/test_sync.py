@@ -10,17 +10,21 @@ from typing import Any, TypeVar
 
 import pytest
 
+from kapi import decode
 from kapi.cache import Cache, Decode
 from kapi.events import Recorder
-from kapi.network import Reference
+from kapi.network import Address, Protocol, Reference
 from kapi.resources import ENDPOINT_SLICES, NODES, SERVICES, Resource
 from kproxy import netlink
 from kproxy.backends import Backend
 from kproxy.backends.memory import Memory
+from kproxy.model import NodeDuties, Place
 from kproxy.proxy import Proxy
 from kproxy.rules.evaluate import Packet
 from kproxy.settings import Settings
+from kproxy.sync import Sync, World
 from kproxy.testing import Erratic, endpoint_slice
+from kproxy.topology import Here
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -175,3 +179,29 @@ def _drop(key: bytes) -> bytes:
     """Somebody else's element: it drops what comes to `key`."""
     verdict = netlink.nested(2, netlink.nested(2, netlink.number(1, 0)))
     return netlink.nested(1, netlink.nested(1, netlink.attribute(1, key)), verdict)
+
+
+async def test_udp_places_are_looked_at_when_their_endpoints_change_and_only_then() -> None:
+    looked: list[dict[Place, frozenset[Address]]] = []
+    spec: Json = {"ports": [{"name": "dns", "port": 53, "protocol": "UDP"}]}
+    services = {"default/web": decode.service(service(**spec))}
+    world = World(services)
+    sync = Sync(
+        world, Memory(), Settings(), report=lambda *_: None, look_at=lambda places, _: looked.append({**places})
+    )
+    running = asyncio.create_task(sync.run())
+    place = Place(4, VIP, Protocol.UDP, 53)
+    try:
+        sync.renew(NodeDuties(), Here("here"))
+        await until(lambda: looked == [{place: frozenset()}])
+        new = endpoint_slice("default/web", 4, [{"addresses": ["10.244.1.2"]}], [{**spec["ports"][0], "port": 5353}])
+        sync.touch(world.put_slice(None, decode.endpoint_slice(new)))
+        await until(lambda: looked[1:] == [{place: frozenset({ip_address("10.244.1.2")})}])
+        sync.touch(["default/web"])
+        await until(lambda: looked[2:] == [{}])
+        services.clear()
+        sync.renew(NodeDuties(masquerade_all=True), Here("here"))
+        await until(lambda: looked[3:] == [{place: frozenset()}])
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
