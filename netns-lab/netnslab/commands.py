@@ -42,12 +42,12 @@ def up(options: Options) -> int:
 
 def down(options: Options) -> int:
     """End a lab, or all."""
-    from netnslab import lifecycle  # noqa: PLC0415  # see the module's docstring
+    from netnslab import remote  # noqa: PLC0415  # see the module's docstring
 
     names = [lab.name for lab in labs()] if options.all else [options.name]
     begun = time.monotonic()
     for name in names:
-        lifecycle.down(name)
+        remote.end(LabFolder.of(name))
     if options.json:
         return _print_json(names)
     _say(f"ended {', '.join(names) or 'nothing: no lab runs'} in {time.monotonic() - begun:.2f} s")

@@ -1,4 +1,4 @@
-"""Starts labs and ends them, from the command line's process. Light: the lab's own process imports the rest."""
+"""Starts labs, from the command line's process. Light: the lab's own process imports the rest."""
 
 from __future__ import annotations
 
@@ -55,11 +55,6 @@ def up(config: Config, *, api_port: int = 0, ingress_port: int = 0, progress: Pr
     os.close(lock)
     status: Json = remote.ask(folder, {"do": "status"})["status"]
     return status
-
-
-def down(name: str) -> None:
-    """End a lab. Raises NotRunning."""
-    remote.end(LabFolder.of(name))
 
 
 def _follow(progress: socket.socket, folder: LabFolder, done: Callable[[str], None]) -> None:

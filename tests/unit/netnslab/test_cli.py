@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from netnslab import commands
+from netnslab.parser import parser
+
+HEAVY = {
+    "aiohttp",
+    "asyncio",
+    "pydantic",
+    "pyroute2",
+    "yaml",
+    "kapi",
+    "kproxy",
+    "kdns",
+    "kingress",
+    "uvloop",
+}
+
+
+def imported(*arguments: str) -> set[str]:
+    """The top-level modules that a verb imports, for a lab that does not run."""
+    code = (
+        "import sys; from netnslab.cli import main\n"
+        f"code = main({list(arguments)!r})\n"
+        "print(code, *sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(result.stdout.split()[1:])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("status", "--name=t-none"), ("exec", "--name=t-none", "x", "true"), ("down", "--name=t-none"), ("list",)],
+)
+def test_asking_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    assert not imported(*arguments) & HEAVY
+
+
+def test_every_verb_of_the_grammar_is_carried_out() -> None:
+    (verbs,) = (action.choices for action in parser()._actions if action.dest == "verb")
+    assert set(verbs or ()) == set(commands.VERBS)
+
+
+@pytest.mark.parametrize("verb", sorted(commands.VERBS))
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parser().parse_args([verb, "--help"])
+    assert end.value.code == 0
+    assert "usage: netns-lab " + verb in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["up", "down", "status", "exec", "kubeconfig", "logs"])
+def test_every_verb_about_a_lab_takes_its_name(verb: str) -> None:
+    target = ["client"] if verb == "exec" else []
+    assert parser().parse_args([verb, "--name", "two", *target]).name == "two"
+    assert parser().parse_args([verb, *target]).name == "lab"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_scripts_know_the_verbs(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = parser().parse_args(["completion", shell])
+    assert commands.VERBS["completion"](options) == 0
+    assert "kubeconfig" in capsys.readouterr().out
+
+
+def test_exit_codes_are_documented() -> None:
+    text = parser().format_help()
+    for code in range(7):
+        assert f"\n  {code}  " in text
