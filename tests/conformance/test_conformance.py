@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.case import Case, Expectation, cases
 from tests.conformance.stage import ADDRESSES, NODE, node_addresses
 
-from kproxy.backends import Backend, load
+from kproxy.backends import Backend, load, names
 from kproxy.backends.memory import Memory
 from kproxy.host import InNamespace
 from kproxy.rules.evaluate import Ending
@@ -38,9 +38,10 @@ async def test_the_rules_say_what_must_happen(case: Case, family: int) -> None:
         _check_evaluation(backend, expected, family)
 
 
+@pytest.mark.parametrize("mode", [name for name in names() if name != Memory.name])
 @pytest.mark.parametrize(("case", "family"), each([case for case in CASES if not case.evaluated]))
-async def test_packets_meet_what_must_happen(case: Case, family: int, stage: Stage) -> None:
-    backend = load("nftables")(InNamespace(stage.namespaces["node"].fd))
+async def test_packets_meet_what_must_happen(case: Case, family: int, mode: str, stage: Stage) -> None:
+    backend = load(mode)(InNamespace(stage.namespaces["node"].fd))
     if missing := backend.missing():
         pytest.skip(missing)
     try:
