@@ -37,12 +37,13 @@ class AccessLog:
                 agent = _text(value)
             elif len(name) == 7 and name.lower() == b"referer":
                 referer = _text(value)
-        route = exchange.route
+        backend, peer = exchange.backend, exchange.peer
         self._lines.append(
             f"{exchange.client.peer} - - [{self._now()}] "
             f'"{request.method} {_text(request.target)} HTTP/{request.version}" {exchange.status} {exchange.sent} '
             f'"{referer}" "{agent}" {seconds:.3f} '
-            f"[{route.backend if route else '-'}] {exchange.peer or '-'} {_text(exchange.request_id) or '-'}\n"
+            f"[{backend.name if backend else '-'}] {peer.name if peer else '-'} "
+            f"{exchange.request_id.decode('ascii') or '-'}\n"
         )
         if len(self._lines) >= _MOST_LINES:
             self.flush()

@@ -13,17 +13,18 @@ from typing import Any, Protocol
 class Peer:
     """One endpoint: its address, the requests it is answering now, and its idle connections, the latest last."""
 
-    __slots__ = ("active", "gone", "host", "idle", "port")
+    __slots__ = ("active", "gone", "host", "idle", "name", "port")
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port
+        self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.active = 0
         self.idle: list[Any] = []  # connections of the pool, whatever their protocol
         self.gone = False  # no longer an endpoint: what it answers may end, nothing new is sent
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return self.name
 
 
 class Balancer(Protocol):

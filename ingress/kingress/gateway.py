@@ -56,14 +56,8 @@ class Gateway:
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over."""
         seconds = self.now() - exchange.started
-        route, status = exchange.route, exchange.status
-        if route is not None:
-            about = route.ingress
-            labels = (about.namespace, about.name, route.backend.service, route.host, route.path, str(status))
-        else:
-            labels = ("", "", "", "", "", str(status))
-        self.metrics.count(labels, seconds, exchange.sent)
-        if status == 101:
+        self.metrics.count(exchange.route, exchange.status, seconds, exchange.sent)
+        if exchange.status == 101:
             self.metrics.upgraded -= 1
         if self._access is not None:
             self._access.line(exchange, seconds)
@@ -73,6 +67,7 @@ class Gateway:
         for client in list(self.clients):
             client.tick()
         self.upstreams.tick()
+        self.metrics.gather()
         self.flush()
 
     def flush(self) -> None:

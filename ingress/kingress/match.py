@@ -18,9 +18,12 @@ from kapi.network import Reference
 from kingress.objects import BackendRef, PathType
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """Where requests of one rule go, and which rule of which Ingress says so."""
+    """Where requests of one rule go, and which rule of which Ingress says so.
+
+    Each is equal to itself only: routes are keys of what is counted for every request.
+    """
 
     backend: BackendRef
     host: str  # as in the rule; "" is every host

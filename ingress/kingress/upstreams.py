@@ -23,10 +23,11 @@ _FRESH = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))  # on a connecti
 class Backend:
     """A Service port that routes name: its endpoints now, and who is next."""
 
-    __slots__ = ("_balancer", "peers", "reason", "ref")
+    __slots__ = ("_balancer", "name", "peers", "reason", "ref")
 
     def __init__(self, ref: BackendRef, balancer: Balancer) -> None:
         self.ref = ref
+        self.name = str(ref)
         self.peers: tuple[Peer, ...] = ()
         self.reason = ""  # why there are no peers
         self._balancer = balancer

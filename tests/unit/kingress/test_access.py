@@ -5,17 +5,12 @@ from typing import Any
 
 import pytest
 
-from kapi.network import Reference
 from kingress.access import AccessLog
 from kingress.balance import Peer
-from kingress.match import Route
 from kingress.message import Request
-from kingress.objects import BackendRef, PathType
-
-ROUTE = Route(BackendRef("shop", "web", 80), "a", "/", PathType.PREFIX, Reference("Ingress", "shop", "web"), "f")
 
 
-def line(*headers: tuple[bytes, bytes], target: bytes = b"/x?y", route: Route | None = ROUTE) -> str:
+def line(*headers: tuple[bytes, bytes], target: bytes = b"/x?y") -> str:
     """The line of one exchange."""
     lines: list[str] = []
     log = AccessLog(lines.append, lambda: 1_767_225_600.5)
@@ -23,7 +18,7 @@ def line(*headers: tuple[bytes, bytes], target: bytes = b"/x?y", route: Route | 
     exchange: Any = SimpleNamespace(
         request=request,
         client=SimpleNamespace(peer="192.0.2.1"),
-        route=route,
+        backend=SimpleNamespace(name="shop/web:80"),
         status=200,
         sent=12,
         peer=Peer("10.0.0.1", 8080),

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from kapi.network import Reference
+from kingress.match import Route
 from kingress.metrics import Metrics
+from kingress.objects import BackendRef, PathType
+
+
+def route(ingress: str = "web", path: str = "/") -> Route:
+    about = Reference("Ingress", "shop", ingress)
+    return Route(BackendRef("shop", "web", 80), "a.example", path, PathType.PREFIX, about, "f")
 
 
 def test_requests_are_counted_by_rule_and_status() -> None:
     metrics = Metrics()
-    for status in ("200", "200", "503"):
-        metrics.count(("shop", "web", "web", "a.example", "/", status), 0.5, 10)
+    for status in (200, 200, 503):
+        metrics.count(route(), status, 0.5, 10)
     metrics.fail("shop", "web")
     text = metrics.text({"kingress_hosts": ("Hosts.", 3)})
     labels = 'namespace="shop",ingress="web",service="web",host="a.example",path="/",status="200"'
@@ -19,20 +27,19 @@ def test_requests_are_counted_by_rule_and_status() -> None:
 
 def test_a_large_count_is_written_in_full() -> None:
     metrics = Metrics()
-    metrics.count(("s", "i", "w", "h", "/", "200"), 0.0, 0)
-    metrics.requests["s", "i", "w", "h", "/", "200"][0] = 123_456_789
+    metrics.count(route(), 200, 0.0, 123_456_789)
     assert "} 123456789\n" in metrics.text({})
 
 
 def test_series_go_with_their_ingress() -> None:
     metrics = Metrics()
-    metrics.count(("shop", "web", "web", "a", "/", "200"), 0.1, 1)
-    metrics.count(("shop", "other", "web", "a", "/", "200"), 0.1, 1)
+    metrics.count(route("web"), 200, 0.1, 1)
+    metrics.count(route("other"), 200, 0.1, 1)
     metrics.forget("shop", "web")
     assert [labels[1] for labels in metrics.requests] == ["other"]
 
 
 def test_a_label_is_escaped() -> None:
     metrics = Metrics()
-    metrics.count(("s", "i", "w", "h", '/a"b\\', "200"), 0.1, 1)
+    metrics.count(route(path='/a"b\\'), 200, 0.1, 1)
     assert 'path="/a\\"b\\\\"' in metrics.text({})
