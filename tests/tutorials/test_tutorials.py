@@ -52,6 +52,7 @@ def steps(text: str) -> Iterator[Step]:
 
 VARIABLE = (  # each: what it looks like on the page, and what may stand in its place
     (r"\b(?:\d{1,3}\.){3}\d{1,3}\b", r"(?:\d{1,3}\.){3}\d{1,3}"),
+    (r"\b(?:\d{1,3}-){3}\d{1,3}\b", r"(?:\d{1,3}-){3}\d{1,3}"),
     (r"\bf[de][0-9a-f]{0,2}(?::[0-9a-f]{0,4})+\b", r"[0-9a-f:]+"),
     (r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}-[bcdfghjklmnpqrstvwxz2456789]{5}\b", r"-[a-z0-9]{5,10}-[a-z0-9]{5}"),
     (r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b", r"-[a-z0-9]{5}"),
@@ -143,8 +144,7 @@ def run_page(page: Path, environment: dict[str, str]) -> None:
             wrong = difference(step.expected, printed)
             assert wrong is None, f"{page.name}:{step.line}: $ {step.command}\n{wrong}; it printed:\n{printed}"
     finally:
-        shell.stdin.close()
-        shell.wait(timeout=10)
+        shell.communicate(timeout=10)
 
 
 @pytest.mark.root
