@@ -22,6 +22,9 @@ REFRESH, RETRY, EXPIRE = 7200, 1800, 86400  # of the SOA, in seconds: those of C
 _SOA_TTL_MOST = 300
 _CLASS_IN = b"\0\1"
 _CNAME, _PTR = (kind.to_bytes(2, "big") for kind in (Type.CNAME, Type.PTR))
+_SOA, _TXT = (kind.to_bytes(2, "big") for kind in (Type.SOA, Type.TXT))
+_ADDRESSED = [kind.to_bytes(2, "big") for kind in (Type.A, Type.AAAA, Type.SRV)]
+_ARPA = b"\4arpa\0"
 _TRANSFERS = (Type.AXFR.to_bytes(2, "big"), Type.IXFR.to_bytes(2, "big"))
 _FOUND = wire.flags_of(Rcode.NOERROR)
 _NO_NAME = wire.flags_of(Rcode.NXDOMAIN)
@@ -33,12 +36,22 @@ T = TypeVar("T")
 class Answers:
     """The answers of some zones, kept current owner by owner.
 
-    `ttl` is that of every record, in seconds. Names below one of `open_names` are not for this table alone to deny. A
-    look-up never raises, whatever the question's bytes.
+    `ttl` is that of every record, in seconds. Names below one of `open_names` are not for this table alone to deny.
+    `empty_names` says whether names exist that only have names below them (RFC 8020); CoreDNS denies them. A look-up
+    never raises, whatever the question's bytes.
     """
 
-    def __init__(self, zones: Iterable[str], ttl: int, *, open_names: Iterable[str] = (), serial: int = 0) -> None:
+    def __init__(
+        self,
+        zones: Iterable[str],
+        ttl: int,
+        *,
+        open_names: Iterable[str] = (),
+        serial: int = 0,
+        empty_names: bool = True,
+    ) -> None:
         self.ttl = ttl
+        self._empty_names = empty_names
         self._sets: dict[bytes, Answer] = {}
         self._existing = Existing()
         self._owned: dict[str, tuple[bytes, ...]] = {}  # questions
@@ -82,7 +95,7 @@ class Answers:
         if found is None:
             return None
         zone, offset = found
-        if name in self._existing:
+        if self._there(question, zone):
             return None if name in self._aliases else zone.nothing(offset, _FOUND)
         return None if name.endswith(self._open) else zone.nothing(offset, _NO_NAME)
 
@@ -92,7 +105,7 @@ class Answers:
         if found is None:
             return None
         zone, offset = found
-        return zone.nothing(offset, _FOUND if question[:-4] in self._existing else _NO_NAME)
+        return zone.nothing(offset, _FOUND if self._there(question, zone) else _NO_NAME)
 
     def alias(self, name: bytes) -> bytes | None:
         """Give the name that a name is an alias of (its CNAME), or None."""
@@ -137,6 +150,19 @@ class Answers:
     def remove(self, owner: str) -> None:
         """Take away all that an owner has."""
         self.update(owner, ())
+
+    def _there(self, question: bytes, zone: _Zone) -> bool:
+        """Whether a question without records is about a name that exists, by the RFCs or as CoreDNS has it."""
+        name, kind = question[:-4], question[-4:-2]
+        if self._empty_names:
+            return name in self._existing
+        if kind == _SOA:
+            return True
+        if any(name in given for given in self._given.values()) or name == zone.name:
+            return kind != _TXT
+        if name.endswith(_ARPA):
+            return False
+        return name in self._aliases or any(name + kind + _CLASS_IN in self._sets for kind in _ADDRESSED)
 
     def _drop(self, owner: str, question: bytes) -> None:
         self._existing.drop(question[:-4])

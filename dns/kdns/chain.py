@@ -46,6 +46,7 @@ class Settings:
     zone: str = "cluster.local"
     ttl: int = 5
     pods: str = "insecure"  # or "disabled"
+    empty_names: bool = True  # names that only have names below them exist (RFC 8020); CoreDNS denies them
     reverse: tuple[Network, ...] = ()
     records: tuple[tuple[str, Address], ...] = ()
     upstreams: tuple[Upstream, ...] = ()

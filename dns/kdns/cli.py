@@ -104,6 +104,12 @@ def parser() -> argparse.ArgumentParser:
         help="names like 10-0-0-1.default.pod (%(default)s)",
     )
     add(
+        "--empty-names",
+        choices=("exist", "like-coredns"),
+        default="exist",
+        help="names that only have names below them: RFC 8020 says they exist (%(default)s)",
+    )
+    add(
         "--cache",
         metavar="ENTRIES",
         type=int,
@@ -209,6 +215,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         zone=options.zone,
         ttl=options.ttl,
         pods=options.pods,
+        empty_names=options.empty_names == "exist",
         reverse=tuple(options.reverse),
         records=tuple(options.record),
         upstreams=_upstreams(options),

@@ -52,7 +52,13 @@ class Cluster:
         self._pods_wire = names.to_wire(self._pods)
         reverse = [zone for network in settings.reverse for zone in names.reverse_zones(network)]
         open_names = [self._pods] if self._pods else []
-        self._answers = Answers([settings.zone, *reverse], settings.ttl, open_names=open_names, serial=int(clock()))
+        self._answers = Answers(
+            [settings.zone, *reverse],
+            settings.ttl,
+            open_names=open_names,
+            serial=int(clock()),
+            empty_names=settings.empty_names,
+        )
         self._services: Cache[Service] = source.cache(SERVICES, decode.service)
         self._slices: Cache[EndpointSlice] = source.cache(ENDPOINT_SLICES, decode.endpoint_slice)
         self._namespaces: Cache[str] = source.cache(NAMESPACES, key_of)
@@ -190,7 +196,8 @@ class Cluster:
             return
         self._servers = servers
         records = apex_records(self._settings.zone, servers, self._settings.addresses)
-        self._answers.update(_ZONE, records, [f"svc.{self._settings.zone}", *([self._pods] if self._pods else [])])
+        below = ["svc", "ns.dns", *(["pod"] if self._pods else [])]
+        self._answers.update(_ZONE, records, [f"{name}.{self._settings.zone}" for name in below])
 
     def _service_name(self, owner: str) -> str:
         _, namespace, name = owner.split("/")

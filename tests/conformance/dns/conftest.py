@@ -1,0 +1,217 @@
+"""One generated cluster, in one API server, with two DNS servers that follow it: this one and the released CoreDNS."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kapi.client import Client
+from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
+from kdns.testing import endpoint_slice, namespace, service
+
+Json = dict[str, Any]
+
+PEERS = Path(__file__).parents[3] / "peers" / "bin"
+SPACES = ("default", "shop", "kube-system", "void", "a-b")
+PORTS = ("http:80", "https:443", "dns:53/UDP", "dns-tcp:53", ":7000", "x-1:1234/UDP")
+REVERSE = ("10.96.0.0/16", "10.244.0.0/16", "fd96::/112", "fd44::/64")
+COREFILE = """
+.:{port} {{
+  bind 127.0.0.1 ::1
+  ready 127.0.0.1:{ready}
+  hosts {{
+    10.9.9.9 ext.example
+    ttl 30
+    fallthrough
+  }}
+  kubernetes cluster.local {reverse} {{
+    endpoint {server}
+    pods insecure
+    ttl 30
+    {options}
+  }}
+}}
+"""
+
+
+class World:
+    """The objects of a drawn cluster; equal seeds draw equal clusters."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.services: list[Json] = []
+        self.slices: list[Json] = []
+        self._last = 0
+        for n in range(60):
+            self._draw(n)
+
+    @property
+    def aliases(self) -> set[str]:
+        """The names of ExternalNames."""
+        made = [obj["metadata"] for obj in self.services if obj["spec"].get("externalName")]
+        return {f"{meta['name']}.{meta['namespace']}.svc.cluster.local" for meta in made}
+
+    def _draw(self, n: int) -> None:
+        rng = self.rng
+        kind = rng.choice(["clusterip", "clusterip", "headless", "headless", "external"])
+        space = SPACES[rng.randrange(3)] if n % 7 else "a-b"
+        ports = self._ports(kind)
+        spec: Json = {"publishNotReadyAddresses": True} if rng.random() < 0.2 else {}
+        name = f"{kind}-{n}"
+        if kind == "external":
+            made = service(name, namespace=space, external=self._target())
+        elif kind == "headless":
+            made = service(name, namespace=space, ports=ports, **spec)
+        else:
+            families = rng.choice([(4,), (4,), (6,), (4, 6)])
+            ips = [f"10.96.1.{n + 1}" if family == 4 else f"fd96::{n + 1:x}" for family in families]
+            spec["ipFamilyPolicy"] = "RequireDualStack" if len(ips) == 2 else "SingleStack"
+            spec["ipFamilies"] = [f"IPv{family}" for family in families]
+            made = service(name, namespace=space, ips=ips, ports=ports, **spec)
+        self.services.append(made)
+        if kind != "external":
+            for piece in range(rng.randrange(3)):
+                self._slice(made, f"{name}-{piece}", ports, always=bool(spec.get("publishNotReadyAddresses")))
+
+    def _target(self) -> str:
+        """Somewhere outside, a name that does not exist, or another Service, which may be an ExternalName too."""
+        names = [f"{made['metadata']['name']}.{made['metadata']['namespace']}" for made in self.services] or ["no.shop"]
+        return self.rng.choice(
+            ("ext.example", "no.shop.svc.cluster.local", f"{self.rng.choice(names)}.svc.cluster.local")
+        )
+
+    def _ports(self, kind: str) -> list[str]:
+        named = [port for port in PORTS if not port.startswith(":")]
+        few = self.rng.sample(named, self.rng.randrange(0 if kind == "headless" else 1, 4))
+        return few if self.rng.random() < 0.8 else [":7000"]
+
+    def _slice(self, of: Json, name: str, ports: list[str], *, always: bool) -> None:
+        family = self.rng.choice([4, 4, 6])
+        endpoints: list[Json | str] = []
+        for _ in range(self.rng.choice([0, 1, 2, 3, 6])):
+            self._last += 0 if self._last and self.rng.random() < 0.05 else 1
+            written = f"10.244.0.{self._last}" if family == 4 else f"fd44::{self._last:x}"
+            endpoint: Json = {"addresses": [str(ip_address(written))]}
+            if self.rng.random() < 0.4:
+                endpoint["hostname"] = f"pod-{self._last % 5}"
+            endpoint["conditions"] = {"ready": always or self.rng.random() < 0.75}
+            endpoints.append(endpoint)
+        about = of["metadata"]
+        self.slices.append(
+            endpoint_slice(name, about["name"], endpoints, namespace=about["namespace"], ports=ports, family=family)
+        )
+
+    async def write(self, server: str) -> None:
+        client = Client.connect(server)
+        for space in SPACES[1:]:
+            if space != "kube-system":
+                await client.create(NAMESPACES, namespace(space))
+        for made in self.services:
+            await client.create(SERVICES, made)
+        for made in self.slices:
+            await client.create(ENDPOINT_SLICES, made)
+        await client.close()
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    return World(7)
+
+
+@contextmanager
+def running(words: list[str], look: str, *, errors: int | None = None) -> Iterator[re.Match[str]]:
+    """A process, and what it says of itself."""
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found = None
+            while found is None:
+                line = process.stdout.readline()
+                assert line, f"{words[0]} ended"
+                found = re.search(look, line)
+            yield found
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def api(world: World) -> Iterator[str]:
+    """The API server, with the whole world in it."""
+    import asyncio
+
+    words = [sys.executable, "-m", "kapi.cli", "serve", "--listen", "127.0.0.1:0"]
+    words += ["--service-cidr", "10.96.0.0/16", "--service-cidr", "fd96::/112"]
+    with running(words, r"http://127\.0\.0\.1:\d+") as found:
+        asyncio.run(world.write(found[0]))
+        yield found[0]
+
+
+def settled(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError("not ready")
+
+
+@pytest.fixture
+def coredns(api: str, tmp_path: Path, unused: Callable[[], int]) -> Callable[[str], Any]:
+    """Start CoreDNS with some more lines in its kubernetes block; gives its port."""
+    if not (PEERS / "coredns").exists():
+        pytest.skip("CoreDNS is not built: scripts/peers coredns")
+
+    @contextmanager
+    def start(options: str = "") -> Iterator[int]:
+        port, ready = unused(), unused()
+        file = tmp_path / "Corefile"
+        text = COREFILE.format(port=port, ready=ready, reverse=" ".join(REVERSE), server=api, options=options)
+        file.write_text(text)
+        with running([str(PEERS / "coredns"), "-conf", str(file)], "CoreDNS-", errors=subprocess.DEVNULL):
+            settled(ready)
+            yield port
+
+    return start
+
+
+@pytest.fixture
+def kdns(api: str, unused: Callable[[], int]) -> Callable[..., Any]:
+    """Start this server with some more flags; gives its port."""
+
+    @contextmanager
+    def start(*options: str) -> Iterator[int]:
+        port, health = unused(), unused()
+        words = [sys.executable, "-m", "kdns", "--server", api, "--ttl", "30", "--record", "ext.example=10.9.9.9"]
+        words += ["--no-forward", "--health", f"127.0.0.1:{health}", *(f"--reverse={network}" for network in REVERSE)]
+        words += ["--listen", f"127.0.0.1:{port}", "--listen", f"[::1]:{port}"]
+        with running([*words, *options], r"kdns answers"):
+            settled(health)
+            yield port
+
+    return start
+
+
+@pytest.fixture
+def unused() -> Callable[[], int]:
+    """Give ports that are free on loopback."""
+    import socket
+
+    def port() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return port

@@ -1,0 +1,18 @@
+"""Options of the whole suite."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--peers", action="store_true", help="also compare with released Kubernetes components")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--peers"):
+        return
+    skip = pytest.mark.skip(reason="compares with a released component: scripts/peers builds them, --peers asks for it")
+    for item in items:
+        if item.get_closest_marker("peers"):
+            item.add_marker(skip)
