@@ -7,9 +7,10 @@ import socket
 from types import TracebackType
 
 from kapi.client import Client
-from kapi.resources import SERVICES
+from kapi.resources import INGRESSES, SERVICES
 from kapi.server import bootstrap
 from kapi.server.addresses import ServiceAddresses
+from kapi.server.admission import default_ingress_class
 from kapi.server.collector import Collector
 from kapi.server.deleting import Deleter
 from kapi.server.discovery import Discovery
@@ -38,7 +39,13 @@ class ApiServer:
         self._store = store
         self._state = state = State(tuple(kind.resource for kind in KINDS))
         self._addresses = ServiceAddresses(self.settings.service_cidrs, self.settings.node_port_range)
-        self._writer = writer = Writer(state, store, {SERVICES: self._addresses}, self.settings.clock)
+        self._writer = writer = Writer(
+            state,
+            store,
+            allocators={SERVICES: self._addresses},
+            admissions={INGRESSES: default_ingress_class(state)},
+            clock=self.settings.clock,
+        )
         deleter = Deleter(state, writer)
         self._dispatcher = Dispatcher(
             KINDS,

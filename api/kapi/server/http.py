@@ -17,6 +17,7 @@ from kapi.transport import JSON, Request
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 5.0  # seconds that requests without a client may take until the server is closed all the same
 _LARGEST = 3 * 1024 * 1024  # bytes of a body, as many as a Kubernetes API server takes
 
 
@@ -26,6 +27,7 @@ class HttpFront:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
         self._runner: web.ServerRunner | None = None
+        self._answering: set[asyncio.Future[Answer | Following]] = set()
 
     async def listen(self, sock: socket.socket) -> None:
         """Serve on one more socket, which is bound and listening and from here on ours."""
@@ -37,10 +39,12 @@ class HttpFront:
         await web.SockSite(self._runner, sock).start()
 
     async def close(self) -> None:
-        """Close sockets and connections."""
+        """Close sockets and connections, and finish what was begun for clients that have gone."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=_PATIENCE)
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -61,6 +65,8 @@ class HttpFront:
     async def _answer(self, request: Request) -> Answer | Following:
         """Answer a request to its end, whatever becomes of the client: half a write helps nobody."""
         task = asyncio.ensure_future(self._dispatcher.answer(request))
+        self._answering.add(task)  # the event loop itself holds tasks only weakly
+        task.add_done_callback(self._answering.discard)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

@@ -66,9 +66,10 @@ class Subresources:
                 why = f'pod {route.name} is already assigned to node "{bound}"'
                 raise statuses.conflict(route.kind.resource, route.name, why)
             obj["spec"]["nodeName"] = node
+            _note_scheduled(obj.setdefault("status", {}), self._writer.now())
             return obj
 
-        await self._writer.change(Route(route.kind, route.namespace, route.name), change, options)
+        await self._writer.change(route, change, options)
         return Answer(Plain({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}), 201)
 
     async def _evict(self, request: Request, route: Route[Kind]) -> Answer:
@@ -114,6 +115,13 @@ class Subresources:
 
         plain = Route(route.kind, route.namespace, route.name)
         return Answer(Plain(_scale(await self._writer.change(plain, change, options))))
+
+
+def _note_scheduled(status: Json, now: str) -> None:
+    """Set the condition PodScheduled."""
+    others = [condition for condition in status.get("conditions") or () if condition.get("type") != "PodScheduled"]
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": now}
+    status["conditions"] = [*others, scheduled]
 
 
 def _replicas(route: Route[Kind], scale: Json) -> int:

@@ -12,6 +12,7 @@ from kapi.patch.apply import updated
 from kapi.patch.shape import Shape
 from kapi.resources import NAMESPACES, Resource
 from kapi.server import metadata, statuses
+from kapi.server.admission import Admission
 from kapi.server.kinds import Kind
 from kapi.server.options import Options
 from kapi.server.routes import Route
@@ -47,10 +48,17 @@ class Writer:
     """Writes objects of every kind. All methods refuse with the Status that fits."""
 
     def __init__(
-        self, state: State, store: Store, allocators: Mapping[Resource, Allocator], clock: Callable[[], datetime]
+        self,
+        state: State,
+        store: Store,
+        *,
+        allocators: Mapping[Resource, Allocator],
+        admissions: Mapping[Resource, Admission],
+        clock: Callable[[], datetime],
     ) -> None:
         self._state = state
         self._store = store
+        self._admissions = admissions
         self._allocators = allocators
         self._clock = clock
 
@@ -84,6 +92,9 @@ class Writer:
         metadata.begin(kind, obj, uid=str(uuid.uuid4()), now=self.now())
         if kind.has_status and not kind.status_at_creation:
             obj.pop("status", None)
+        admit = self._admissions.get(resource)
+        if admit is not None:
+            admit(obj)
         kind.default(obj)
         errors = metadata.errors_of(resource, obj) + kind.validate(obj, None)
         if errors:

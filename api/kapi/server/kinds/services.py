@@ -51,12 +51,12 @@ def _default(obj: Json) -> None:
     obj.setdefault("status", {}).setdefault("loadBalancer", {})
 
 
-def _adopt(obj: Json, before: Json) -> None:
+def _adopt(new_service: Json, before: Json) -> None:
     """Give a Service back what its update left out, and drop what its new type has no use for.
 
     Addresses and ports come back unless the client names others; they go where the client left them as they were.
     """
-    new, old = obj.get("spec") or {}, before["spec"]
+    new, old = new_service.get("spec") or {}, before["spec"]
     kind = new.get("type") or "ClusterIP"
     if kind == "ExternalName":
         _drop(new, old, "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
@@ -66,9 +66,11 @@ def _adopt(obj: Json, before: Json) -> None:
         _keep_ports(new, old)
     else:
         _drop_ports(new, old)
+    if kind not in EXTERNALLY_REACHED and not new.get("externalIPs"):
         _drop(new, old, "externalTrafficPolicy")
     if kind != "LoadBalancer":
         _drop(new, old, "allocateLoadBalancerNodePorts", "loadBalancerClass")
+        new_service["status"] = {**(new_service.get("status") or {}), "loadBalancer": {}}
     if not (kind == "LoadBalancer" and new.get("externalTrafficPolicy") == "Local"):
         _drop(new, old, "healthCheckNodePort")
     elif not new.get("healthCheckNodePort") and old.get("healthCheckNodePort"):

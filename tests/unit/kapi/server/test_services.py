@@ -244,3 +244,34 @@ async def test_an_address_of_a_write_whose_writer_has_gone_is_not_given_again(tm
         assert await served.client.get(SERVICES, "web", "default"), "the store finishes what it has accepted"
         with pytest.raises(Invalid, match="already allocated"):
             await served.client.create(SERVICES, service("twin", clusterIP="10.96.0.70"))
+
+
+LEFTOVERS = ("externalTrafficPolicy", "healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass")
+
+
+@pytest.mark.parametrize("start", ["NodePort", "LoadBalancer"])
+@pytest.mark.parametrize("target", ["ClusterIP", "NodePort", "ExternalName"])
+async def test_another_type_drops_what_it_has_no_use_for(served: Served, start: str, target: str) -> None:
+    extra = {"externalTrafficPolicy": "Local"} | ({"loadBalancerClass": "a.io/b"} if start == "LoadBalancer" else {})
+    before = (await served.client.create(SERVICES, service(type=start, **extra)))["spec"]
+    address = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
+    if start == "LoadBalancer":
+        await served.client.patch(SERVICES, "web", {"status": address}, "default", subresource="status")
+    patch = {"spec": {"type": target, "externalName": "example.com" if target == "ExternalName" else None}}
+    after = await served.client.patch(SERVICES, "web", patch, "default")
+    left = {part for part in LEFTOVERS if part in after["spec"]}
+    assert left == ({"externalTrafficPolicy"} if target == "NodePort" else set())
+    assert ("nodePort" in after["spec"]["ports"][0]) is (target == "NodePort")
+    assert after["spec"].get("clusterIP") == (None if target == "ExternalName" else before["clusterIP"])
+    assert after["status"] == {"loadBalancer": {}}
+
+
+async def test_what_is_set_anew_with_another_type_is_refused_where_it_makes_no_sense(served: Served) -> None:
+    await served.client.create(SERVICES, service(type="NodePort"))
+    with pytest.raises(Invalid, match="may only be set for externally-accessible services"):
+        await served.client.patch(
+            SERVICES, "web", {"spec": {"type": "ClusterIP", "externalTrafficPolicy": "Local"}}, "default"
+        )
+    port = {"port": 80, "protocol": "TCP", "nodePort": 30999}
+    with pytest.raises(Invalid, match="may not be used when `type` is 'ClusterIP'"):
+        await served.client.patch(SERVICES, "web", {"spec": {"type": "ClusterIP", "ports": [port]}}, "default")

@@ -193,7 +193,10 @@ async def test_binding_a_pod_places_it_once(served: Served) -> None:
     await served.client.create(PODS, pod())
     bind = Request("POST", PODS.path("default", "p", "binding"), {}, {"target": {"name": "n1"}})
     await served.client.transport.send(bind)
-    assert (await served.client.get(PODS, "p", "default"))["spec"]["nodeName"] == "n1"
+    bound = await served.client.get(PODS, "p", "default")
+    assert bound["spec"]["nodeName"] == "n1"
+    (condition,) = bound["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("PodScheduled", "True")
     with pytest.raises(Conflict, match="already assigned"):
         await served.client.transport.send(bind)
 
