@@ -6,11 +6,12 @@ Everything that is not a pod runs as a task of this process; docs/architecture.m
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import platform
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,10 @@ from netnslab.topology import CLIENT, ROUTER, SERVICE_CIDRS, NodeSpec, Topology
 
 Json = dict[str, Any]
 
+log = logging.getLogger(__name__)
+
 _BACKLOG = 1024
+_RESTART_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +122,14 @@ def components(cluster: Cluster, tasks: asyncio.TaskGroup) -> None:
     client, source = cluster.client, cluster.source
     endpoints, control = Recorder("kendpoints", client), Recorder("netns-lab", client)
     start = tasks.create_task
-    start(Controller(client, source, endpoints).run(), name="endpoints")
-    start(workloads.run(client, source, control), name="workloads")
-    start(Router(source, cluster.ground.topology, cluster.ground.namespaces[ROUTER]).run(), name="router")
+    start(_kept("endpoints", lambda: Controller(client, source, endpoints).run()), name="endpoints")
+    start(_kept("workloads", lambda: workloads.run(client, source, control)), name="workloads")
+    router = cluster.ground.namespaces[ROUTER]
+    start(_kept("router", lambda: Router(source, cluster.ground.topology, router).run()), name="router")
     machine = this_machine()
     for node in cluster.ground.topology.nodes:
-        start(_proxy(cluster, node, tasks).run(), name=f"kproxy {node.name}")
+        proxy = _proxy(cluster, node, tasks)
+        start(_kept(f"kproxy {node.name}", proxy.run), name=f"kproxy {node.name}")
         kubelet = cluster.kubelets[node.name] = _kubelet(cluster, node, machine, tasks)
         tainted = node.control_plane and len(cluster.ground.topology.nodes) > 1
         start(kubelet.run(tainted=tainted), name=f"kubelet {node.name}")
@@ -136,6 +142,16 @@ def components(cluster: Cluster, tasks: asyncio.TaskGroup) -> None:
     for recorder in (endpoints, control):
         start(recorder.run(), name=f"events of {recorder.component}")
     start(source.run(), name="source")
+
+
+async def _kept(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a component, and start it again where it fails: one fault must not end the lab."""
+    while True:
+        try:
+            await run()
+        except Exception:  # the outermost edge of a component
+            log.exception("%s failed and is started again", name)
+        await asyncio.sleep(_RESTART_SECONDS)
 
 
 def _proxy(cluster: Cluster, node: NodeSpec, tasks: asyncio.TaskGroup) -> Proxy:

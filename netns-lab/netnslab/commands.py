@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from netnslab.errors import InvalidTopology, LabError, NotRunning
+from netnslab.errors import InvalidManifest, LabError, NotRunning
 from netnslab.state import LabFolder, labs
 
 Json = dict[str, Any]
@@ -172,7 +172,7 @@ def _manifests(files: list[str]) -> tuple[Json, ...]:
         try:
             text = sys.stdin.read() if name == "-" else Path(name).read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidTopology(f"{name} cannot be read: {error}") from error
+            raise InvalidManifest(f"{name} cannot be read: {error}") from error
         found += manifests.read(text, name)
     return tuple(found)
 

@@ -4,6 +4,7 @@ LabError                    shown as one sentence on the command line; `exit_cod
 +-- KernelError             the kernel refused a system call or a netlink request
 +-- Unsupported             this machine lacks something that the lab needs
 +-- InvalidTopology         the topology asked for cannot be built
++-- InvalidManifest         a manifest cannot be read, or the API refuses an object of it
 +-- AlreadyRunning          a lab of that name runs
 +-- NotRunning              no lab of that name runs
 +-- NotStarted              the lab ended while it was starting
@@ -39,6 +40,12 @@ class Unsupported(LabError):
 
 class InvalidTopology(LabError):
     """The topology asked for cannot be built; the message names the value that is wrong."""
+
+    exit_code = 2
+
+
+class InvalidManifest(LabError):
+    """A manifest cannot be read, or the API refuses an object of it; the message names the object."""
 
     exit_code = 2
 

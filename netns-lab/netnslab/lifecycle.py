@@ -46,7 +46,7 @@ def up(config: Config, *, api_port: int = 0, ingress_port: int = 0, progress: Pr
             ours, theirs = socket.socketpair()
             with ours:
                 with theirs:
-                    launch(config, folder, Inherited(lock, api, ingress, theirs))
+                    launch(config, folder, Inherited(lock, api, ingress, theirs), ours)
                 _follow(ours, folder, lambda step: progress(step, time.monotonic() - begun))
     except BaseException:
         os.close(lock)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from netnslab import cluster, control, manifests, readiness, system, topology
+from netnslab.caller import Caller
 from netnslab.cluster import Cluster, Ground, HostSockets
 from netnslab.config import Config
 from netnslab.errors import LabError
@@ -20,50 +20,57 @@ if TYPE_CHECKING:
     from netnslab.supervisor import Inherited
 
 Json = dict[str, Any]
-Tell = Callable[[str], None]
 
 
-async def run(config: Config, folder: LabFolder, inherited: Inherited, line: socket.socket, tell: Tell) -> None:
-    """Run the lab until SIGTERM. `tell` is called with the name of each step that is done."""
+async def run(config: Config, folder: LabFolder, inherited: Inherited, line: socket.socket, caller: Caller) -> None:
+    """Run the lab until SIGTERM, or until something fails.
+
+    The caller is told each step that is done, and the error that ended the start, if one did. This never returns.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_reader(inherited.progress, stop.set)  # its other end closes when nobody waits for this lab any more
+    loop.add_reader(caller.line, stop.set)  # nobody waits for this lab any more
     wanted = topology.default(config.nodes)
     sockets = HostSockets(inherited.api, inherited.ingress)
     folder.pods.mkdir(exist_ok=True)
     listener = control.listen(folder)
     with listener, Processes(line).listening() as processes, network(wanted) as namespaces:
-        tell("network")
+        caller.tell("network")
         async with cluster.api(Ground(config, wanted, namespaces, folder, sockets, processes)) as lab:
-            tell("API server")
-            ending = asyncio.create_task(_ended(stop, processes))
-            living = asyncio.create_task(_live(lab, tell, inherited, listener))
-            await asyncio.wait((ending, living), return_when=asyncio.FIRST_COMPLETED)
-            for task in (ending, living):
-                if task.done():
-                    task.result()
-                task.cancel()
+            caller.tell("API server")
+            living = asyncio.create_task(_live(lab, listener), name="living")
+            starting = asyncio.create_task(_start(lab, caller), name="starting")
+            ending = asyncio.create_task(_ended(stop, processes), name="ending")
+            await asyncio.wait((starting, living, ending), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done() and not starting.exception():
+                await asyncio.wait((living, ending), return_when=asyncio.FIRST_COMPLETED)
+            failed = [task.exception() for task in (starting, living, ending) if task.done()]
+            caller.leave(next((error for error in failed if error is not None), None))
 
 
-async def _live(lab: Cluster, tell: Tell, inherited: Inherited, listener: socket.socket) -> None:
-    """Start the components, apply what is to run in them, and report when all answers."""
+async def _live(lab: Cluster, listener: socket.socket) -> None:
+    """Run everything that runs beside the API server, for ever."""
     async with asyncio.TaskGroup() as tasks:
         cluster.components(lab, tasks)
-        for obj in system.objects(lab.ground.topology):
-            await manifests.apply(lab.client, obj)
-        tell("components")
-        await readiness.wait_up(lab)
-        tell("DNS and ingress")
-        for obj in lab.ground.config.manifests:
-            await manifests.apply(lab.client, obj)
-        if lab.ground.config.manifests:
-            tell(f"{len(lab.ground.config.manifests)} objects applied")
         tasks.create_task(control.serve(lab, listener), name="control")
-        tell("up")
-        asyncio.get_running_loop().remove_reader(inherited.progress)
-        inherited.progress.close()
+
+
+async def _start(lab: Cluster, caller: Caller) -> None:
+    """Apply what is to run in the lab, and report when all answers."""
+    for obj in system.objects(lab.ground.topology):
+        await manifests.apply(lab.client, obj)
+    caller.tell("components")
+    await readiness.wait_up(lab)
+    caller.tell("DNS and ingress")
+    for obj in lab.ground.config.manifests:
+        await manifests.apply(lab.client, obj)
+    if lab.ground.config.manifests:
+        caller.tell(f"{len(lab.ground.config.manifests)} objects applied")
+    caller.tell("up")
+    asyncio.get_running_loop().remove_reader(caller.line)
+    caller.close()
 
 
 async def _ended(stop: asyncio.Event, processes: Processes) -> None:

@@ -8,23 +8,20 @@ and with them go the network namespaces, their interfaces and rules.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import resource
 import signal
 import socket
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 
 from netnslab import syscalls
+from netnslab.caller import Caller
 from netnslab.config import Config
-from netnslab.errors import KernelError, LabError, Unsupported
+from netnslab.errors import KernelError, Unsupported
 from netnslab.state import LabFolder
-
-log = logging.getLogger(__name__)
 
 _NEW = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS
 _PRELOADED = ("netnslab.echo", "kdns.cli", "kingress.cli", "kapi.source", "kapi.kubeconfig")
@@ -46,14 +43,15 @@ class Inherited:
             sock.close()
 
 
-def launch(config: Config, folder: LabFolder, inherited: Inherited) -> None:
-    """Fork the lab's process. What it has to say comes as JSON lines over the other end of `progress`."""
+def launch(config: Config, folder: LabFolder, inherited: Inherited, listener: socket.socket) -> None:
+    """Fork the lab's process. What it has to say comes as JSON lines over `listener`, the other end of `progress`."""
     first = os.fork()
     if first:
         os.waitpid(first, 0)
         return
     status = 1
     try:
+        listener.close()  # so that its end shows on `progress` when the caller goes
         os.setsid()
         _redirect(folder)
         _leave()
@@ -61,20 +59,10 @@ def launch(config: Config, folder: LabFolder, inherited: Inherited) -> None:
             os._exit(0)
         _main(config, folder, inherited)
         status = 0
-    except BaseException as error:  # the outermost edge of a process: its last words
-        log.exception("the lab ends")
-        cause = _cause(error)
-        said = str(cause) if isinstance(cause, LabError) else f"{type(cause).__name__}: {cause}"
-        _report(inherited.progress, {"error": said, "exit_code": getattr(cause, "exit_code", 1)})
+    except BaseException as error:  # noqa: BLE001  # the outermost edge of a process: its last words
+        Caller(inherited.progress).fail(error)
     finally:
         os._exit(status)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The first error of a group, however deep it sits."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _redirect(folder: LabFolder) -> None:
@@ -128,7 +116,6 @@ def _main(config: Config, folder: LabFolder, inherited: Inherited) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    started = time.monotonic()
     import aiohttp  # noqa: F401, PLC0415  # what the zygote and this process share is imported once, before the fork
 
     from netnslab import zygote  # noqa: PLC0415  # as above
@@ -136,14 +123,6 @@ def _main(config: Config, folder: LabFolder, inherited: Inherited) -> None:
     line = zygote.fork(_PRELOADED, inherited.close)
     from netnslab import running  # noqa: PLC0415  # the rest, while the zygote imports its own
 
-    def tell(step: str) -> None:
-        _report(inherited.progress, {"step": step, "seconds": round(time.monotonic() - started, 3)})
-
-    tell("started")
-    asyncio.run(running.run(config, folder, inherited, line, tell))
-
-
-def _report(progress: socket.socket, message: dict[str, object]) -> None:
-    """Tell the command line something; it may have been interrupted, and then nobody listens."""
-    with suppress(OSError):
-        progress.sendall(json.dumps(message).encode() + b"\n")
+    caller = Caller(inherited.progress)
+    caller.tell("started")
+    asyncio.run(running.run(config, folder, inherited, line, caller))

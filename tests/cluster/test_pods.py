@@ -352,6 +352,16 @@ async def test_a_forced_deletion_waits_for_nothing(space: Space) -> None:
     await gone(space, name, 1)
 
 
+async def test_nothing_that_a_pod_started_outlives_it(space: Space) -> None:
+    name = await space.create({"containers": [command("sh", "-c", "setsid sleep 4711 & exec sleep 99")]})
+    await space.ready(name)
+    listing = ("node/worker-1", "sh", "-c", "ps -e -o args | grep -c '^sleep 4711' || true")
+    assert (await space.lab.exec(*listing)).stdout == "1\n"
+    await space.lab.client.delete(PODS, name, space.name, grace_seconds=0)
+    await asyncio.sleep(0.5)
+    assert (await space.lab.exec(*listing)).stdout == "0\n"
+
+
 async def test_a_pod_of_the_host_network_has_its_nodes_addresses(space: Space) -> None:
     name = await space.create({"hostNetwork": True, "containers": [image(ports=[{"containerPort": 7999}])]})
     status = await space.ready(name)

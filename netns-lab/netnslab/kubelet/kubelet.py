@@ -99,8 +99,8 @@ class Kubelet:
         while True:
             await self._services_changed.wait()
             self._services_changed.clear()
-            for worker in list(self.workers.values()):
-                await worker.listen()
+            # A stand-in that ends meanwhile cannot listen any more; its runner deals with that.
+            await asyncio.gather(*(worker.listen() for worker in self.workers.values()), return_exceptions=True)
 
     async def _register(self, *, tainted: bool) -> str:
         """Create the Node where it is not there yet, and give its uid."""

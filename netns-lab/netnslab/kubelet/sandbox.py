@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -57,6 +59,7 @@ class PodNetwork:
                     namespace.apply(steps.pod)
                     yield Sandbox(namespace, tuple(str(address) for address in addresses.both), folder)
                 finally:
+                    end_all(namespace)
                     # The namespace lives on while a process or socket is in it; its link shall go now, so that the
                     # address can be given to another.
                     with suppress(KernelError):
@@ -80,6 +83,17 @@ class PodNetwork:
                 self._next = host + 1
                 return host
         raise LabError(f"node {self._node.name} has no address left in {self._node.pod_networks[0]}")
+
+
+def end_all(namespace: Namespace) -> None:
+    """Kill what is still in a namespace: processes that left their container's group, and those of `exec`."""
+    if os.readlink("/proc/self") != str(os.getpid()):  # noqa: PTH115  # as text
+        return  # this /proc shows another PID namespace, whose numbers mean nothing here
+    inode = os.fstat(namespace.fd).st_ino
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            if (path / "ns/net").stat().st_ino == inode:
+                os.kill(int(path.name), signal.SIGKILL)
 
 
 @contextmanager

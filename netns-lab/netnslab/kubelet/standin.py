@@ -35,13 +35,15 @@ class Control:
             self._told |= set(fresh)
             if not fresh:
                 return []
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(self._ours, "".join(f"{kind} {port}\n" for kind, port in fresh).encode())
+            request = "".join(f"{kind} {port}\n" for kind, port in fresh).encode()
             try:
                 async with asyncio.timeout(_PATIENCE):
+                    await asyncio.get_running_loop().sock_sendall(self._ours, request)
                     answers = await self._lines(len(fresh))
             except TimeoutError:
                 raise LabError(f"the echo server did not listen within {_PATIENCE:g} s") from None
+            except OSError as error:
+                raise LabError(f"the echo server ended while it was told its ports: {error}") from error
         return [answer for answer in answers if not answer.startswith("listening")]
 
     async def _lines(self, count: int) -> list[str]:

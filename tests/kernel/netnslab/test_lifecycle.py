@@ -122,6 +122,15 @@ async def test_manifests_are_applied_by_up(tmp_path: Path) -> None:
         assert waited.code == 0, waited.stderr
 
 
+async def test_an_object_that_is_refused_ends_up_with_its_name_and_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(YAML.replace("containers: [{name: main, image: nginx}]", "containers: []"))
+    result = await netns_lab("up", "--name=t-refused", "--nodes=1", "-f", str(file))
+    assert result.code == 2, result.stderr
+    assert "Pod from-file was refused" in result.stderr
+    assert traces("t-refused") == traces("t-none")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
