@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs" / "tutorials").glob("[0-9]*.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("[0-9]*.md"))]
 LAB = ROOT / ".venv" / "bin"
 
 
