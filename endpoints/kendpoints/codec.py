@@ -7,7 +7,7 @@ from typing import Any
 
 from kapi.network import Endpoint, EndpointPort, EndpointSlice, Reference
 from kendpoints.endpoints import EndpointAddress, Endpoints, Subset
-from kendpoints.labels import TRIGGER_TIME
+from kendpoints.labels import MANAGED_BY, MIRROR_CONTROLLER, TRIGGER_TIME
 
 Json = dict[str, Any]
 
@@ -15,6 +15,7 @@ Json = dict[str, Any]
 def slice_json(one: EndpointSlice) -> Json:
     """Write an EndpointSlice; one without a name gets a generated one."""
     annotations = {name: value for name, value in one.annotations.items() if name != TRIGGER_TIME}
+    mirrored = one.labels.get(MANAGED_BY) == MIRROR_CONTROLLER
     meta: Json = {
         "namespace": one.namespace,
         "labels": dict(one.labels),
@@ -27,7 +28,7 @@ def slice_json(one: EndpointSlice) -> Json:
         "kind": "EndpointSlice",
         "metadata": {name: value for name, value in meta.items() if value},
         "addressType": f"IPv{one.family}",
-        "endpoints": [_endpoint(endpoint) for endpoint in one.endpoints],
+        "endpoints": [_endpoint(endpoint, mirrored=mirrored) for endpoint in one.endpoints],
         "ports": _ports(one.ports),
     }
 
@@ -59,8 +60,10 @@ def _owner(owner: Reference) -> Json:
     }
 
 
-def _endpoint(one: Endpoint) -> Json:
-    conditions = {"ready": one.ready, "serving": one.serving, "terminating": one.terminating}
+def _endpoint(one: Endpoint, *, mirrored: bool) -> Json:
+    """Write an endpoint. Of a mirrored one no more is known than whether it is ready."""
+    conditions = {"ready": one.ready}
+    conditions |= {} if mirrored else {"serving": one.serving, "terminating": one.terminating}
     found: Json = {"addresses": [str(ip) for ip in one.addresses], "conditions": conditions}
     found |= {"hostname": one.hostname} if one.hostname else {}
     found |= {"nodeName": one.node_name} if one.node_name else {}

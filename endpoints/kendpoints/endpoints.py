@@ -1,7 +1,7 @@
 """From a Service and its Pods to the older Endpoints object. Pure.
 
 Deprecated since Kubernetes 1.33 and still read by much software: the first address family only, addresses packed into
-subsets by the ports they serve, at most 1,000 of them.
+subsets so that each port is named once, at most 1,000 of them.
 """
 
 from __future__ import annotations
@@ -112,29 +112,42 @@ def read(obj: Json) -> Endpoints:
 
 
 def _subsets(service: Service, pods: Iterable[Pod]) -> tuple[Subset, ...]:
-    """Pack the pods' addresses: those with the same ports share a subset."""
+    """Pack the pods' addresses: ports that the very same addresses serve share a subset."""
+    found: list[tuple[EndpointAddress, bool]] = []  # and whether each is ready
+    served: dict[EndpointPort | None, list[int]] = {}  # by which of `found`; None where the Service has no ports
     family = families_of(service)[0]
-    ready: dict[Ports, list[EndpointAddress]] = {}
-    not_ready: dict[Ports, list[EndpointAddress]] = {}
     for pod in pods:
         ip = next((ip for ip in pod.ips if ip.version == family), None)
-        ports = _ports(service, pod)
-        if ip is None or ports is None or not is_behind(pod) or (pod.terminating and not service.publish_not_ready):
+        if ip is None or not is_behind(pod) or (pod.terminating and not service.publish_not_ready):
             continue
+        for port in _ports(service, pod):
+            served.setdefault(port, []).append(len(found))
         target = Reference("Pod", pod.namespace, pod.name, pod.uid)
         address = EndpointAddress(ip, hostname_of(service, pod), pod.node_name, target)
-        group = ready if pod.ready or service.publish_not_ready else not_ready
-        group.setdefault(ports, []).append(address)
-    groups = dict.fromkeys([*ready, *not_ready])
-    found = (Subset(_sorted(ready.get(p, ())), _sorted(not_ready.get(p, ())), p) for p in groups)
-    return tuple(sorted(found, key=_order))
+        found.append((address, pod.ready or service.publish_not_ready))
+    alike: dict[tuple[int, ...], list[EndpointPort]] = {}
+    for port, members in served.items():
+        alike.setdefault(tuple(members), []).extend([port] if port else [])
+    subsets = (_subset([found[index] for index in members], ports) for members, ports in alike.items())
+    return tuple(sorted(subsets, key=_order))
 
 
-def _ports(service: Service, pod: Pod) -> Ports | None:
-    """Give the ports a pod serves; None where it serves none of those that the Service has."""
-    resolved = [(port, target_number(port.target_port, port.protocol, pod)) for port in service.ports]
-    ports = in_order(EndpointPort(p.name, p.protocol, number, p.app_protocol) for p, number in resolved if number)
-    return ports if ports or (service.headless and not service.ports) else None
+def _subset(members: Iterable[tuple[EndpointAddress, bool]], ports: Iterable[EndpointPort]) -> Subset:
+    ready: list[EndpointAddress] = []
+    not_ready: list[EndpointAddress] = []
+    for address, is_ready in members:
+        (ready if is_ready else not_ready).append(address)
+    return Subset(_sorted(ready), _sorted(not_ready), in_order(ports))
+
+
+def _ports(service: Service, pod: Pod) -> Iterator[EndpointPort | None]:
+    """Give the ports a pod serves; a headless Service may have none, which is one None."""
+    for port in service.ports:
+        number = target_number(port.target_port, port.protocol, pod)
+        if number:
+            yield EndpointPort(port.name, port.protocol, number, port.app_protocol)
+    if service.headless and not service.ports:
+        yield None
 
 
 def _truncated(subsets: tuple[Subset, ...]) -> tuple[tuple[Subset, ...], bool]:

@@ -19,7 +19,7 @@ def distribution(service: Service) -> str:
 
 def hinted(endpoint: Endpoint, preference: str) -> Endpoint:
     """Give the endpoint with the hints of its Service's distribution: its own zone, and for PreferSameNode its node."""
-    if preference not in _SAME_ZONE or not endpoint.ready or not endpoint.zone:
+    if preference not in _SAME_ZONE or not endpoint.ready:
         return endpoint
     nodes = (endpoint.node_name,) if preference == "PreferSameNode" and endpoint.node_name else ()
-    return replace(endpoint, zone_hints=(endpoint.zone,), node_hints=nodes)
+    return replace(endpoint, zone_hints=(endpoint.zone,) if endpoint.zone else (), node_hints=nodes)

@@ -65,7 +65,6 @@ def _blank(endpoints: Endpoints, family: int) -> EndpointSlice:
         labels=labels,
         annotations={name: value for name, value in endpoints.annotations.items() if name not in _NOT_COPIED},
         owner=endpoints.reference,
-        trigger_time=endpoints.annotations.get(TRIGGER_TIME, ""),
     )
 
 

@@ -29,10 +29,14 @@ def test_a_distribution_hints_at_the_endpoints_own_zone_or_node(
     assert (only.endpoints[0].zone_hints, only.endpoints[0].node_hints) == (zones, nodes)
 
 
-@pytest.mark.parametrize("fields", [{"ready": False, "zone": "west"}, {"ready": True, "zone": ""}], ids=str)
-def test_no_hint_for_an_endpoint_that_is_not_ready_or_nowhere(build: Any, fields: dict[str, Any]) -> None:
-    endpoint = build.endpoint(1, node_name="a", **fields)
+def test_no_hint_for_an_endpoint_that_is_not_ready(build: Any) -> None:
+    endpoint = build.endpoint(1, node_name="a", zone="west", ready=False)
     assert hinted(endpoint, "PreferSameNode") is endpoint
+
+
+def test_an_endpoint_in_no_zone_can_still_be_its_nodes_own(build: Any) -> None:
+    found = hinted(build.endpoint(1, node_name="a"), "PreferSameNode")
+    assert (found.zone_hints, found.node_hints) == ((), ("a",))
 
 
 @pytest.mark.parametrize(
