@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from netnslab.errors import AlreadyRunning, InvalidTopology
+from netnslab.errors import AlreadyRunning, InvalidTopology, LabError
 
 DEFAULT_NAME = "lab"
 _LONGEST_NAME = 40  # with the folder, the control socket's path must fit the 107 bytes of unix(7)
@@ -80,9 +80,13 @@ class LabFolder:
     def claim(self) -> int:
         """Make the folder, empty, and give the descriptor whose lock marks the lab as running.
 
-        What a lab that was killed has left behind is removed. Raises AlreadyRunning.
+        What a lab that was killed has left behind is removed. Raises AlreadyRunning, and LabError for a folder of
+        somebody else's.
         """
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.parent.stat().st_uid != os.geteuid():
+            raise LabError(f"{self.path.parent} belongs to another user: set XDG_RUNTIME_DIR to a folder of your own")
+        self.path.mkdir(mode=0o700, exist_ok=True)
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not _locked(lock, fcntl.LOCK_EX):
             os.close(lock)
