@@ -13,7 +13,6 @@ CLONE_NEWUSER = 0x1000_0000
 CLONE_NEWPID = 0x2000_0000
 CLONE_NEWNET = 0x4000_0000
 
-MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOEXEC = 8
@@ -21,7 +20,6 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -47,11 +45,6 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends (PR_SET_CHILD_SUBREAPER)."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "becoming a subreaper")
-
-
-def die_with_parent(signal_number: int) -> None:
-    """Ask for a signal when the parent ends (PR_SET_PDEATHSIG)."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "asking for a signal at the parent's end")
 
 
 def name_process(name: str) -> None:

@@ -18,7 +18,6 @@ from netnslab.errors import InvalidTopology
 NODE_NETWORKS = (IPv4Network("172.30.0.0/24"), IPv6Network("fd30::/64"))
 CLIENT_NETWORKS = (IPv4Network("198.51.100.0/24"), IPv6Network("2001:db8:c::/64"))
 SERVICE_CIDRS = (IPv4Network("10.96.0.0/16"), IPv6Network("fd96::/112"))
-LOAD_BALANCER_POOLS = (IPv4Network("203.0.113.0/24"),)
 POD_NETWORKS = (IPv4Network("10.244.0.0/16"), IPv6Network("fd44::/48"))
 
 ROUTER_HOST = 1  # the router's host number in the node and the client network

@@ -127,12 +127,6 @@ def _holding(spec: PodSpec, state: PodState, present: Phase, before: Json) -> di
     }
 
 
-def refused(before: Json, reason: str, message: str, now: str) -> Json:
-    """The status of a pod that this node cannot run at all."""
-    conditions = _conditions({"PodScheduled": (True, ""), "Ready": (False, reason)}, before, now)
-    return {"phase": Phase.PENDING.value, "reason": reason, "message": message, "conditions": conditions}
-
-
 def _sidecar(spec: PodSpec, state: ContainerState) -> bool:
     return any(container.sidecar for container in spec.init_containers if container.name == state.name)
 
