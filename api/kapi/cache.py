@@ -103,7 +103,15 @@ class Cache(Mapping[str, T]):
             self.remove(key)
         for obj in objects:
             self.put(obj)
+        self.mark_synced()
+
+    def mark_synced(self) -> None:
+        """Say that the first complete state has arrived."""
         self._synced.set()
+
+    def unlisten(self, listener: Listener[T]) -> None:
+        """Call `listener` no more."""
+        self._listeners.remove(listener)
 
     def _tell(self, change: Change[T]) -> None:
         for listener in self._listeners:

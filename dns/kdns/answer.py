@@ -20,6 +20,7 @@ from kdns.wire import Answer, Rcode, Type
 
 REFRESH, RETRY, EXPIRE = 7200, 1800, 86400  # of the SOA, in seconds: those of CoreDNS
 _SOA_TTL_MOST = 300
+_MOST_MISSED = 16384
 _CLASS_IN = b"\0\1"
 _CNAME, _PTR = (kind.to_bytes(2, "big") for kind in (Type.CNAME, Type.PTR))
 _SOA, _TXT = (kind.to_bytes(2, "big") for kind in (Type.SOA, Type.TXT))
@@ -53,10 +54,11 @@ class Answers:
         self.ttl = ttl
         self._empty_names = empty_names
         self._sets: dict[bytes, Answer] = {}
+        self._missed: dict[bytes, Answer] = {}  # valid until the next change
         self._existing = Existing()
         self._owned: dict[str, tuple[bytes, ...]] = {}  # questions
         self._given: dict[str, tuple[bytes, ...]] = {}  # names without records
-        self._shared: dict[bytes, tuple[tuple[str, tuple[Target, ...]], ...]] = {}  # PTR: an address may have several
+        self._shared: dict[bytes, tuple[Target, ...]] = {}  # PTR: an address may have several owners
         self._aliases: dict[bytes, bytes] = {}
         self._open = tuple(names.to_wire(name) for name in open_names)
         made = [_Zone(names.to_wire(zone), ttl) for zone in zones]
@@ -74,6 +76,7 @@ class Answers:
         if serial == self.serial:
             return
         self.serial = serial
+        self._missed.clear()
         for zone in self._zones:
             zone.renew(serial)
             self._sets[question_of(zone.name, Type.SOA)] = zone.soa()
@@ -84,10 +87,22 @@ class Answers:
 
     def lookup(self, question: bytes) -> Answer | None:
         """Answer a question (lower-case); None where the name is in none of the zones, or only thought can tell."""
-        return self._sets.get(question) or self.miss(question)
+        return self._sets.get(question) or self._missed.get(question) or self._miss(question)
 
-    def miss(self, question: bytes) -> Answer | None:
-        """Give the answer to a question without records: NODATA where the name exists, else NXDOMAIN."""
+    def _miss(self, question: bytes) -> Answer | None:
+        """Give the answer to a question without records, and keep it until anything changes.
+
+        Search paths make the same misses again and again.
+        """
+        made = self._missing(question)
+        if made is not None:
+            if len(self._missed) >= _MOST_MISSED:
+                self._missed.clear()
+            self._missed[question] = made
+        return made
+
+    def _missing(self, question: bytes) -> Answer | None:
+        """Give NODATA where the name exists, else NXDOMAIN."""
         name = question[:-4]
         if question[-2:] != _CLASS_IN or question[-4:-2] in _TRANSFERS:
             return None
@@ -113,7 +128,7 @@ class Answers:
 
     def sharers(self, name: str) -> tuple[str, ...]:
         """Give the owners that have a PTR at a reverse name."""
-        return tuple(owner for owner, _ in self._shared.get(question_of(names.to_wire(name), Type.PTR), ()))
+        return tuple(target.owner for target in self._shared.get(question_of(names.to_wire(name), Type.PTR), ()))
 
     def exists(self, name: bytes) -> bool:
         """Whether a name has records, or names below it that have."""
@@ -128,7 +143,8 @@ class Answers:
 
         Raises `NameInvalid`, before anything has changed, where a name is too long for the protocol.
         """
-        made = compiled(records, self.ttl)
+        made = compiled(records, self.ttl, owner)
+        self._missed.clear()
         given, known = tuple(names.to_wire(name) for name in empty), self._given.get(owner, ())
         before = frozenset(self._owned.get(owner, ()))
         for name in given:
@@ -137,7 +153,7 @@ class Answers:
             self._drop(owner, question)
         for question in (*made.answers, *made.pointers):
             if question not in before:
-                self._existing.add(question[:-4])
+                self._existing.add(made.names[question])
         self._sets.update(made.answers)
         self._aliases.update(made.aliases)
         for question, targets in made.pointers.items():
@@ -175,11 +191,11 @@ class Answers:
 
     def _share(self, question: bytes, owner: str, targets: tuple[Target, ...]) -> None:
         """Make `targets` the part that an owner has in the PTR answer of an address; in the order of owners' names."""
-        others = [pair for pair in self._shared.get(question, ()) if pair[0] != owner]
-        sharing = tuple(sorted([*others, (owner, targets)], key=_first)) if targets else tuple(others)
+        others = [target for target in self._shared.get(question, ()) if target.owner != owner]
+        sharing = tuple(sorted([*others, *targets], key=_owner))
         if sharing:
             self._shared[question] = sharing
-            self._sets[question] = pointing([target for _, part in sharing for target in part], self.ttl)
+            self._sets[question] = pointing(sharing, self.ttl)
         else:
             del self._shared[question], self._sets[question]
 
@@ -229,8 +245,8 @@ class _Zone:
         return wire.record(pointer, Type.SOA, self._ttl, data)
 
 
-def _first(pair: tuple[str, object]) -> str:
-    return pair[0]
+def _owner(target: Target) -> str:
+    return target.owner
 
 
 def _keep(table: dict[str, T], owner: str, value: T) -> None:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 from kdns import names, wire
 from kdns.records import Data, Pointer, Record, Srv
@@ -20,10 +21,10 @@ _POINTER_REACH = 0x4000
 _Groups = dict[tuple[str, Type], dict[object, Data]]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a PTR record leads, on the wire; `of_service` as in `Pointer`."""
+class Target(NamedTuple):
+    """Where a PTR record of `owner` leads, on the wire; `of_service` as in `Pointer`. A tuple, for there are many."""
 
+    owner: str
     name: bytes
     of_service: bool
 
@@ -35,9 +36,10 @@ class Compiled:
     answers: dict[bytes, Answer] = field(default_factory=dict)
     pointers: dict[bytes, tuple[Target, ...]] = field(default_factory=dict)
     aliases: dict[bytes, bytes] = field(default_factory=dict)
+    names: dict[bytes, bytes] = field(default_factory=dict)  # question -> its name, the same object wherever it occurs
 
 
-def compiled(records: Iterable[Record], ttl: int) -> Compiled:
+def compiled(records: Iterable[Record], ttl: int, owner: str = "") -> Compiled:
     """Compile all records of one owner. Raises `NameInvalid` where a name is too long for the protocol."""
     groups = _grouped(records)
     wires = {name: names.to_wire(name) for name in _names(groups)}
@@ -45,10 +47,11 @@ def compiled(records: Iterable[Record], ttl: int) -> Compiled:
     made = Compiled()
     for (name, kind), group in groups.items():
         question = question_of(wires[name], kind)
+        made.names[question] = wires[name]
         data = list(group.values())
         if kind is Type.PTR:
             made.pointers[question] = tuple(
-                Target(wires[d.target], d.of_service) for d in data if isinstance(d, Pointer)
+                Target(owner, wires[d.target], d.of_service) for d in data if isinstance(d, Pointer)
             )
         elif kind in _TARGETS:
             made.answers[question] = batch.with_addresses(kind, data, len(question))

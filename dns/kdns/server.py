@@ -1,8 +1,8 @@
 """The sockets: UDP and TCP on one port.
 
-Most queries are answered where they are read: when the event loop says that a UDP socket is readable, a plain loop of
-recvfrom and sendto empties it. Only what must wait for an upstream becomes a task. Nothing that a client sends raises,
-and nothing it does can hold more than the limits below.
+Most queries are answered where they are read: when the event loop says that a UDP socket is readable, what has arrived
+is read, answered and sent in one go. Only what must wait for an upstream becomes a task. Nothing that a client sends
+raises, and nothing it does can hold more than the limits below.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kapi.network import Address
 from kdns import wire
+from kdns.batch import Batch, Peer
 from kdns.chain import Chain
 from kdns.errors import SettingInvalid
 from kdns.query import STREAM_LIMIT, Query
@@ -22,9 +23,7 @@ from kdns.responder import Responder
 
 log = logging.getLogger(__name__)
 
-_BATCH = 64  # queries read before the event loop may do something else
 _RECEIVE_BUFFER = 1 << 20  # octets the kernel keeps for us: a burst of some thousand queries
-_MOST_OCTETS = 4096  # of a query over UDP: far more than a question with options needs
 _BACKLOG = 256
 _PORT_TRIES = 32
 
@@ -95,7 +94,7 @@ class Server:
             async with asyncio.TaskGroup() as tasks:
                 for listener in listeners:
                     servers.append(await self._serve_tcp(listener.tcp, tasks))
-                    loop.add_reader(listener.udp, self._read, listener.udp, tasks)
+                    loop.add_reader(listener.udp, self._reader(Batch(listener.udp), tasks))
                 await asyncio.Event().wait()
         finally:
             for listener in listeners:
@@ -113,33 +112,31 @@ class Server:
 
         return await asyncio.start_server(accepted, sock=sock.dup(), limit=STREAM_LIMIT + 2)
 
-    def _read(self, sock: socket.socket, tasks: asyncio.TaskGroup) -> None:
-        """Answer the queries that have arrived on a UDP socket."""
+    def _reader(self, batch: Batch, tasks: asyncio.TaskGroup) -> Callable[[], None]:
+        """Give the function that answers the queries which have arrived on a UDP socket."""
         plain = self._responder.plain
-        for _ in range(_BATCH):
-            try:
-                data, peer = sock.recvfrom(_MOST_OCTETS)
-            except BlockingIOError:
-                return
-            except OSError:
-                continue  # word that an earlier reply could not be delivered; it says nothing about this socket
-            reply = plain(data) or self._considered(data, sock, peer, tasks)
-            if reply is not None:
-                _send(sock, reply, peer)
 
-    def _considered(self, data: bytes, sock: socket.socket, peer: object, tasks: asyncio.TaskGroup) -> bytes | None:
+        def answer(data: bytes, slot: int) -> bytes | None:
+            return plain(data) or self._considered(data, batch, slot, tasks)
+
+        def read() -> None:
+            batch.exchange(answer)
+
+        return read
+
+    def _considered(self, data: bytes, batch: Batch, slot: int, tasks: asyncio.TaskGroup) -> bytes | None:
         found = self._responder.considered(data)
         if not isinstance(found, Query):
             return found
         if self._waiting >= self._limits.waiting:
             return self._responder.reply(found, wire.SERVFAIL)
         self._waiting += 1
-        tasks.create_task(self._later(found, sock, peer))
+        tasks.create_task(self._later(found, batch, batch.peer(slot)))
         return None
 
-    async def _later(self, query: Query, sock: socket.socket, peer: object) -> None:
+    async def _later(self, query: Query, batch: Batch, peer: Peer) -> None:
         try:
-            _send(sock, await self._resolved(query), peer)
+            batch.send(await self._resolved(query), peer)
         finally:
             self._waiting -= 1
 
@@ -193,10 +190,3 @@ def _socket(address: Address, kind: socket.SocketKind) -> socket.socket:
     if address.version == 6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return sock
-
-
-def _send(sock: socket.socket, reply: bytes, peer: object) -> None:
-    try:
-        sock.sendto(reply, peer)  # type: ignore[call-overload]  # the address came from recvfrom
-    except OSError:
-        return  # a full buffer or an unreachable client: UDP promises nothing, and the client asks again

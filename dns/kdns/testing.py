@@ -48,6 +48,11 @@ class HandFed:
         for cache in self._of(resource):
             cache.put(obj)
 
+    def synced(self, resource: Resource) -> None:
+        """Say that all there is of a resource has been put."""
+        for cache in self._of(resource):
+            cache.mark_synced()
+
     def remove(self, resource: Resource, key: str) -> None:
         """Take one object away."""
         for cache in self._of(resource):

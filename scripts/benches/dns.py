@@ -162,9 +162,14 @@ async def serve() -> None:
     source = HandFed()
     chain = load(Setup(Settings(), time.time, time.monotonic, source))
     started = time.monotonic()
-    source.sync(NAMESPACES, *(namespace(f"ns{n}") for n in range(100)))
-    source.sync(SERVICES, *services())
-    source.sync(ENDPOINT_SLICES, *(headless(n, 0) for n in range(HEADLESS)))
+    for resource, objects in (
+        (NAMESPACES, (namespace(f"ns{n}") for n in range(100))),
+        (SERVICES, services()),
+        (ENDPOINT_SLICES, (headless(n, 0) for n in range(HEADLESS))),
+    ):
+        for made in objects:  # one by one, so that the memory is the server's and not that of the objects' JSON
+            source.put(resource, made)
+        source.synced(resource)
     while chain.waiting:  # noqa: ASYNC110  # every turn of the loop compiles some Services
         await asyncio.sleep(0)
     seconds = time.monotonic() - started
