@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
+from kapi import quantities
 from kapi.errors import DecodeError
 from kapi.network import (
     Address,
@@ -99,6 +100,9 @@ def endpoint_slice(obj: Json) -> EndpointSlice:
         labels=labels,
         annotations=annotations,
         owner=_owner(namespace, meta),
+        other_owners=tuple(owner for owner in _objects(meta.get("ownerReferences")) if not owner.get("controller")),
+        finalizers=tuple(_strings(meta.get("finalizers"))),
+        generation=_number(meta.get("generation")),
         resource_version=_text(meta.get("resourceVersion")),
         trigger_time=_text(annotations.get("endpoints.kubernetes.io/last-change-trigger-time")),
         problems=tuple(problems),
@@ -119,10 +123,19 @@ def node(obj: Json) -> Node:
         pod_cidrs=_networks(spec.get("podCIDRs") or [spec.get("podCIDR")], "spec.podCIDRs", problems),
         labels=_labels(meta.get("labels")),
         taints=tuple(str(t.get("key")) for t in _objects(spec.get("taints"))),
+        milli_cpu=_milli_cpu(_object(status.get("allocatable")).get("cpu"), problems),
         ready=conditions.get("Ready", "True") == "True",
         terminating="deletionTimestamp" in meta,
         problems=tuple(problems),
     )
+
+
+def _milli_cpu(quantity: Any, problems: list[Problem]) -> int:
+    try:
+        return int(quantities.parse(quantity) * 1000) if quantity is not None else 0
+    except quantities.QuantityError as error:
+        problems.append(Problem("status.allocatable.cpu", str(error)))
+        return 0
 
 
 def pod(obj: Json) -> Pod:

@@ -12,6 +12,7 @@ ApiError
 |   +-- TooManyRequests    429: wait `retry_after` seconds
 +-- ConnectionLost         the server could not be reached, or went away while answering
 +-- DecodeError            an object that cannot be read at all
++-- LeaseLost              who led does so no longer
 """
 
 from __future__ import annotations
@@ -101,6 +102,10 @@ class ConnectionLost(ApiError):
 
 class DecodeError(ApiError):
     """An object so malformed that nothing of it can be used; the message names it."""
+
+
+class LeaseLost(ApiError):
+    """The Lease of a leader was not renewed in time, and may be another's."""
 
 
 _BY_REASON: dict[str, type[StatusError]] = {

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -166,6 +167,9 @@ class EndpointSlice:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     owner: Reference | None = None  # the controller among its ownerReferences
+    other_owners: tuple[Mapping[str, Any], ...] = ()  # its further ownerReferences, as they are
+    finalizers: tuple[str, ...] = ()
+    generation: int = 0
     resource_version: str = ""
     trigger_time: str = ""  # endpoints.kubernetes.io/last-change-trigger-time
     problems: tuple[Problem, ...] = ()
@@ -196,6 +200,7 @@ class Node:
     pod_cidrs: tuple[Network, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[str, ...] = ()  # keys
+    milli_cpu: int = 0  # status.allocatable.cpu, in thousandths of one
     ready: bool = True
     terminating: bool = False
     problems: tuple[Problem, ...] = ()

@@ -4,23 +4,38 @@ Fields have Python names (`cluster_ips`) and read JSON ones (`clusterIPs`); what
 components work on the small values of `kapi.network` instead.
 """
 
-from kapi.objects.apps import Deployment, Lease, ReplicaSet, ReplicationController
+from kapi.objects.apps import (
+    ControllerRevision,
+    DaemonSet,
+    Deployment,
+    Lease,
+    ReplicaSet,
+    ReplicationController,
+    StatefulSet,
+)
 from kapi.objects.base import Object, ObjectMeta, Structure
+from kapi.objects.batch import CronJob, Job
 from kapi.objects.core import ConfigMap, Event, Namespace, Node, Secret, ServiceAccount
-from kapi.objects.networking import Ingress, IngressClass
+from kapi.objects.networking import Ingress, IngressClass, IPAddress, NetworkPolicy, ServiceCIDR
 from kapi.objects.pods import Pod
 from kapi.objects.services import Endpoints, EndpointSlice, Service
 
 __all__ = [
     "ConfigMap",
+    "ControllerRevision",
+    "CronJob",
+    "DaemonSet",
     "Deployment",
     "EndpointSlice",
     "Endpoints",
     "Event",
+    "IPAddress",
     "Ingress",
     "IngressClass",
+    "Job",
     "Lease",
     "Namespace",
+    "NetworkPolicy",
     "Node",
     "Object",
     "ObjectMeta",
@@ -30,5 +45,7 @@ __all__ = [
     "Secret",
     "Service",
     "ServiceAccount",
+    "ServiceCIDR",
+    "StatefulSet",
     "Structure",
 ]

@@ -26,6 +26,7 @@ _CAPITALS = {
     "ipc": "IPC",
     "pid": "PID",
     "io": "IO",
+    "urls": "URLs",
     "api": "API",
 }
 

@@ -1,8 +1,18 @@
-"""Ingresses: which host and path lead to which Service."""
+"""Ingresses: which host and path lead to which Service; policies; and the ranges that Services get addresses from."""
 
 from __future__ import annotations
 
-from kapi.objects.base import Int, Json, LoadBalancerStatus, Object, Structure, about
+from kapi.objects.base import (
+    Condition,
+    Int,
+    IntOrString,
+    Json,
+    LabelSelector,
+    LoadBalancerStatus,
+    Object,
+    Structure,
+    about,
+)
 
 
 class ServiceBackendPort(Structure):
@@ -87,3 +97,95 @@ class IngressClass(Object):
     """A class of Ingresses that one controller serves."""
 
     spec: IngressClassSpec | None = about("Who serves the class.")
+
+
+class IPBlock(Structure):
+    """A range of addresses."""
+
+    cidr: str | None = about("The range.")
+    except_: list[str] | None = about("Ranges in it that are not meant.")
+
+
+class NetworkPolicyPeer(Structure):
+    """Who is on the other side."""
+
+    pod_selector: LabelSelector | None = about("Pods.")
+    namespace_selector: LabelSelector | None = about("Namespaces of the pods.")
+    ip_block: IPBlock | None = about("Addresses.")
+
+
+class NetworkPolicyPort(Structure):
+    """Ports that are allowed."""
+
+    protocol: str | None = about("TCP (the default), UDP or SCTP.")
+    port: IntOrString | None = about("The port, by number or name.")
+    end_port: Int | None = about("The last port of a range.")
+
+
+class NetworkPolicyIngressRule(Structure):
+    """Who may connect to the pods."""
+
+    ports: list[NetworkPolicyPort] | None = about("To which ports; all where there are none.")
+    from_: list[NetworkPolicyPeer] | None = about("From where; anywhere where there are none.")
+
+
+class NetworkPolicyEgressRule(Structure):
+    """Where the pods may connect to."""
+
+    ports: list[NetworkPolicyPort] | None = about("To which ports; all where there are none.")
+    to: list[NetworkPolicyPeer] | None = about("To where; anywhere where there are none.")
+
+
+class NetworkPolicySpec(Structure):
+    """Which pods, and what is allowed."""
+
+    pod_selector: LabelSelector | None = about("The pods it is for.")
+    ingress: list[NetworkPolicyIngressRule] | None = about("Who may connect to them.")
+    egress: list[NetworkPolicyEgressRule] | None = about("Where they may connect to.")
+    policy_types: list[str] | None = about("Ingress, Egress or both.")
+
+
+class NetworkPolicy(Object):
+    """What connections pods may have. It is stored and not enforced."""
+
+    spec: NetworkPolicySpec | None = about("Which pods, and what is allowed.")
+
+
+class ServiceCIDRSpec(Structure):
+    """Ranges of addresses."""
+
+    cidrs: list[str] | None = about("The ranges, one of each family at most. They cannot be changed.")
+
+
+class ServiceCIDRStatus(Structure):
+    """Whether the ranges are in use."""
+
+    conditions: list[Condition] | None = about("Whether addresses are given.", key="type")
+
+
+class ServiceCIDR(Object):
+    """Ranges that Services get addresses from."""
+
+    spec: ServiceCIDRSpec | None = about("The ranges.")
+    status: ServiceCIDRStatus | None = about("Whether they are in use.")
+
+
+class ParentReference(Structure):
+    """The object that holds an address."""
+
+    group: str | None = about("API group of the object.")
+    resource: str | None = about("Resource of the object.")
+    namespace: str | None = about("Namespace of the object.")
+    name: str | None = about("Name of the object.")
+
+
+class IPAddressSpec(Structure):
+    """Who holds an address."""
+
+    parent_ref: ParentReference | None = about("The holder.")
+
+
+class IPAddress(Object):
+    """An address that is in use; its name is the address."""
+
+    spec: IPAddressSpec | None = about("Who holds it.")

@@ -14,6 +14,7 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 _LABEL_1123 = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%]+")
 _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 
 SUBDOMAIN_TEXT = (
@@ -31,6 +32,7 @@ LABEL_1035_TEXT = (
     "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
     "'[a-z]([-a-z0-9]*[a-z0-9])?')"
 )
+SEGMENT_TEXT = "may not be '.' or '..', and may not contain '/' or '%'"
 _VALUE_TEXT = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
     "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
@@ -64,6 +66,8 @@ def name_errors(resource: Resource, name: str, path: str = "metadata.name") -> l
         fits, text, most = _LABEL_1035, LABEL_1035_TEXT, 63
     elif resource.kind == "Namespace":
         fits, text, most = _LABEL_1123, LABEL_TEXT, 63
+    elif resource.group == "rbac.authorization.k8s.io" or resource.kind == "IPAddress":
+        fits, text, most = _SEGMENT, SEGMENT_TEXT, 253
     else:
         fits, text, most = _SUBDOMAIN, SUBDOMAIN_TEXT, 253
     errors = []

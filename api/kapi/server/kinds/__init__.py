@@ -3,12 +3,18 @@
 To add a kind, declare its `Resource` in `kapi.resources`, its type in `kapi.objects`, and its `Kind` here.
 """
 
+from kapi.server.kinds.batch import CRON_JOB, JOB
 from kapi.server.kinds.core import CONFIG_MAP, EVENT, LEASE, NAMESPACE, NODE, SECRET, SERVICE_ACCOUNT
 from kapi.server.kinds.endpoints import ENDPOINT_SLICE, ENDPOINTS_KIND
 from kapi.server.kinds.ingresses import INGRESS, INGRESS_CLASS
 from kapi.server.kinds.kind import Kind
+from kapi.server.kinds.others import IP_ADDRESS, KEPT, SERVICE_CIDR
 from kapi.server.kinds.pods import POD
+from kapi.server.kinds.policies import AUTOSCALER, BUDGET, LIMIT_RANGE, NETWORK_POLICY, PRIORITY_CLASS, QUOTA
+from kapi.server.kinds.rbac import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING
 from kapi.server.kinds.services import SERVICE
+from kapi.server.kinds.sets import CONTROLLER_REVISION, DAEMON_SET, STATEFUL_SET
+from kapi.server.kinds.storage import CLAIM, CSI_DRIVER, CSI_NODE, STORAGE_CLASS, VOLUME, VOLUME_ATTACHMENT
 from kapi.server.kinds.workloads import DEPLOYMENT, REPLICA_SET, REPLICATION_CONTROLLER
 
 KINDS: tuple[Kind, ...] = (
@@ -28,6 +34,30 @@ KINDS: tuple[Kind, ...] = (
     INGRESS,
     INGRESS_CLASS,
     LEASE,
+    CLAIM,
+    LIMIT_RANGE,
+    QUOTA,
+    VOLUME,
+    CONTROLLER_REVISION,
+    DAEMON_SET,
+    STATEFUL_SET,
+    CRON_JOB,
+    JOB,
+    AUTOSCALER,
+    BUDGET,
+    NETWORK_POLICY,
+    IP_ADDRESS,
+    SERVICE_CIDR,
+    CLUSTER_ROLE,
+    CLUSTER_ROLE_BINDING,
+    ROLE,
+    ROLE_BINDING,
+    CSI_DRIVER,
+    CSI_NODE,
+    STORAGE_CLASS,
+    VOLUME_ATTACHMENT,
+    PRIORITY_CLASS,
+    *KEPT,
 )
 
 __all__ = ["KINDS", "Kind"]

@@ -22,13 +22,14 @@ def _template(obj: Json) -> Json:
     return template
 
 
-def _default(obj: Json) -> None:
+def default_template(obj: Json) -> None:
+    """Fill in the template of a workload, and one replica."""
     default_spec(_template(obj).setdefault("spec", {}))
     obj["spec"].setdefault("replicas", 1)
 
 
 def _default_controller(obj: Json) -> None:
-    _default(obj)
+    default_template(obj)
     labels = _template(obj)["metadata"].get("labels")
     if labels:
         obj["spec"].setdefault("selector", labels)
@@ -36,7 +37,7 @@ def _default_controller(obj: Json) -> None:
 
 
 def _default_deployment(obj: Json) -> None:
-    _default(obj)
+    default_template(obj)
     spec = obj["spec"]
     spec.setdefault("revisionHistoryLimit", 10)
     spec.setdefault("progressDeadlineSeconds", 600)
@@ -72,20 +73,22 @@ def _not_selected(labels: Json) -> FieldError:
     return invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
 
 
-def _check(new: Json, old: Json | None) -> list[FieldError]:
+def check_workload(new: Json, old: Json | None) -> list[FieldError]:
+    """Say what is wrong with a workload that has a template and a selector."""
     spec = new["spec"]
     errors: list[FieldError] = []
     labels = spec["template"]["metadata"].get("labels") or {}
     if not spec.get("selector"):
         errors.append(required("spec.selector"))
     else:
-        errors += _selector_errors(spec["selector"], labels)
+        errors += selector_errors(spec["selector"], labels)
     if old is not None and old["spec"].get("selector") != spec.get("selector"):
         errors.append(invalid("spec.selector", spec.get("selector"), "field is immutable"))
     return errors + _replicas_errors(spec)
 
 
-def _selector_errors(selector: Json, labels: Json) -> list[FieldError]:
+def selector_errors(selector: Json, labels: Json) -> list[FieldError]:
+    """Say what is wrong with a selector and the labels of the template that it must fit."""
     try:
         terms = from_object(selector)
     except (SelectorError, KeyError) as error:
@@ -96,7 +99,7 @@ def _selector_errors(selector: Json, labels: Json) -> list[FieldError]:
 
 
 def _check_deployment(new: Json, old: Json | None) -> list[FieldError]:
-    errors = _check(new, old)
+    errors = check_workload(new, old)
     kind = new["spec"]["strategy"]["type"]
     if kind not in ("Recreate", "RollingUpdate"):
         errors.append(unsupported("spec.strategy.type", kind, ["Recreate", "RollingUpdate"]))
@@ -112,7 +115,8 @@ def selector_text(obj: Json) -> str:
 
 
 def _containers(obj: Json) -> list[Json]:
-    return obj["spec"]["template"]["spec"].get("containers") or []
+    spec = obj["spec"]["jobTemplate"]["spec"] if obj["kind"] == "CronJob" else obj["spec"]
+    return spec["template"]["spec"].get("containers") or []
 
 
 def _names(obj: Json, _: datetime) -> str:
@@ -123,11 +127,12 @@ def _images(obj: Json, _: datetime) -> str:
     return ",".join(container.get("image") or "" for container in _containers(obj))
 
 
-def _ready(obj: Json, _: datetime) -> str:
+def ready_of(obj: Json, _: datetime) -> str:
+    """Show how many pods are ready, of those asked for."""
     return f"{(obj.get('status') or {}).get('readyReplicas') or 0}/{obj['spec'].get('replicas', 0)}"
 
 
-_WIDE = (
+WIDE = (
     Column("Containers", _names, wide=True),
     Column("Images", _images, wide=True),
     Column("Selector", lambda obj, _: selector_text(obj) or "<none>", wide=True),
@@ -143,16 +148,16 @@ REPLICATION_CONTROLLER = Kind(
     ReplicationController,
     default=_default_controller,
     validate=_check_controller,
-    columns=(NAME, *_COUNTS, AGE, *_WIDE),
+    columns=(NAME, *_COUNTS, AGE, *WIDE),
     selectable=EVERYWHERE | {"status.replicas"},
     counted=("spec",),
 )
 REPLICA_SET = Kind(
     REPLICA_SETS,
     ReplicaSet,
-    default=_default,
-    validate=_check,
-    columns=(NAME, *_COUNTS, AGE, *_WIDE),
+    default=default_template,
+    validate=check_workload,
+    columns=(NAME, *_COUNTS, AGE, *WIDE),
     selectable=EVERYWHERE | {"status.replicas"},
     counted=("spec",),
 )
@@ -163,11 +168,11 @@ DEPLOYMENT = Kind(
     validate=_check_deployment,
     columns=(
         NAME,
-        Column("Ready", _ready, "Pods that are ready, of those asked for."),
+        Column("Ready", ready_of, "Pods that are ready, of those asked for."),
         Column("Up-to-date", number("status.updatedReplicas"), type="string"),
         Column("Available", number("status.availableReplicas"), type="string"),
         AGE,
-        *_WIDE,
+        *WIDE,
     ),
     counted=("spec",),
 )

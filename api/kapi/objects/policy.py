@@ -1,0 +1,119 @@
+"""Scaling, disruption, quotas and priorities: rules about other objects."""
+
+from __future__ import annotations
+
+from kapi.objects.base import (
+    Bool,
+    Condition,
+    Int,
+    IntOrString,
+    Json,
+    LabelSelector,
+    Long,
+    Object,
+    Quantity,
+    Structure,
+    Time,
+    about,
+)
+
+
+class ScaleTarget(Structure):
+    """The object that is scaled."""
+
+    kind: str | None = about("Kind of the object.")
+    name: str | None = about("Name of the object.")
+    api_version: str | None = about("API version of the object.")
+
+
+class HorizontalPodAutoscalerSpec(Structure):
+    """Between which bounds, and by which measure."""
+
+    scale_target_ref: ScaleTarget | None = about("The object that is scaled.")
+    min_replicas: Int | None = about("The fewest pods; 1 by default.")
+    max_replicas: Int | None = about("The most pods.")
+    metrics: list[Json] | None = about("What is measured, and what it should be; by default 80% of the CPU.")
+    behavior: Json | None = about("How fast.")
+
+
+class HorizontalPodAutoscalerStatus(Structure):
+    """What was measured and done."""
+
+    observed_generation: Long | None = about("The generation this status is about.")
+    last_scale_time: Time | None = about("When the number last changed.")
+    current_replicas: Int | None = about("Pods there are.")
+    desired_replicas: Int | None = about("Pods there should be.")
+    current_metrics: list[Json] | None = about("What was measured.")
+    conditions: list[Condition] | None = about("Whether it can measure and scale.", key="type")
+
+
+class HorizontalPodAutoscaler(Object):
+    """Gives a workload as many pods as it needs."""
+
+    spec: HorizontalPodAutoscalerSpec | None = about("Between which bounds, and by which measure.")
+    status: HorizontalPodAutoscalerStatus | None = about("What was measured and done.")
+
+
+class PodDisruptionBudgetSpec(Structure):
+    """How many pods must stay."""
+
+    min_available: IntOrString | None = about("Pods that must stay, as a number or percentage.")
+    selector: LabelSelector | None = about("The pods.")
+    max_unavailable: IntOrString | None = about("Pods that may be missing, as a number or percentage.")
+    unhealthy_pod_eviction_policy: str | None = about("IfHealthyBudget or AlwaysAllow.")
+
+
+class PodDisruptionBudgetStatus(Structure):
+    """How many pods there are."""
+
+    observed_generation: Long | None = about("The generation this status is about.")
+    disrupted_pods: dict[str, Time] | None = about("Pods that are being evicted.")
+    disruptions_allowed: Int | None = about("Pods that may be evicted now.")
+    current_healthy: Int | None = about("Pods that are healthy.")
+    desired_healthy: Int | None = about("Pods that must be healthy.")
+    expected_pods: Int | None = about("Pods that are counted.")
+    conditions: list[Condition] | None = about("Whether evictions are allowed.", key="type")
+
+
+class PodDisruptionBudget(Object):
+    """Bounds how many pods are evicted at one time."""
+
+    spec: PodDisruptionBudgetSpec | None = about("How many must stay.")
+    status: PodDisruptionBudgetStatus | None = about("How many there are.")
+
+
+class ResourceQuotaSpec(Structure):
+    """Bounds of a namespace."""
+
+    hard: dict[str, Quantity] | None = about("The most of each resource.")
+    scopes: list[str] | None = about("Which objects are counted.")
+    scope_selector: Json | None = about("Which objects are counted.")
+
+
+class ResourceQuotaStatus(Structure):
+    """What of it is used."""
+
+    hard: dict[str, Quantity] | None = about("The most of each resource.")
+    used: dict[str, Quantity] | None = about("What is used.")
+
+
+class ResourceQuota(Object):
+    """Bounds what a namespace uses. It is stored and not enforced."""
+
+    spec: ResourceQuotaSpec | None = about("The bounds.")
+    status: ResourceQuotaStatus | None = about("What is used.")
+
+
+class LimitRange(Object):
+    """Bounds and defaults of the pods of a namespace. It is stored and not enforced."""
+
+    spec: Json | None = about("The bounds.")
+
+
+class PriorityClass(Object):
+    """A name for a priority of pods."""
+
+    value: Int | None = about("The priority; higher ones come first.")
+    global_default: Bool | None = about("Whether pods without a class are of this one.")
+    description: str | None = about("What the class is for.")
+    preemption_policy: str | None = about("PreemptLowerPriority (the default) or Never.")
