@@ -20,7 +20,8 @@ def slice_json(one: EndpointSlice) -> Json:
         "namespace": one.namespace,
         "labels": dict(one.labels),
         "annotations": annotations | ({TRIGGER_TIME: one.trigger_time} if one.trigger_time else {}),
-        "ownerReferences": [_owner(one.owner)] if one.owner else [],
+        "ownerReferences": [*([_owner(one.owner)] if one.owner else []), *one.other_owners],
+        "finalizers": list(one.finalizers),
     }
     meta |= _named(one.name, one.uid, one.resource_version, one.service)
     return {
@@ -37,6 +38,7 @@ def endpoints_json(one: Endpoints) -> Json:
     """Write an Endpoints object."""
     meta: Json = {"name": one.name, "namespace": one.namespace, "uid": one.uid}
     meta |= {"resourceVersion": one.resource_version, "labels": one.labels, "annotations": one.annotations}
+    meta |= {"ownerReferences": list(one.owners), "finalizers": list(one.finalizers)}
     return {
         "apiVersion": "v1",
         "kind": "Endpoints",

@@ -51,6 +51,8 @@ class Endpoints:
     subsets: tuple[Subset, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    owners: tuple[Mapping[str, Any], ...] = ()  # ownerReferences and finalizers are others', and stay as they are
+    finalizers: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -107,6 +109,8 @@ def read(obj: Json) -> Endpoints:
         subsets=tuple(sorted(subsets, key=_order)),
         labels=meta.get("labels") or {},
         annotations=meta.get("annotations") or {},
+        owners=tuple(meta.get("ownerReferences") or ()),
+        finalizers=tuple(meta.get("finalizers") or ()),
         problems=tuple(problems),
     )
 

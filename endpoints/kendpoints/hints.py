@@ -10,11 +10,15 @@ from kendpoints.labels import TOPOLOGY_HINTS, TOPOLOGY_MODE
 _SAME_ZONE = frozenset({"PreferClose", "PreferSameZone", "PreferSameNode"})
 
 
+def proportional(service: Service) -> bool:
+    """Whether the older topology annotation asks for hints in proportion to the zones' CPUs."""
+    annotations = service.annotations
+    return (annotations.get(TOPOLOGY_HINTS) or annotations.get(TOPOLOGY_MODE) or "") in ("Auto", "auto")
+
+
 def distribution(service: Service) -> str:
     """Give the Service's traffic distribution; the older topology annotation, when on, switches it off."""
-    annotations = service.annotations
-    mode = annotations.get(TOPOLOGY_HINTS) or annotations.get(TOPOLOGY_MODE) or ""
-    return "" if mode in ("Auto", "auto") else service.traffic_distribution
+    return "" if proportional(service) else service.traffic_distribution
 
 
 def hinted(endpoint: Endpoint, preference: str) -> Endpoint:

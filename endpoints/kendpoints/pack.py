@@ -104,6 +104,8 @@ class _Shape:
             name=old.name,
             uid=old.uid,
             resource_version=old.resource_version,
+            finalizers=old.finalizers,
+            other_owners=old.other_owners,
             annotations={**kept, **self.blank.annotations},
         )
 

@@ -6,13 +6,14 @@ Semantics: https://kubernetes.io/docs/concepts/services-networking/endpoint-slic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from kapi.network import Endpoint, EndpointPort, EndpointSlice, Node, Pod, Problem, Reference, Service, ServiceType
-from kendpoints.hints import distribution, hinted
-from kendpoints.labels import HEADLESS, MANAGED_BY, RESERVED, SERVICE_NAME, SLICE_CONTROLLER
-from kendpoints.pack import Changes, Ports, in_order, pack
+from kendpoints.hints import distribution, hinted, proportional
+from kendpoints.labels import HEADLESS, MANAGED_BY, RESERVED, SERVICE_NAME, SLICE_CONTROLLER, TOPOLOGY_MODE
+from kendpoints.pack import Changes, Ports, identity, in_order, pack
+from kendpoints.proportional import capacity, spread
 
 MOST_ENDPOINTS = 100  # in one slice, unless told otherwise
 _TERMINAL = frozenset({"Succeeded", "Failed"})
@@ -48,13 +49,17 @@ def slices(
     families = families_of(service)
     changes += Changes(delete=tuple(one for one in ours if one.family not in families))
     resolved = _Ports(service)
+    unhinted: list[Problem] = []
     for family in families:
-        groups = _groups(service, behind, nodes, family, resolved)
         mine = [one for one in ours if one.family == family]
-        changes += pack(_blank(service, family, trigger_time), groups, mine, limit=limit)
+        hint = _hints(service, mine)
+        groups = {p: [hint(e) for e in found] for p, found in _groups(service, behind, nodes, family, resolved).items()}
+        packed = pack(_blank(service, family, trigger_time), groups, mine, limit=limit)
+        changes += _spread(packed, mine, nodes, unhinted) if proportional(service) else packed
     if service.terminating:
         changes = Changes((), changes.update, changes.delete)
-    return Plan(changes, (*service.problems, *resolved.problems(), *_pod_problems(service, matched, nodes)))
+    left_out = _pod_problems(service, matched, nodes)
+    return Plan(changes, (*service.problems, *resolved.problems(), *left_out, *unhinted))
 
 
 def is_behind(pod: Pod) -> bool:
@@ -142,23 +147,43 @@ def _blank(service: Service, family: int, trigger_time: str) -> EndpointSlice:
     )
 
 
+def _hints(service: Service, existing: Iterable[EndpointSlice]) -> Callable[[Endpoint], Endpoint]:
+    """Say how an endpoint is hinted before packing; hints in proportion start from those that there are."""
+    if not proportional(service):
+        preference = distribution(service)
+        return lambda endpoint: hinted(endpoint, preference)
+    known = {identity(endpoint): endpoint.zone_hints for one in existing for endpoint in one.endpoints}
+    return lambda endpoint: replace(endpoint, zone_hints=known.get(identity(endpoint), ()) if endpoint.ready else ())
+
+
+def _spread(
+    packed: Changes, existing: Iterable[EndpointSlice], nodes: Mapping[str, Node], unhinted: list[Problem]
+) -> Changes:
+    """Hint in proportion to the zones' CPUs, or note why not."""
+    written = {one.name for one in (*packed.update, *packed.delete)}
+    unchanged = [one for one in existing if one.name not in written]
+    spread_out, lacking = spread(packed, unchanged, capacity(nodes.values()))
+    if lacking:
+        unhinted.append(Problem(f"metadata.annotations[{TOPOLOGY_MODE}]", f"no hints are given: {lacking}"))
+    return spread_out
+
+
 def _groups(
     service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node], family: int, ports: _Ports
 ) -> dict[Ports, list[Endpoint]]:
     """Sort the endpoints of one family by the ports their pods resolve: a slice has one list of ports."""
     groups: dict[Ports, list[Endpoint]] = {}
-    preference = distribution(service)
     for pod in pods:
         if _has_node(service, pod, nodes):
             endpoint = _endpoint(service, pod, nodes, family)
             if endpoint is not None:
-                groups.setdefault(ports.of(pod), []).append(hinted(endpoint, preference))
+                groups.setdefault(ports.of(pod), []).append(endpoint)
     return groups
 
 
 def _has_node(service: Service, pod: Pod, nodes: Mapping[str, Node]) -> bool:
-    """A pod of a node that is gone is no endpoint, unless the Service publishes whatever there is."""
-    return service.publish_not_ready or not pod.node_name or pod.node_name in nodes
+    """A pod of no node, or of one that is gone, is no endpoint, unless the Service publishes whatever there is."""
+    return service.publish_not_ready or pod.node_name in nodes
 
 
 def _endpoint(service: Service, pod: Pod, nodes: Mapping[str, Node], family: int) -> Endpoint | None:
@@ -185,5 +210,5 @@ def _pod_problems(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Nod
             continue
         for problem in pod.problems:
             yield Problem(f"pod {pod.name}: {problem.field}", problem.message)
-        if not _has_node(service, pod, nodes):
+        if pod.node_name and not _has_node(service, pod, nodes):
             yield Problem(f"pod {pod.name}", f"its node {pod.node_name} does not exist; it is left out")

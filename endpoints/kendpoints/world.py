@@ -12,6 +12,7 @@ from kapi.resources import ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES
 from kapi.source import Source, wait_synced
 from kapi.written import Written
 from kendpoints import endpoints
+from kendpoints.hints import proportional
 from kendpoints.index import PodIndex, ServiceIndex
 from kendpoints.labels import MANAGED_BY, MIRROR_CONTROLLER, SLICE_CONTROLLER
 from kendpoints.slices import concerns
@@ -45,6 +46,7 @@ class World:
         self._services = ServiceIndex()
         self._pods = PodIndex()
         self._slices: dict[str, dict[str, EndpointSlice]] = {}
+        self._proportional: set[str] = set()  # Services whose hints depend on every node's CPUs
         self.departed: set[str] = set()
 
     async def synced(self) -> None:
@@ -79,8 +81,11 @@ class World:
     def _service_changed(self, change: Change[Service]) -> None:
         if change.old is not None:
             self._services.remove(change.old)
+        self._proportional.discard(change.key)
         if change.new is not None:
             self._services.put(change.new)
+            if proportional(change.new):
+                self._proportional.add(change.key)
             self.departed.discard(change.key)
         else:
             self.departed.add(change.key)
@@ -104,10 +109,12 @@ class World:
 
     def _node_changed(self, change: Change[Node]) -> None:
         old, new = change.old, change.new
-        if old is not None and new is not None and old.zone == new.zone:
-            return
-        for key in {key for pod in self._pods.on_node(change.key) for key in self._services.selecting(pod)}:
-            self._pods_moved(key)
+        if old is None or new is None or old.zone != new.zone:
+            for key in {key for pod in self._pods.on_node(change.key) for key in self._services.selecting(pod)}:
+                self._pods_moved(key)
+        if old is None or new is None or _counts(old) != _counts(new):
+            for key in self._proportional:
+                self._dirty(Job("slices", key), 0.0)
 
     def _slice_changed(self, change: Change[EndpointSlice]) -> None:
         if change.old is not None:
@@ -129,3 +136,8 @@ class World:
         self._dirty(Job("mirror", change.key), 0.0)
         if change.key in self.services:
             self._dirty(Job("endpoints", change.key), self._repair_delay)
+
+
+def _counts(node: Node) -> tuple[object, ...]:
+    """Everything about a node that can change hints in proportion to CPUs."""
+    return node.ready, node.zone, node.milli_cpu, node.labels

@@ -190,10 +190,15 @@ async def _meddle(place: Place, name: str, gone: bool) -> None:
     found = (await place.client.list(ENDPOINT_SLICES, place.namespace, labels=labels)).items
     if not found:
         return
-    one = max(found, key=lambda item: (len(item.get("endpoints") or ()), item["addressType"], str(item.get("ports"))))
+    one = max(found, key=_fullness)
     if gone:
         await place.client.delete(ENDPOINT_SLICES, one["metadata"]["name"], place.namespace)
     else:
         spoilt = {"conditions": {"ready": False}}
         patch = {"endpoints": [{"addresses": e["addresses"], **spoilt} for e in one.get("endpoints") or ()]}
         await place.client.patch(ENDPOINT_SLICES, one["metadata"]["name"], patch, place.namespace)
+
+
+def _fullness(one: Json) -> tuple[Any, ...]:
+    ports = sorted((port["port"], port["protocol"], port.get("name") or "") for port in one.get("ports") or ())
+    return len(one.get("endpoints") or ()), one["addressType"], ports
