@@ -17,6 +17,9 @@ from kproxy.rules.evaluate import Outcome, Packet
 
 _BUILT_IN: Mapping[str, str] = {
     "nftables": "kproxy.backends.nftables.backend:Nftables",
+    "iptables": "kproxy.backends.iptables.backend:Iptables",
+    "iptables-legacy": "kproxy.backends.iptables.backend:Legacy",
+    "iptables-nft": "kproxy.backends.iptables.backend:Nft",
     "memory": "kproxy.backends.memory:Memory",
 }
 

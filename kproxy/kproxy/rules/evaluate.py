@@ -15,14 +15,18 @@ from ipaddress import IPv4Address, IPv6Address
 from kapi.network import Address
 from kproxy.rules.fields import index_bytes, port_bytes, width
 from kproxy.rules.model import (
+    Accept,
     ArrivedOn,
     Chain,
     Destination,
     Dispatch,
     Drop,
     Fate,
+    Follows,
     Goto,
     In,
+    Invalid,
+    Jump,
     Key,
     Mark,
     Marked,
@@ -32,18 +36,22 @@ from kproxy.rules.model import (
     OwnAddress,
     Port,
     Random,
+    Recently,
     Reject,
     Remember,
+    Return,
     Rule,
     Ruleset,
     Source,
     Step,
     Table,
+    To,
     TranslateBy,
     Translated,
     TranslateTo,
     Unmark,
     Verdict,
+    Within,
 )
 
 
@@ -123,6 +131,7 @@ class _State:
     mark: int = 0
     translated: bool = False
     masqueraded: bool = False
+    accepted: bool = False  # this base chain has decided
     ending: Ending | None = None
     chance: Fraction = field(default_factory=lambda: Fraction(1))
     hops: tuple[Hop, ...] = ()
@@ -172,20 +181,24 @@ def _base_chains(table: Table, chains: list[Chain], state: _State) -> Iterator[_
     if not chains or state.ending:
         yield state
         return
-    for following in _chain(table, chains[0], 0, state):
+    for following in _chain(table, chains[0], 0, replace(state, accepted=False)):
         yield from _base_chains(table, chains[1:], following)
 
 
 def _chain(table: Table, chain: Chain, position: int, state: _State) -> Iterator[_State]:
     """Take the rules of a chain from `position` on; yields the states in which it was left."""
-    if position == len(chain.rules):
-        yield state
+    for number in range(position, len(chain.rules)):
+        results = list(_rule(table, chain, number, chain.rules[number].steps, state))
+        if len(results) == 1 and results[0][1]:
+            state = results[0][0]
+            continue
+        for following, goes_on in results:
+            if goes_on:
+                yield from _chain(table, chain, number + 1, following)
+            else:
+                yield following
         return
-    for following, goes_on in _rule(table, chain, position, chain.rules[position].steps, state):
-        if goes_on:
-            yield from _chain(table, chain, position + 1, following)
-        else:
-            yield following
+    yield state
 
 
 _Result = Iterator[tuple[_State, bool]]  # a state, and whether the chain's next rule follows
@@ -201,6 +214,8 @@ def _rule(table: Table, chain: Chain, position: int, steps: tuple[Step, ...], st
     match step:
         case Goto() | Dispatch() | Reject() | Drop() | Masquerade() | TranslateBy() | TranslateTo():
             yield from _decide(table, step, at, state)
+        case Jump() | Return() | Accept():
+            yield from _pass(table, step, at, state)
         case OneIn(count):
             chance = Fraction(1, count)
             yield from _rule(table, chain, position, rest, replace(state, chance=state.chance * chance))
@@ -231,14 +246,29 @@ def _decide(table: Table, step: Step, at: Hop, state: _State) -> _Result:
         case TranslateBy(key, name):
             yield from _translate_by(table, key, name, at, state)
         case TranslateTo(protocol, data) if state.packet.protocol == protocol:
-            yield _translate(_hop(state, at, "this chain's endpoint"), data), False
+            yield replace(_translate(_hop(state, at, "this chain's endpoint"), data), accepted=True), False
         case Reject() | Drop():
             ending = Ending.REJECT if isinstance(step, Reject) else Ending.DROP
             yield replace(_hop(state, at, f"{ending}s it"), ending=ending), False
         case Masquerade():
-            yield replace(_hop(state, at, "masquerades it"), masqueraded=True), False
+            yield replace(_hop(state, at, "masquerades it"), masqueraded=True, accepted=True), False
         case _:
             yield state, True
+
+
+def _pass(table: Table, step: Jump | Return | Accept, at: Hop, state: _State) -> _Result:
+    """Take a statement that may come back to the chain it is in."""
+    match step:
+        case Jump(name):
+            there = _hop(state, at, f"goes to {name}")
+            for following in _chain(table, table.chains[name], 0, there):
+                idle = following.hops == there.hops and not following.accepted
+                decided = following.accepted or following.ending is not None
+                yield (replace(following, hops=state.hops) if idle else following), not decided
+        case Accept():
+            yield replace(state, accepted=True), False
+        case Return():
+            yield state, False
 
 
 def _translate_by(table: Table, key: Key, name: str, at: Hop, state: _State) -> _Result:
@@ -284,10 +314,16 @@ def _matches(table: Table, step: Step, state: _State) -> bool:
             return _address(of, state) in state.packet.own or _address(of, state).is_loopback
         case ArrivedOn(interface, negated):
             return _same_interface(interface, state.packet.interface) is not negated
-        case Translated():
-            return state.translated
-        case Marked(bit):
-            return bool(state.mark & bit)
+        case Translated(negated):
+            return state.translated is not negated
+        case Marked(bit, negated):
+            return bool(state.mark & bit) is not negated
+        case Within(of, network, negated):
+            return (_address(of, state) in network) is not negated
+        case To(port, protocol):
+            return (state.packet.protocol, state.port) == (protocol, port)
+        case Recently() | Follows() | Invalid():
+            return False  # first packets of clients that nobody remembers yet
         case NewConnection() | Remember():
             return True
         case _:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kproxy.rules import text, xtables
 from kproxy.rules.evaluate import Ending, Hop, Outcome, Packet, Possibility, rule_at
-from kproxy.rules.model import Ruleset
-from kproxy.rules.text import render_rule
+from kproxy.rules.model import Dialect, Ruleset
 
 _FAMILY = {4: "ip", 6: "ip6"}
 
@@ -45,8 +45,10 @@ def _shared(paths: list[tuple[Hop, ...]]) -> int:
 def _hop(rules: Ruleset, hop: Hop) -> str:
     rule = rule_at(rules, hop)
     cause = f" for Service port {hop.origin}" if hop.origin else ""
+    if rules.dialect is Dialect.XTABLES:
+        return f"- {hop.did}{cause}   [{hop.chain}, rule {hop.rule + 1}: {xtables.render_rule(rule, hop.family)}]"
     where = f"{_FAMILY[hop.family]} kproxy {hop.chain}, rule {hop.rule + 1}"
-    return f"- {hop.did}{cause}   [{where}: {render_rule(rule, hop.family)}]"
+    return f"- {hop.did}{cause}   [{where}: {text.render_rule(rule, hop.family)}]"
 
 
 def _ending(possibility: Possibility) -> str:

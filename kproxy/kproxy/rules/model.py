@@ -1,4 +1,6 @@
-"""Tables, chains, sets, maps, rules: what nftables can say, as far as a service proxy needs it. Pure values.
+"""Tables, chains, sets, maps, rules: what packet filters can say, as far as a service proxy needs it. Pure values.
+
+nftables and xtables (iptables) are two dialects of it: some steps are of one only, most are of both.
 
 Each interpreter reads the same values: `text` writes them, `evaluate` runs a packet through them, `explain` tells what
 happened, and a backend encodes them for the kernel. An element of a set is the bytes the kernel compares, and the set's
@@ -11,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
+
+from kapi.network import Network
 
 # -- expressions: what a packet is asked ------------------------------------------------------------------------------
 
@@ -118,14 +122,52 @@ class NewConnection:
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """Go on only if the connection's destination was rewritten."""
+    """Go on only if the connection's destination was rewritten (or, negated, was not)."""
+
+    negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """Go on only if the packet carries this mark bit."""
+    """Go on only if the packet carries this mark bit (or, negated, does not)."""
 
     bit: int
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Go on only if the address lies in the network (or, negated, does not). xtables only."""
+
+    of: Source | Destination
+    network: Network
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class To:
+    """Go on only if the packet goes to this port of this protocol. xtables only."""
+
+    port: int
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recently:
+    """Go on only if the source address was remembered in the set within so many seconds. xtables only."""
+
+    set: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Follows:
+    """Go on only for packets that belong to a connection already made: never the first. xtables only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """Go on only for packets that fit no connection; the first packet of one is not meant. xtables only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +193,7 @@ class Unmark:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Put the source address into a set for so many seconds, or prolong its stay."""
+    """Put the source address into a set for so many seconds, or prolong its stay. xtables sets keep no time."""
 
     set: str
     seconds: int
@@ -162,6 +204,23 @@ class Goto:
     """Continue in another chain and do not come back."""
 
     chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Go through another chain and come back, if nothing there decides. xtables only."""
+
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Go back to the chain that jumped here. xtables only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Let the packet pass this hook. xtables only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +262,22 @@ class Drop:
     """Forget the packet."""
 
 
-Match = In | OwnAddress | ArrivedOn | NewConnection | Translated | Marked | OneIn
-Statement = Mark | Unmark | Remember | Goto | Dispatch | TranslateBy | TranslateTo | Masquerade | Reject | Drop
+Match = (
+    In
+    | OwnAddress
+    | ArrivedOn
+    | NewConnection
+    | Translated
+    | Marked
+    | OneIn
+    | Within
+    | To
+    | Recently
+    | Follows
+    | Invalid
+)
+Verdicts = Goto | Jump | Return | Accept | Reject | Drop
+Statement = Verdicts | Mark | Unmark | Remember | Dispatch | TranslateBy | TranslateTo | Masquerade
 Step = Match | Statement
 
 
@@ -249,8 +322,16 @@ class Table:
     elements: Mapping[str, Elements] = field(default_factory=dict)
 
 
+class Dialect(StrEnum):
+    """Which packet filter the rules are written for; it decides how they are shown."""
+
+    NFTABLES = "nftables"
+    XTABLES = "xtables"
+
+
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """A whole set of rules: one table a family."""
+    """A whole set of rules: one table a family. In xtables, a chain's name is `table/chain`."""
 
     tables: tuple[Table, ...]
+    dialect: Dialect = Dialect.NFTABLES

@@ -181,10 +181,10 @@ def _match(step: Step, family: int) -> str:
             return f'iifname {"!= " if negated else ""}"{interface}"'
         case NewConnection():
             return "ct state new"
-        case Translated():
-            return "ct status dnat"
-        case Marked(bit):
-            return f"meta mark & 0x{bit:08x} != 0x00000000"
+        case Translated(negated):
+            return f"ct status {'!= ' if negated else ''}dnat"
+        case Marked(bit, negated):
+            return f"meta mark & 0x{bit:08x} {'==' if negated else '!='} 0x00000000"
         case OneIn(count):
             return f"numgen random mod {count} 0"
         case _:
