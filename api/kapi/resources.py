@@ -68,6 +68,7 @@ ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "Endpoint
 INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", True, ("ing",), (), ("status",))
 INGRESS_CLASSES = Resource("networking.k8s.io", "v1", "ingressclasses", "IngressClass", False)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+EVENTS_V1 = Resource("events.k8s.io", "v1", "events", "Event", True, ("ev",))
 
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet", True, ("sts",), _ALL, _SCALED)
 DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True, ("ds",), _ALL, _STATUS)
@@ -147,6 +148,7 @@ RESOURCES: tuple[Resource, ...] = (
     INGRESSES,
     INGRESS_CLASSES,
     LEASES,
+    EVENTS_V1,
     STATEFUL_SETS,
     DAEMON_SETS,
     CONTROLLER_REVISIONS,

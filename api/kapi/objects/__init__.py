@@ -15,7 +15,7 @@ from kapi.objects.apps import (
 )
 from kapi.objects.base import Object, ObjectMeta, Structure
 from kapi.objects.batch import CronJob, Job
-from kapi.objects.core import ConfigMap, Event, Namespace, Node, Secret, ServiceAccount
+from kapi.objects.core import ConfigMap, Event, EventV1, Namespace, Node, Secret, ServiceAccount
 from kapi.objects.networking import Ingress, IngressClass, IPAddress, NetworkPolicy, ServiceCIDR
 from kapi.objects.pods import Pod
 from kapi.objects.services import Endpoints, EndpointSlice, Service
@@ -29,6 +29,7 @@ __all__ = [
     "EndpointSlice",
     "Endpoints",
     "Event",
+    "EventV1",
     "IPAddress",
     "Ingress",
     "IngressClass",

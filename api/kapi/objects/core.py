@@ -157,3 +157,22 @@ class Event(Object):
     related: ObjectReference | None = about("Another object that is concerned.")
     reporting_component: str | None = about("Who reports it.")
     reporting_instance: str | None = about("Which instance of the reporter.")
+
+
+class EventV1(Object):
+    """Something that happened to an object; kept for an hour. The same Events are in the core group, as v1."""
+
+    event_time: Time | None = about("When it was first seen, to the microsecond.")
+    series: Json | None = about("How often it happened since.")
+    reporting_controller: str | None = about("Who reports it.")
+    reporting_instance: str | None = about("Which instance of the reporter.")
+    action: str | None = about("What was done about it.")
+    reason: str | None = about("What happened, in one CamelCase word.")
+    regarding: ObjectReference | None = about("The object it happened to.")
+    related: ObjectReference | None = about("Another object that is concerned.")
+    note: str | None = about("What happened, in a sentence.")
+    type: str | None = about("Normal or Warning.")
+    deprecated_source: EventSource | None = about("Who reports it, in old Events.")
+    deprecated_first_timestamp: Time | None = about("When it first happened, in old Events.")
+    deprecated_last_timestamp: Time | None = about("When it last happened, in old Events.")
+    deprecated_count: Int | None = about("How often it happened, in old Events.")

@@ -6,7 +6,7 @@ from typing import Any
 
 from kapi.client import Client
 from kapi.errors import AlreadyExists, NotFound
-from kapi.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, SERVICE_ACCOUNTS, SERVICES, Resource
+from kapi.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, SERVICE_ACCOUNTS, SERVICE_CIDRS, SERVICES, Resource
 from kapi.server.settings import Settings
 
 Json = dict[str, Any]
@@ -21,6 +21,8 @@ async def make(client: Client, settings: Settings) -> None:
         await _ensure(client, NAMESPACES, {"metadata": {"name": name}})
         await _ensure(client, SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": name}})
     await _ensure(client, SERVICES, _service(settings))
+    cidrs = [str(network) for network in settings.service_cidrs]
+    await _ensure(client, SERVICE_CIDRS, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": cidrs}})
     await publish(client, settings)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from kapi.codec.bodies import own
 from kapi.server import options as query
-from kapi.server import requests, statuses
+from kapi.server import patching, requests, statuses
+from kapi.server.aliases import Alias
 from kapi.server.answers import Answer, Following, Many, One, Plain
 from kapi.server.deleting import Deleter
 from kapi.server.discovery import Discovery
@@ -57,6 +58,9 @@ class Dispatcher:
         if found is not None:
             return found
         route = self._routes.find(request.path)
+        if route.kind.stored_as is not None:
+            alias = Alias(route.kind.resource, route.kind.stored_as, route.kind.renamed)
+            return alias.reply(await self.answer(alias.request(request, _body(request))))
         if route.subresource and route.subresource != "status":
             return await self._subresources.answer(request, route, self._options(request, route))
         match request.method:
@@ -153,3 +157,10 @@ class Dispatcher:
         head = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
         meta = {"resourceVersion": str(self._state.version)}
         return Answer(Plain(head | {"metadata": meta, "items": [record.object for record in records]}))
+
+
+def _body(request: Request) -> Any:
+    """Parse the body of any request, where there is one."""
+    if request.body in (None, b""):
+        return None
+    return patching.read(request) if request.method == "PATCH" else requests.parsed(request)

@@ -4,7 +4,7 @@ To add a kind, declare its `Resource` in `kapi.resources`, its type in `kapi.obj
 """
 
 from kapi.server.kinds.batch import CRON_JOB, JOB
-from kapi.server.kinds.core import CONFIG_MAP, EVENT, LEASE, NAMESPACE, NODE, SECRET, SERVICE_ACCOUNT
+from kapi.server.kinds.core import CONFIG_MAP, EVENT, EVENT_V1, LEASE, NAMESPACE, NODE, SECRET, SERVICE_ACCOUNT
 from kapi.server.kinds.endpoints import ENDPOINT_SLICE, ENDPOINTS_KIND
 from kapi.server.kinds.ingresses import INGRESS, INGRESS_CLASS
 from kapi.server.kinds.kind import Kind
@@ -34,6 +34,7 @@ KINDS: tuple[Kind, ...] = (
     INGRESS,
     INGRESS_CLASS,
     LEASE,
+    EVENT_V1,
     CLAIM,
     LIMIT_RANGE,
     QUOTA,

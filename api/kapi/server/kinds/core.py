@@ -7,8 +7,8 @@ import binascii
 from datetime import datetime
 from typing import Any
 
-from kapi.objects import ConfigMap, Event, Lease, Namespace, Node, Secret, ServiceAccount
-from kapi.resources import CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, NODES, SECRETS, SERVICE_ACCOUNTS
+from kapi.objects import ConfigMap, Event, EventV1, Lease, Namespace, Node, Secret, ServiceAccount
+from kapi.resources import CONFIG_MAPS, EVENTS, EVENTS_V1, LEASES, NAMESPACES, NODES, SECRETS, SERVICE_ACCOUNTS
 from kapi.server.columns import AGE, NAME, Column, age, at, since
 from kapi.server.fields import FieldError, forbidden, invalid, required
 from kapi.server.kinds.kind import EVERYWHERE, Kind
@@ -192,6 +192,21 @@ EVENT = Kind(
     | {f"involvedObject.{part}" for part in ("kind", "namespace", "name", "uid", "apiVersion", "fieldPath")}
     | {"involvedObject.resourceVersion", "reason", "type", "source", "reportingComponent"},
     created_by_update=True,
+)
+EVENT_V1 = Kind(
+    EVENTS_V1,
+    EventV1,
+    selectable=EVENT.selectable,
+    stored_as=EVENTS,
+    renamed={
+        "regarding": "involvedObject",
+        "note": "message",
+        "reportingController": "reportingComponent",
+        "deprecatedSource": "source",
+        "deprecatedFirstTimestamp": "firstTimestamp",
+        "deprecatedLastTimestamp": "lastTimestamp",
+        "deprecatedCount": "count",
+    },
 )
 LEASE = Kind(
     LEASES,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from kapi.objects.base import Object
@@ -39,7 +39,8 @@ class Kind:
     changed object; `validate` compares it with the one before (None: it is new).
     `counted` are the parts whose change makes a new generation. `status_at_creation` keeps a status that comes with a
     new object, `created_by_update` lets an update of a missing object create it, and `shown_when_deleted` answers a
-    deletion with the object instead of a Status, as typed clients expect of some kinds.
+    deletion with the object instead of a Status, as typed clients expect of some kinds. `stored_as` names the resource
+    that this one is an alias of, and `renamed` what its fields are called there.
     """
 
     resource: Resource
@@ -53,6 +54,8 @@ class Kind:
     status_at_creation: bool = False
     created_by_update: bool = False
     shown_when_deleted: bool = False
+    stored_as: Resource | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, obj: Json, how: FieldValidation) -> tuple[str, ...]:
         """Check the structure of an object that a client sent; gives warnings, refuses with 400."""
