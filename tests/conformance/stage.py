@@ -83,6 +83,8 @@ class Stage:
         """Make everything."""
         for name in ("node", "pod", "L", "L2", "R", "beyond", "outside"):
             self.namespaces[name] = Namespace.create()
+            # IPv6 addresses are usable at once, not only when it is clear that nobody else has them.
+            self.namespaces[name].apply([Sysctl("net/ipv6/conf/default/accept_dad", "0")])
         for name in ("pod", "L", "L2", "R"):
             self._pod(name)
         self._neighbour("beyond", "node", "beyond")

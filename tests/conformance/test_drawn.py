@@ -6,12 +6,13 @@ import asyncio
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conformance.case import NODE_PORT, Case, Expectation
 from tests.conformance.stage import ADDRESSES, NODE, node_addresses
 
-from kproxy.backends.nftables.backend import Nftables
+from kproxy.backends import Backend, load
 from kproxy.host import InNamespace
 from kproxy.rules.evaluate import Ending, Outcome
 
@@ -57,15 +58,16 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
+@pytest.mark.parametrize("mode", ["nftables", "iptables-legacy", "iptables-nft"])
 @given(case=cases(), family=st.sampled_from([4, 6]))
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_the_kernel_does_what_the_rules_say(stage: Stage, case: Case, family: int) -> None:
-    backend = Nftables(InNamespace(stage.namespaces["node"].fd))
+def test_the_kernel_does_what_the_rules_say(stage: Stage, mode: str, case: Case, family: int) -> None:
+    backend = load(mode)(InNamespace(stage.namespaces["node"].fd))
     try:
         asyncio.run(_compare(backend, stage, case, family))
     finally:
@@ -73,7 +75,7 @@ def test_the_kernel_does_what_the_rules_say(stage: Stage, case: Case, family: in
         backend.close()
 
 
-async def _compare(backend: Nftables, stage: Stage, case: Case, family: int) -> None:
+async def _compare(backend: Backend, stage: Stage, case: Case, family: int) -> None:
     await case.cluster(family).put_in_place(backend, NODE, case.proxy_settings())
     async with asyncio.TaskGroup() as checks:
         for asked in case.expectations:

@@ -12,11 +12,10 @@ import pytest
 from tests.conformance.case import Case
 from tests.conformance.stage import NODE, address
 
-from kproxy.backends import load
-from kproxy.backends.nftables.backend import Nftables
+from kproxy.backends import Backend, load
 from kproxy.conntrack import forget
 from kproxy.flows import Watched, changed
-from kproxy.host import InNamespace
+from kproxy.host import InNamespace, ThisHost
 from kproxy.model import Duties
 
 if TYPE_CHECKING:
@@ -34,10 +33,9 @@ def owed(case: Case, family: int) -> dict[str, Duties]:
     return case.cluster(family).duties(NODE, case.proxy_settings())[1]
 
 
-@pytest.fixture
-async def backend(stage: Stage) -> AsyncIterator[Nftables]:
-    made = load("nftables")(InNamespace(stage.namespaces["node"].fd))
-    assert isinstance(made, Nftables)
+@pytest.fixture(params=["nftables", "iptables-legacy", "iptables-nft"])
+async def backend(stage: Stage, request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
+    made = load(request.param)(InNamespace(stage.namespaces["node"].fd))
     if missing := made.missing():
         pytest.skip(missing)
     yield made
@@ -60,7 +58,7 @@ async def answers(
 
 @pytest.mark.parametrize("family", [4, 6])
 async def test_affinity_keeps_a_client_at_one_endpoint_whatever_address_it_calls(
-    stage: Stage, backend: Nftables, family: int
+    stage: Stage, backend: Backend, family: int
 ) -> None:
     case = world(*BOTH, sessionAffinity="ClientIP")
     await case.cluster(family).put_in_place(backend, NODE, case.proxy_settings())
@@ -68,7 +66,7 @@ async def test_affinity_keeps_a_client_at_one_endpoint_whatever_address_it_calls
     assert all(len(endpoints) == 1 for endpoints in seen.values()), seen
 
 
-async def test_a_client_whose_endpoint_goes_gets_another_and_keeps_that(stage: Stage, backend: Nftables) -> None:
+async def test_a_client_whose_endpoint_goes_gets_another_and_keeps_that(stage: Stage, backend: Backend) -> None:
     case = world(*BOTH, sessionAffinity="ClientIP")
     await case.cluster(4).put_in_place(backend, NODE, case.proxy_settings())
     (first,) = await answers(stage, "pod", 4, "clusterIP")
@@ -80,7 +78,7 @@ async def test_a_client_whose_endpoint_goes_gets_another_and_keeps_that(stage: S
     assert await answers(stage, "pod", 4, "clusterIP") == {second}
 
 
-async def test_affinity_ends_with_its_time(stage: Stage, backend: Nftables) -> None:
+async def test_affinity_ends_with_its_time(stage: Stage, backend: Backend) -> None:
     config = {"clientIP": {"timeoutSeconds": 1}}
     case = world(*BOTH, sessionAffinity="ClientIP", sessionAffinityConfig=config)
     await case.cluster(4).put_in_place(backend, NODE, case.proxy_settings())
@@ -94,7 +92,7 @@ async def test_affinity_ends_with_its_time(stage: Stage, backend: Nftables) -> N
     assert found == {"L", "R"}
 
 
-async def test_affinity_is_switched_while_traffic_goes_on(stage: Stage, backend: Nftables) -> None:
+async def test_affinity_is_switched_while_traffic_goes_on(stage: Stage, backend: Backend) -> None:
     plain, sticky = world(*BOTH), world(*BOTH, sessionAffinity="ClientIP")
     await plain.cluster(4).put_in_place(backend, NODE, plain.proxy_settings())
     assert len(await answers(stage, "pod", 4, "clusterIP", times=40)) == 2
@@ -104,17 +102,17 @@ async def test_affinity_is_switched_while_traffic_goes_on(stage: Stage, backend:
     assert len(await answers(stage, "pod", 4, "clusterIP", times=40)) == 2
 
 
-async def test_a_restart_remembers_who_was_where(stage: Stage, backend: Nftables) -> None:
+async def test_a_restart_remembers_who_was_where(stage: Stage, backend: Backend) -> None:
     case = world(*BOTH, sessionAffinity="ClientIP")
     await case.cluster(4).put_in_place(backend, NODE, case.proxy_settings())
     before = await answers(stage, "pod", 4, "clusterIP", times=3)
-    successor = Nftables(backend.host)
+    successor = load(backend.name)(backend.host or ThisHost())
     await case.cluster(4).put_in_place(successor, NODE, case.proxy_settings())
     successor.close()
     assert await answers(stage, "pod", 4, "clusterIP") == before
 
 
-async def test_a_udp_flow_moves_to_a_serving_endpoint_once_it_is_forgotten(stage: Stage, backend: Nftables) -> None:
+async def test_a_udp_flow_moves_to_a_serving_endpoint_once_it_is_forgotten(stage: Stage, backend: Backend) -> None:
     before, after = world({"at": "L"}, protocol="UDP"), world({"at": "R"}, protocol="UDP")
     await before.cluster(4).put_in_place(backend, NODE, before.proxy_settings())
     assert backend.host is not None
@@ -135,13 +133,14 @@ async def test_a_udp_flow_moves_to_a_serving_endpoint_once_it_is_forgotten(stage
         assert await asyncio.to_thread(ask, client) == "R"
 
 
-async def test_established_connections_outlive_their_endpoint_and_the_rules(stage: Stage, backend: Nftables) -> None:
+async def test_established_connections_outlive_their_endpoint_and_the_rules(stage: Stage, backend: Backend) -> None:
     case = world({"at": "L"})
     await case.cluster(4).put_in_place(backend, NODE, case.proxy_settings())
     with (
         stage.namespaces["L2"].socket(socket.AF_INET, socket.SOCK_STREAM) as server,
         stage.namespaces["pod"].socket(socket.AF_INET, socket.SOCK_STREAM) as client,
     ):
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(("", 9000))
         server.listen()
         ports = [{"name": "p", "port": 80, "targetPort": 9000}]
