@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Who wants to lead, by which Lease, and for how long at a time. Times are seconds; the defaults are Kubernetes'."""
+    """Who wants to lead, by which Lease, and for how long at a time: seconds, by default those of Kubernetes."""
 
     identity: str
     name: str
@@ -107,6 +107,11 @@ class Elector:
         self._sight: Sight | None = None
         self.leading = False
 
+    @property
+    def name(self) -> str:
+        """The Lease's name."""
+        return self._terms.name
+
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
         """Wait for the Lease, then do `work` for as long as it is ours, and give it back when the work ends.
 
@@ -126,7 +131,7 @@ class Elector:
         working.result()
 
     async def _acquire(self) -> None:
-        while not await self._attempt():
+        while not await self._attempt():  # noqa: ASYNC110  # another process's lease tells nobody when it ends
             await asyncio.sleep(self._pause())
 
     def _pause(self) -> float:
@@ -140,8 +145,9 @@ class Elector:
         while not working.done():
             await asyncio.wait({working}, timeout=self._terms.retry)
             asked = self._clock()
-            left = renewed + self._terms.deadline - asked
-            if not working.done() and await self._in_time(left):
+            if working.done():
+                return
+            if await self._in_time(renewed + self._terms.deadline - asked):
                 renewed = asked
             elif self._clock() - renewed >= self._terms.deadline or self._taken():
                 raise LeaseLost(self._why_lost())
