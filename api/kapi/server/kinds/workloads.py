@@ -50,7 +50,7 @@ def _default_deployment(obj: Json) -> None:
 
 def _replicas_errors(spec: Json) -> list[FieldError]:
     errors = spec_errors(spec["template"]["spec"], "spec.template.spec")
-    if spec["replicas"] < 0:
+    if spec.get("replicas", 0) < 0:
         errors.append(invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
     policy = spec["template"]["spec"]["restartPolicy"]
     if policy != "Always" and policy in ("OnFailure", "Never"):
