@@ -1,0 +1,258 @@
+"""The real kubectl where controllers act on what it writes: rollouts, waiting, differences, events, logs, dry runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CLUSTER = '''
+"""A server, the workload controllers, one node, and a kubelet that says of every pod that it runs."""
+import asyncio, socket, sys
+from kapi.cache import key_of
+from kapi.client import Client
+from kapi.errors import ApiError
+from kapi.events import Recorder
+from kapi.resources import NODES, PODS
+from kapi.server import ApiServer, Settings
+from kapi.source import ApiSource
+from kapi.store.memory import MemoryStore
+from netnslab import workloads
+
+READY = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "Initialized")]
+
+def log(namespace, pod, container):
+    async def text():
+        return b"one\\ntwo\\nthree\\n"
+    return text()
+
+async def kubelet(client):
+    while True:
+        try:
+            async with client.watch(PODS) as stream:
+                async for event in stream:
+                    await tend(client, event)
+        except ApiError as error:
+            print(error, file=sys.stderr)
+
+async def tend(client, event):
+    pod = event["object"]
+    if event["type"] not in ("ADDED", "MODIFIED"):
+        return
+    meta = pod["metadata"]
+    where = meta["name"], meta["namespace"]
+    try:
+        if "deletionTimestamp" in meta:
+            await client.delete(PODS, *where, grace_seconds=0)
+        elif pod["spec"].get("nodeName") and (pod.get("status") or {}).get("phase") != "Running":
+            status = {"phase": "Running", "conditions": READY}
+            await client.patch(PODS, where[0], {"status": status}, where[1], subresource="status")
+    except ApiError as error:
+        print(error, file=sys.stderr)
+
+async def main():
+    async with ApiServer(MemoryStore(), Settings(pod_logs=log)) as server:
+        client = server.client()
+        sock = socket.create_server(("127.0.0.1", 0))
+        await server.listen(sock)
+        condition = {"type": "Ready", "status": "True"}
+        await client.create(NODES, {"metadata": {"name": "n1"}, "status": {"conditions": [condition]}})
+        source = ApiSource(client)
+        recorder = Recorder("controllers", client)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(source.run())
+            tasks.create_task(recorder.run())
+            tasks.create_task(workloads.run(client, source, recorder))
+            tasks.create_task(kubelet(client))
+            print(sock.getsockname()[1], flush=True)
+
+asyncio.run(main())
+'''
+
+
+class Kubectl:
+    """The kubectl of the PATH, talking to one server."""
+
+    def __init__(self, url: str, home: Path) -> None:
+        self.url = url
+        self.home = home
+        self.environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
+
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        command = ["kubectl", "-s", self.url, *arguments]
+        environment = self.environment | variables
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=25, check=False)
+
+    def __call__(self, *arguments: str, **variables: str) -> str:
+        done = self.run(*arguments, **variables)
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    if shutil.which("kubectl") is None:
+        pytest.skip("there is no kubectl on the PATH")
+    with subprocess.Popen([sys.executable, "-c", CLUSTER], stdout=subprocess.PIPE, text=True) as cluster:
+        assert cluster.stdout is not None
+        port = cluster.stdout.readline().strip()
+        try:
+            yield Kubectl(f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("home"))
+        finally:
+            cluster.kill()
+
+
+@pytest.fixture(params=["lists", "watch lists"])
+def waiting(request: pytest.FixtureRequest) -> dict[str, str]:
+    """How kubectl's informers begin: with a list, or with a watch that has one in it (the default from 1.35 on)."""
+    return {"KUBE_FEATURE_WatchListClient": "true" if request.param == "watch lists" else "false"}
+
+
+def image(kubectl: Kubectl, name: str) -> str:
+    return kubectl("get", "deploy", name, "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+
+
+def test_a_deployment_rolls_out_restarts_and_is_undone(kubectl: Kubectl) -> None:
+    kubectl("create", "deployment", "web", "--image=nginx:1", "--replicas=2")
+    assert "successfully rolled out" in kubectl("rollout", "status", "deploy/web", "--timeout=20s")
+    kubectl("set", "image", "deploy/web", "nginx=nginx:2")
+    assert "successfully rolled out" in kubectl("rollout", "status", "deploy/web", "--timeout=20s")
+    history = kubectl("rollout", "history", "deploy/web")
+    assert [line.split()[0] for line in history.splitlines() if line[:1].isdigit()] == ["1", "2"]
+    assert "nginx:1" in kubectl("rollout", "history", "deploy/web", "--revision=1")
+    kubectl("rollout", "undo", "deploy/web")
+    assert "successfully rolled out" in kubectl("rollout", "status", "deploy/web", "--timeout=20s")
+    assert image(kubectl, "web") == "nginx:1"
+    before = set(kubectl("get", "pods", "-l", "app=web", "-o", "name").split())
+    kubectl("rollout", "restart", "deploy/web")
+    assert "successfully rolled out" in kubectl("rollout", "status", "deploy/web", "--timeout=20s")
+    assert kubectl("wait", "--for=delete", *before, "--timeout=20s") is not None
+    kubectl("rollout", "pause", "deploy/web")
+    kubectl("rollout", "resume", "deploy/web")
+    kubectl("delete", "deploy", "web")
+
+
+def test_waiting_in_all_its_forms(kubectl: Kubectl, waiting: dict[str, str]) -> None:
+    kubectl("create", "deployment", "db", "--image=nginx:1")
+    forms = (
+        ("--for=create", "deploy/db"),
+        ("--for=condition=Available", "deploy/db"),
+        ("--for=condition=Ready", "pods", "-l", "app=db"),
+        ("--for=jsonpath={.status.phase}=Running", "pods", "-l", "app=db"),
+        ("--for=jsonpath={.status.readyReplicas}=1", "deploy/db"),
+        ("--for=jsonpath={.status.observedGeneration}", "deploy/db"),
+    )
+    for form in forms:
+        assert "condition met" in kubectl("wait", *form, "--timeout=20s", **waiting), form
+    late = kubectl.run("wait", "--for=condition=Progressing=False", "deploy/db", "--timeout=1s", **waiting)
+    assert "timed out waiting for the condition" in late.stderr
+    with subprocess.Popen(
+        ["kubectl", "-s", kubectl.url, "wait", "--for=delete", "deploy/db", "--timeout=20s"],
+        env=kubectl.environment | waiting,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watcher:
+        kubectl("delete", "deploy", "db", "--cascade=foreground")
+        assert watcher.wait(20) == 0
+    kubectl("wait", "--for=delete", "pods", "-l", "app=db", "--timeout=20s", **waiting)
+
+
+CONFIG = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {color: VALUE}
+"""
+
+
+def test_differences_are_shown_and_dry_runs_write_nothing(kubectl: Kubectl) -> None:
+    (kubectl.home / "a.yaml").write_text(CONFIG.replace("VALUE", "red"))
+    (kubectl.home / "b.yaml").write_text(CONFIG.replace("VALUE", "blue"))
+    first, second = str(kubectl.home / "a.yaml"), str(kubectl.home / "b.yaml")
+    assert "created (server dry run)" in kubectl("apply", "-f", first, "--dry-run=server")
+    assert "NotFound" in kubectl.run("get", "cm", "settings").stderr
+    kubectl("apply", "-f", first)
+    assert kubectl("diff", "-f", first) == ""
+    for side in ((), ("--server-side",)):
+        shown = kubectl.run("diff", "-f", second, *side)
+        assert shown.returncode == 1, shown.stderr
+        assert "-  color: red" in shown.stdout
+        assert "+  color: blue" in shown.stdout
+    kubectl("create", "service", "clusterip", "dry", "--tcp=80", "--dry-run=server")
+    kubectl("delete", "cm", "settings", "--dry-run=server")
+    assert kubectl("get", "cm", "settings", "-o", "jsonpath={.data.color}") == "red"
+    assert "NotFound" in kubectl.run("get", "svc", "dry").stderr
+
+
+def test_events_and_logs_are_told(kubectl: Kubectl) -> None:
+    kubectl("create", "deployment", "noisy", "--image=nginx:1")
+    kubectl("rollout", "status", "deploy/noisy", "--timeout=20s")
+    kubectl("wait", "--for=create", "events.events.k8s.io", "--all", "--timeout=20s")
+    listed = kubectl("events", "--for", "deployment/noisy")
+    assert "ScalingReplicaSet" in listed
+    assert "ScalingReplicaSet" in kubectl("get", "events.v1.events.k8s.io", "-o", "yaml")
+    assert "ScalingReplicaSet" in kubectl("describe", "deploy", "noisy")
+    assert kubectl("logs", "deploy/noisy") == "one\ntwo\nthree\n"
+    assert kubectl("logs", "-l", "app=noisy", "--tail=1") == "three\n"
+    kubectl("delete", "deploy", "noisy")
+
+
+def test_lists_are_sorted_selected_and_watched(kubectl: Kubectl) -> None:
+    for name, size in (("b", "2"), ("a", "10"), ("c", "1")):
+        kubectl("create", "cm", name, f"--from-literal=size={size}")
+        kubectl("label", "cm", name, "mine=yes")
+    sorted_names = kubectl("get", "cm", "-l", "mine=yes", "--sort-by=.metadata.name", "-o", "name").split()
+    assert sorted_names == ["configmap/a", "configmap/b", "configmap/c"]
+    columns = kubectl("get", "cm", "a", "--no-headers", "-o", "custom-columns=N:.metadata.name,S:.data.size")
+    assert columns.split() == ["a", "10"]
+    assert kubectl("get", "cm", "--field-selector", "metadata.name=b", "-A", "-o", "name") == "configmap/b\n"
+    with subprocess.Popen(
+        ["kubectl", "-s", kubectl.url, "get", "cm", "a", "-w", "--output-watch-events", "--no-headers"],
+        env=kubectl.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watch:
+        assert watch.stdout is not None
+        assert watch.stdout.readline().split()[:2] == ["ADDED", "a"]
+        kubectl("patch", "cm", "a", "-p", '{"data":{"more":"1"}}')
+        assert watch.stdout.readline().split()[:3] == ["MODIFIED", "a", "2"]
+        kubectl("delete", "cm", "a", "--force", "--grace-period=0")
+        assert watch.stdout.readline().split()[:2] == ["DELETED", "a"]
+        watch.kill()
+    kubectl("delete", "cm", "-l", "mine=yes", "--all=false")
+
+
+def test_every_kind_is_explained_listed_and_described(kubectl: Kubectl) -> None:
+    listed = kubectl("api-resources", "--no-headers", "-o", "name").split()
+    for kind in ("statefulsets.apps", "jobs.batch", "networkpolicies.networking.k8s.io", "events.events.k8s.io"):
+        assert kind in listed
+    for field in ("sts.spec.updateStrategy", "cronjob.spec.jobTemplate", "hpa.spec.scaleTargetRef", "pdb.spec"):
+        assert "FIELD" in kubectl("explain", field)
+    kubectl("create", "job", "once", "--image=i:1")
+    kubectl("create", "cronjob", "often", "--image=i:1", "--schedule=* * * * *")
+    kubectl("create", "role", "reader", "--verb=get", "--resource=pods")
+    kubectl("create", "rolebinding", "reads", "--role=reader", "--user=me")
+    kubectl("create", "clusterrole", "all", "--verb=*", "--resource=*.*")
+    kubectl("create", "clusterrolebinding", "alls", "--clusterrole=all", "--serviceaccount=default:default")
+    kubectl("create", "poddisruptionbudget", "some", "--selector=a=b", "--min-available=1")
+    kubectl("create", "quota", "few", "--hard=pods=3")
+    kubectl("create", "priorityclass", "high", "--value=7")
+    kubectl("create", "deployment", "scaled", "--image=i:1")
+    kubectl("autoscale", "deployment", "scaled", "--max=3")
+    for name in (
+        "job/once",
+        "cronjob/often",
+        "role/reader",
+        "rolebinding/reads",
+        "pdb/some",
+        "quota/few",
+        "hpa/scaled",
+    ):
+        kubectl("get", name)
+        assert "Name:" in kubectl("describe", name), name
+    kubectl("delete", "job,cronjob,role,rolebinding,pdb,quota,hpa,deploy", "--all")
