@@ -61,6 +61,7 @@ class Queue(Generic[K]):
         self._timers: dict[K, Timer] = {}
         self._failures: dict[K, int] = {}
         self._wake = asyncio.Event()
+        self._rested = asyncio.Event()
 
     def __len__(self) -> int:
         """How many keys wait, delayed ones included."""
@@ -70,6 +71,12 @@ class Queue(Generic[K]):
     def idle(self) -> bool:
         """Whether nothing waits and nothing is being handled."""
         return not (self._waiting or self._timers or self._handled)
+
+    async def rest(self) -> None:
+        """Wait until the queue is idle."""
+        while not self.idle:
+            self._rested.clear()
+            await self._rested.wait()
 
     def add(self, key: K, delay: float = 0.0) -> None:
         """Ask for work on `key`, at the latest `delay` seconds from now; asking twice is asking once."""
@@ -113,6 +120,8 @@ class Queue(Generic[K]):
         if key in self._waiting:
             self._ready.append(key)
             self._wake.set()
+        elif self.idle:
+            self._rested.set()
 
     async def work(self, handle: Callable[[K], Awaitable[Any]], *, workers: int = 1) -> None:
         """Handle keys for ever, `workers` at a time and never one key twice at a time."""

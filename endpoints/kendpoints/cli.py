@@ -6,64 +6,24 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import socket
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
+from kapi.client import Client
+from kapi.election import Elector, Terms
 from kapi.errors import ApiError
 from kapi.events import Recorder
 from kapi.source import ApiSource
 from kendpoints.controller import Controller, Settings
-
-if TYPE_CHECKING:
-    from kapi.client import Client
+from kendpoints.flags import parser
+from kendpoints.rehearsal import Rehearsal
 
 _FAILED = 1
-_DEFAULTS = Settings()
-_MOST = 1000  # the API's own limit on the endpoints of a slice
-
-_EXAMPLES = """\
-examples:
-  kendpoints --server http://127.0.0.1:8001
-        write the slices and Endpoints of the cluster whose API is reachable there (kubectl proxy, netns-lab)
-  kendpoints --kubeconfig ~/.kube/config --max-endpoints-per-slice 500
-        the same with credentials, and fewer, larger slices
-  kendpoints --server http://127.0.0.1:8001 --batch-period 0.5
-        gather half a second of changes before a slice is written: cheaper for large rolling updates
-
-exit codes: 0 ended by a signal, 1 could not start, 2 wrong usage
-"""
-
-
-def parser() -> argparse.ArgumentParser:
-    """Give the command line's parser."""
-    made = argparse.ArgumentParser(
-        prog="kendpoints",
-        description="Writes who is behind each Service: EndpointSlices and Endpoints, from Services and Pods.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    where = made.add_mutually_exclusive_group()
-    where.add_argument("--server", metavar="URL", help="the API server, without credentials")
-    where.add_argument("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials")
-    made.add_argument(
-        "--max-endpoints-per-slice",
-        metavar="N",
-        type=_limit,
-        default=_DEFAULTS.max_endpoints_per_slice,
-        help="most endpoints in one slice, up to 1000 (%(default)s)",
-    )
-    made.add_argument(
-        "--batch-period",
-        metavar="SECONDS",
-        type=_seconds,
-        default=_DEFAULTS.batch_period,
-        help="how long changes of pods are gathered before they are written (%(default)s)",
-    )
-    made.add_argument("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
-    return made
+_COMPONENT = "endpoint-slice-controller"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,47 +31,79 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     level = logging.INFO if options.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings(max_endpoints_per_slice=options.max_endpoints_per_slice, batch_period=options.batch_period)
     try:
-        asyncio.run(_run(options.kubeconfig, options.server, settings))
-    except (ApiError, OSError) as error:
-        print(f"kendpoints: {error}", file=sys.stderr)
-        return _FAILED
-    return 0
+        terms = _terms(options) if options.leader_elect else None
+    except ValueError as error:
+        parser().error(f"argument --leader-elect: {error}")
+    failures: list[BaseException] = []
+    try:
+        asyncio.run(_run(options, terms))
+    except* (ApiError, OSError) as errors:
+        failures += errors.exceptions
+    for failure in failures:
+        print(f"kendpoints: {failure}", file=sys.stderr)
+    return _FAILED if failures else 0
 
 
-async def _run(kubeconfig: Path | None, server: str | None, settings: Settings) -> None:
+async def _run(options: argparse.Namespace, terms: Terms | None) -> None:
     from kapi.kubeconfig import client_from  # noqa: PLC0415  # YAML and TLS, which `--help` has no need of
 
-    client = client_from(kubeconfig, server)
-    work = asyncio.create_task(_control(client, settings))
+    client = client_from(options.kubeconfig, options.server)
+    settings = Settings(max_endpoints_per_slice=options.max_endpoints_per_slice, batch_period=options.batch_period)
+    work = _rehearse(client, settings) if options.dry_run else _control(client, settings, terms, options.admin)
+    running = asyncio.create_task(work)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
+        loop.add_signal_handler(number, running.cancel)
     try:
         with contextlib.suppress(asyncio.CancelledError):
-            await work
+            await running
     finally:
         await client.close()
 
 
-async def _control(client: Client, settings: Settings) -> None:
-    source, recorder = ApiSource(client), Recorder("endpoint-slice-controller", client)
+async def _control(client: Client, settings: Settings, terms: Terms | None, admin: tuple[str, int] | None) -> None:
+    source, recorder = ApiSource(client), Recorder(_COMPONENT, client)
     controller = Controller(client, source, recorder, settings)
-    async with asyncio.TaskGroup() as tasks:
-        for part in (source.run(), recorder.run(), controller.run()):
+    elector = Elector(client, terms) if terms is not None else None
+    work = elector.lead(controller.run) if elector is not None else controller.run()
+    async with _served(controller, elector, admin), asyncio.TaskGroup() as tasks:
+        for part in (source.run(), recorder.run(), work):
             tasks.create_task(part)
 
 
-def _limit(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= _MOST:
-        raise argparse.ArgumentTypeError(f"{number} is not between 1 and {_MOST}")
-    return number
+async def _rehearse(client: Client, settings: Settings) -> None:
+    """Show what would be written once, and write nothing: no Events either."""
+    source = ApiSource(client)
+    rehearsed = Client(Rehearsal(client.transport, lambda text: print(text, end="")))
+    controller = Controller(rehearsed, source, Recorder(_COMPONENT), settings)
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(part) for part in (source.run(), controller.run())]
+        await controller.rest()
+        for task in running:
+            task.cancel()
 
 
-def _seconds(text: str) -> float:
-    number = float(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return number
+@asynccontextmanager
+async def _served(controller: Controller, elector: Elector | None, at: tuple[str, int] | None) -> AsyncIterator[None]:
+    if at is None:
+        yield
+        return
+    from kendpoints import admin  # noqa: PLC0415  # not every use needs it, and aiohttp.web is slow to import
+
+    pages = await admin.serve(controller, elector, *at)
+    try:
+        yield
+    finally:
+        await pages.cleanup()
+
+
+def _terms(options: argparse.Namespace) -> Terms:
+    return Terms(
+        identity=f"{socket.gethostname()}_{os.getpid()}",
+        name=options.leader_elect_resource_name,
+        namespace=options.leader_elect_resource_namespace,
+        lease=options.leader_elect_lease_duration,
+        deadline=options.leader_elect_renew_deadline,
+        retry=options.leader_elect_retry_period,
+    )

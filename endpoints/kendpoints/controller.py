@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from kapi.client import Client, Json
-from kapi.errors import Conflict, Forbidden, NotFound, StatusError
+from kapi.errors import ApiError, Conflict, Forbidden, NotFound, StatusError
 from kapi.events import Recorder
 from kapi.network import EndpointSlice, Problem, Reference
 from kapi.queue import Queue
@@ -17,6 +17,7 @@ from kapi.source import Source
 from kendpoints.codec import endpoints_json, slice_json
 from kendpoints.endpoints import desired
 from kendpoints.labels import MIRROR_CONTROLLER, SLICE_CONTROLLER
+from kendpoints.metrics import MIRROR, SLICES, Metrics
 from kendpoints.mirror import mirror
 from kendpoints.pack import Changes
 from kendpoints.slices import MOST_ENDPOINTS, has_slices, slices
@@ -49,6 +50,8 @@ class Controller:
         self._settings = settings or Settings()
         self._world = World(source, batch_period=self._settings.batch_period, repair_delay=self._settings.repair_delay)
         self._queue: Queue[Job] = Queue()
+        self._listening = asyncio.Event()
+        self.metrics = Metrics(self._settings.max_endpoints_per_slice)
         self._seen: dict[Job, Seen] = {}
         self._reported: dict[Job, frozenset[Problem]] = {}
 
@@ -57,10 +60,26 @@ class Controller:
         """Whether everything heard of has been dealt with."""
         return self._queue.idle
 
+    @property
+    def synced(self) -> bool:
+        """Whether the cluster is known and the work has begun."""
+        return self._listening.is_set()
+
+    @property
+    def waiting(self) -> int:
+        """How many parts of Services wait for work."""
+        return len(self._queue)
+
+    async def rest(self) -> None:
+        """Wait until everything that there was has been dealt with."""
+        await self._listening.wait()
+        await self._queue.rest()
+
     async def run(self) -> None:
         """Work until cancelled; `source` must be running."""
         await self._world.synced()
         self._world.listen(self._queue.add)
+        self._listening.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._world.slices.settle(self._client, ENDPOINT_SLICES))
             tasks.create_task(self._world.endpoints.settle(self._client, ENDPOINTS))
@@ -72,7 +91,16 @@ class Controller:
             "endpoints": self._endpoints,
             "mirror": self._mirror,
         }
-        await parts[job.part](job)
+        try:
+            await parts[job.part](job)
+        except ApiError as error:
+            self._synced(job, "stale" if isinstance(error, Conflict) else "error")
+            raise
+        self._synced(job, "success")
+
+    def _synced(self, job: Job, result: str) -> None:
+        if job.part == "slices":
+            self.metrics.synced(result)
 
     async def _slices(self, job: Job) -> None:
         """Bring the slices of one Service up to date."""
@@ -97,6 +125,7 @@ class Controller:
             trigger_time=trigger_time,
         )
         self._report(job, service.reference, frozenset(plan.problems))
+        self.metrics.planned(job.key, existing, plan.changes)
         await self._write(plan.changes)
         self._seen[job] = seen
 
@@ -129,18 +158,21 @@ class Controller:
             self._reported.pop(job, None)
         else:
             self._report(job, endpoints.reference, frozenset(plan.problems))
-        await self._write(plan.changes)
+        await self._write(plan.changes, MIRROR)
 
-    async def _write(self, changes: Changes) -> None:
+    async def _write(self, changes: Changes, controller: str = SLICES) -> None:
         """Write slices: new ones before old ones go, so that no endpoint is missing in between."""
         for one in changes.create:
             reply = await unless_terminating(self._client.create(ENDPOINT_SLICES, slice_json(one), one.namespace))
             if reply:
                 self._world.slices.wrote(reply)
+                self.metrics.wrote(controller, "create")
         for one in changes.update:
             self._world.slices.wrote(await self._update(one))
+            self.metrics.wrote(controller, "update")
         for one in changes.delete:
             await self._delete(one)
+            self.metrics.wrote(controller, "delete")
 
     async def _update(self, one: EndpointSlice) -> Json:
         try:
@@ -191,6 +223,8 @@ class Controller:
             del self._reported[job]
 
     def _forget(self, job: Job) -> None:
+        if job.part == "slices":
+            self.metrics.forget(job.key)
         self._seen.pop(job, None)
         self._reported.pop(job, None)
 

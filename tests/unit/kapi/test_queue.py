@@ -157,3 +157,16 @@ async def test_no_key_is_ever_handled_twice_at_a_time() -> None:
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
+
+
+async def test_rest_waits_until_the_last_key_is_done() -> None:
+    queue: Queue[str] = Queue()
+    await queue.rest()
+    queue.add("a")
+    queue.add("b", 0.01)
+    resting = asyncio.create_task(queue.rest())
+    queue.done(await queue.take())
+    await asyncio.sleep(0)
+    assert not resting.done()
+    queue.done(await queue.take())
+    await resting

@@ -30,6 +30,7 @@ TCP = Protocol.TCP
 HTTP = ServicePort("http", TCP, 80, "http")
 NAMESPACE = "default"
 LIMIT = 3
+PATIENCE = 20.0  # seconds; a busy machine may start a process slowly
 SETTINGS = Settings(max_endpoints_per_slice=LIMIT, repair_delay=0.01)
 
 
@@ -203,7 +204,7 @@ class Cluster:
 
     async def becomes(self, expected: Any, question: Any, *arguments: Any) -> None:
         """Wait until an answer is as expected; fail with what it is instead."""
-        deadline = asyncio.get_running_loop().time() + 3
+        deadline = asyncio.get_running_loop().time() + PATIENCE
         while (found := await question(*arguments)) != expected:
             if asyncio.get_running_loop().time() > deadline:
                 raise AssertionError(f"{question.__name__}{arguments} is {found}, not {expected}")
