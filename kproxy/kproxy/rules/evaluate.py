@@ -13,11 +13,13 @@ from fractions import Fraction
 from ipaddress import IPv4Address, IPv6Address
 
 from kapi.network import Address
-from kproxy.rules.fields import index_bytes, port_bytes, width
+from kproxy.rules.fields import index_bytes, port_bytes, service_bytes, width
 from kproxy.rules.model import (
     Accept,
     ArrivedOn,
+    Balance,
     Chain,
+    ConnectionMarked,
     Destination,
     Dispatch,
     Drop,
@@ -29,7 +31,10 @@ from kproxy.rules.model import (
     Jump,
     Key,
     Mark,
+    MarkBy,
+    MarkConnection,
     Marked,
+    MarkIs,
     Masquerade,
     NewConnection,
     OneIn,
@@ -42,6 +47,7 @@ from kproxy.rules.model import (
     Return,
     Rule,
     Ruleset,
+    Service,
     Source,
     Step,
     Table,
@@ -129,6 +135,7 @@ class _State:
     destination: Address
     port: int
     mark: int = 0
+    connection_mark: int = 0
     translated: bool = False
     masqueraded: bool = False
     accepted: bool = False  # this base chain has decided
@@ -154,11 +161,17 @@ def _journey(table: Table, start: _State) -> Iterator[_State]:
     """Pass the hooks in the kernel's order: where a packet leaves decides which come after the first."""
     own = start.packet.own
     for state in _hook(table, "prerouting" if start.packet.interface else "output", start):
-        stays = state.destination in own
+        stays = state.destination in own or state.destination in table.bound
         points = ("input",) if stays else ("forward", "postrouting")
         if not start.packet.interface:
             points = ("postrouting", "input") if stays else ("postrouting",)
-        yield from _hooks(table, points, state)
+        for following in _hooks(table, points, state):
+            if (
+                stays and following.destination != state.destination
+            ):  # IPVS takes packets at the input and sends them on
+                yield from _hooks(table, ("postrouting",), following)
+            else:
+                yield following
 
 
 def _hooks(table: Table, points: tuple[str, ...], state: _State) -> Iterator[_State]:
@@ -214,6 +227,8 @@ def _rule(table: Table, chain: Chain, position: int, steps: tuple[Step, ...], st
     match step:
         case Goto() | Dispatch() | Reject() | Drop() | Masquerade() | TranslateBy() | TranslateTo():
             yield from _decide(table, step, at, state)
+        case Balance():
+            yield from _balance(step, at, state)
         case Jump() | Return() | Accept():
             yield from _pass(table, step, at, state)
         case OneIn(count):
@@ -224,8 +239,8 @@ def _rule(table: Table, chain: Chain, position: int, steps: tuple[Step, ...], st
         case Mark(bit):
             marked = replace(_hop(state, at, "marks it for masquerading"), mark=state.mark | bit)
             yield from _rule(table, chain, position, rest, marked)
-        case Unmark(bit):
-            yield from _rule(table, chain, position, rest, replace(state, mark=state.mark & ~bit))
+        case Unmark() | MarkConnection() | MarkBy():
+            yield from _rule(table, chain, position, rest, _marking(table, step, at, state))
         case _:
             if _matches(table, step, state):
                 yield from _rule(table, chain, position, rest, state)
@@ -254,6 +269,27 @@ def _decide(table: Table, step: Step, at: Hop, state: _State) -> _Result:
             yield replace(_hop(state, at, "masquerades it"), masqueraded=True, accepted=True), False
         case _:
             yield state, True
+
+
+def _marking(table: Table, step: Unmark | MarkConnection | MarkBy, at: Hop, state: _State) -> _State:
+    match step:
+        case Unmark(bit):
+            return replace(state, mark=state.mark & ~bit)
+        case MarkConnection(bit):
+            marked = _hop(state, at, "marks its connection for masquerading")
+            return replace(marked, connection_mark=state.connection_mark | bit)
+        case MarkBy(key, name):
+            value, _ = next(_look_up(table, key, name, state))
+            return replace(state, mark=int.from_bytes(value, "big")) if isinstance(value, bytes) else state
+
+
+def _balance(step: Balance, at: Hop, state: _State) -> _Result:
+    """Follow every endpoint that may be chosen."""
+    whole = sum(weight for _, _, weight in step.shares)
+    for address, port, weight in step.shares:
+        chance = state.chance * Fraction(weight, whole)
+        chosen = _hop(state, at, f"the scheduler {step.scheduler} chooses an endpoint")
+        yield replace(chosen, destination=address, port=port, translated=True, accepted=True, chance=chance), False
 
 
 def _pass(table: Table, step: Jump | Return | Accept, at: Hop, state: _State) -> _Result:
@@ -316,8 +352,8 @@ def _matches(table: Table, step: Step, state: _State) -> bool:
             return _same_interface(interface, state.packet.interface) is not negated
         case Translated(negated):
             return state.translated is not negated
-        case Marked(bit, negated):
-            return bool(state.mark & bit) is not negated
+        case Marked() | MarkIs() | ConnectionMarked():
+            return _marked(step, state)
         case Within(of, network, negated):
             return (_address(of, state) in network) is not negated
         case To(port, protocol):
@@ -328,6 +364,16 @@ def _matches(table: Table, step: Step, state: _State) -> bool:
             return True
         case _:
             raise TypeError(f"{step} is not a match")
+
+
+def _marked(step: Marked | MarkIs | ConnectionMarked, state: _State) -> bool:
+    match step:
+        case Marked(bit, negated):
+            return bool(state.mark & bit) is not negated
+        case MarkIs(mark):
+            return state.mark == mark
+        case ConnectionMarked(bit):
+            return bool(state.connection_mark & bit)
 
 
 def _same_interface(wanted: str, found: str) -> bool:
@@ -348,6 +394,8 @@ def _keys(key: Key, state: _State) -> Iterator[tuple[bytes, Fraction]]:
             return
         if isinstance(part, Port):
             written += port_bytes(state.port)
+        elif isinstance(part, Service):
+            written += service_bytes(state.packet.protocol, state.port)
         else:
             written += _address(part, state).packed
     yield (written[:2] if len(key) == 1 and isinstance(key[0], Port) else written), state.chance

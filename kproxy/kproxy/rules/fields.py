@@ -13,15 +13,21 @@ from ipaddress import IPv4Address, IPv6Address
 from struct import pack
 
 from kapi.network import Address, Network
-from kproxy.rules.model import Expression, Key, Port, Random
+from kproxy.rules.model import Expression, Key, Port, Random, Service
 
 _PORTS_PADDING = b"\0\0"
+PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 ORDER = sys.byteorder
 
 
 def port_bytes(number: int) -> bytes:
     """Write a port, padded as a field among others."""
     return pack(">H", number) + _PORTS_PADDING
+
+
+def service_bytes(protocol: str, port: int) -> bytes:
+    """Write a protocol ("tcp") and a port, as `Service` reads them."""
+    return pack(">HH", PROTOCOLS[protocol], port)
 
 
 @cache
@@ -32,7 +38,7 @@ def index_bytes(number: int) -> bytes:
 
 def width(expression: Expression, family: int) -> int:
     """Bytes of one field, padding included."""
-    return 4 if isinstance(expression, Port | Random) or family == 4 else 16
+    return 4 if isinstance(expression, Port | Random | Service) or family == 4 else 16
 
 
 def size(key: Key, family: int) -> int:
@@ -52,6 +58,8 @@ def fields(key: Key, data: bytes, family: int) -> Iterator[Address | int]:
             yield int.from_bytes(piece, ORDER)
         elif isinstance(part, Port):
             yield int.from_bytes(piece[:2], "big")
+        elif isinstance(part, Service):
+            yield int.from_bytes(piece, "big")
         else:
             yield IPv4Address(piece) if family == 4 else IPv6Address(piece)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from kapi.network import Network
+from kapi.network import Address, Network
 
 # -- expressions: what a packet is asked ------------------------------------------------------------------------------
 
@@ -43,7 +43,12 @@ class Random:
     modulo: int
 
 
-Expression = Source | Destination | Port | Random
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The protocol's number and the destination port, whatever the protocol. xtables only."""
+
+
+Expression = Source | Destination | Port | Random | Service
 Key = tuple[Expression, ...]
 
 # -- elements ---------------------------------------------------------------------------------------------------------
@@ -145,6 +150,20 @@ class Within:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkIs:
+    """Go on only if the whole mark of the packet is this. xtables only."""
+
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionMarked:
+    """Go on only if the packet's connection carries this mark bit. xtables only."""
+
+    bit: int
+
+
+@dataclass(frozen=True, slots=True)
 class To:
     """Go on only if the packet goes to this port of this protocol. xtables only."""
 
@@ -189,6 +208,29 @@ class Unmark:
     """Clear a bit of the packet's mark."""
 
     bit: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkConnection:
+    """Set a bit of the connection's mark. xtables only."""
+
+    bit: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkBy:
+    """Make the packet's mark what the map gives for the key (four bytes). xtables only."""
+
+    key: Key
+    map: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Rewrite the destination to one of these, each with its weight. IPVS only."""
+
+    scheduler: str
+    shares: tuple[tuple[Address, int, int], ...]  # address, port, weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +319,8 @@ Match = (
     | Invalid
 )
 Verdicts = Goto | Jump | Return | Accept | Reject | Drop
-Statement = Verdicts | Mark | Unmark | Remember | Dispatch | TranslateBy | TranslateTo | Masquerade
+Marking = Mark | Unmark | MarkConnection | MarkBy
+Statement = Verdicts | Marking | Remember | Dispatch | TranslateBy | TranslateTo | Balance | Masquerade
 Step = Match | Statement
 
 
@@ -320,6 +363,7 @@ class Table:
     sets: Mapping[str, Set]
     chains: Mapping[str, Chain]
     elements: Mapping[str, Elements] = field(default_factory=dict)
+    bound: frozenset[Address] = frozenset()  # addresses of Services that the host has been given
 
 
 class Dialect(StrEnum):

@@ -139,6 +139,8 @@ def _expression(part: Expression, family: int) -> str:
             return f"{protocol} dport"
         case Random(modulo):
             return f"numgen random mod {modulo}"
+        case _:
+            raise TypeError(f"nftables has no {part}")
 
 
 def _verdict(value: Verdict) -> str:

@@ -11,15 +11,22 @@ from kproxy.rules.fields import fields
 from kproxy.rules.model import (
     Accept,
     ArrivedOn,
+    Balance,
     Chain,
+    ConnectionMarked,
     Destination,
     Drop,
     Follows,
     Goto,
+    In,
     Invalid,
     Jump,
+    Key,
     Mark,
+    MarkBy,
+    MarkConnection,
     Marked,
+    MarkIs,
     Masquerade,
     NewConnection,
     OneIn,
@@ -97,10 +104,20 @@ def _match(step: Step) -> str:
             return f"-m statistic --mode random --probability {1 / count:.10f}"
         case Recently(name, seconds):
             return f"-m recent --name {name} --rcheck --seconds {seconds} --reap --rsource"
+        case In(key, name, negated):
+            return f"-m set {'! ' if negated else ''}--match-set {name} {_directions(key)}"
+        case MarkIs():
+            return f"-m mark --mark {step.mark:#x}"
+        case ConnectionMarked(bit):
+            return f"-m connmark --mark {bit:#x}/{bit:#x}"
         case NewConnection() | Follows() | Invalid() | Translated():
             return _state(step)
         case _:
             return ""
+
+
+def _directions(key: Key) -> str:
+    return ",".join("src" if isinstance(part, Source) else "dst" for part in key)
 
 
 def _state(step: NewConnection | Follows | Invalid | Translated) -> str:
@@ -129,10 +146,23 @@ def _target(step: Step, family: int) -> str:
             return "-j DROP"
         case Reject():
             return f"-j REJECT --reject-with {_REFUSAL[family]}"
+        case _:
+            return _rewriting(step, family)
+
+
+def _rewriting(step: Step, family: int) -> str:
+    match step:
         case Mark(bit):
             return f"-j MARK --set-xmark {bit:#x}/{bit:#x}"
         case Unmark(bit):
             return f"-j MARK --set-xmark 0x0/{bit:#x}"
+        case MarkConnection(bit):
+            return f"-j CONNMARK --set-xmark {bit:#x}/{bit:#x}"
+        case MarkBy(key, name):
+            return f"-j SET --map-set {name} {_directions(key)} --map-mark"
+        case Balance(scheduler, shares):
+            ends = ", ".join(f"{address} port {port} weight {weight}" for address, port, weight in shares)
+            return f"IPVS {scheduler}: {ends}"
         case Remember(name, _):
             return f"-m recent --name {name} --set --rsource"
         case TranslateTo(protocol, data):

@@ -114,7 +114,7 @@ class _Port:
 
     def _absent(self, frontend: Frontend) -> None:
         """Refuse or drop who is still on the way to a frontend when it should be at an endpoint."""
-        drop = frontend.absence is Absence.DROP or frontend.pool
+        drop = frontend.absence is Absence.DROP
         chain = ABSENT_ON_NODE if frontend.place.address is None else ABSENT
         why = "has no local endpoints" if drop else "has no endpoints"
         self._share(chain, (*_at(frontend.place), Drop() if drop else Reject()), why)
