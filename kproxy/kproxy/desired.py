@@ -22,11 +22,14 @@ from kapi.network import (
     ServiceType,
     TrafficPolicy,
 )
-from kproxy.model import Absence, Datagrams, Duties, Frontend, Kind, Place, Pool, Target
+from kproxy import weights
+from kproxy.model import Absence, Datagrams, Duties, Frontend, HealthCheck, Kind, Place, Pool, Target
 from kproxy.topology import Here, categorise
+from kproxy.weights import Weights
 
 PROXY_NAME = "service.kubernetes.io/service-proxy-name"
 HEADLESS = "service.kubernetes.io/headless"
+WITHOUT_ENDPOINTS = "kproxy.io/without-endpoints"  # "reject" or "drop": what clients meet where nobody serves them
 
 
 def is_ours(service: Service) -> bool:
@@ -36,12 +39,24 @@ def is_ours(service: Service) -> bool:
     return PROXY_NAME not in service.labels and HEADLESS not in service.labels
 
 
-def duties(service: Service, slices: Iterable[EndpointSlice], here: Here, proxied: Sequence[int] = (4, 6)) -> Duties:
-    """Say what this node owes one Service. `proxied` are the IP families that are looked after."""
+def duties(
+    service: Service,
+    slices: Iterable[EndpointSlice],
+    here: Here,
+    proxied: Sequence[int] = (4, 6),
+    absence: Absence | None = None,
+) -> Duties:
+    """Say what this node owes one Service. `proxied` are the IP families that are looked after.
+
+    `absence` is what all Services do where nobody serves, unless they say so themselves; None is Kubernetes' way:
+    reject where there is no endpoint at all, drop where another node has one.
+    """
     rank = f"{service.created} {service.key}"
     if not is_ours(service):
         return Duties(service.key, service.reference, rank=rank)
     slices = [s for s in slices if HEADLESS not in s.labels]
+    shares = weights.parse(service.annotations.get(weights.ANNOTATION, ""))
+    chosen, unknown = _absence(service, absence)
     frontends: list[Frontend] = []
     own: set[Address] = set()
     datagrams: list[Datagrams] = []
@@ -50,7 +65,7 @@ def duties(service: Service, slices: Iterable[EndpointSlice], here: Here, proxie
             continue
         fitting = [s for s in slices if s.family == family]
         for port in service.ports:
-            served = _served(_endpoints(fitting, port, here), here)
+            served = _served(_endpoints(fitting, port, here), here, shares, chosen)
             knocked = tuple(_frontends(service, port, family, served, here))
             frontends += knocked
             own.update(served.own)
@@ -64,7 +79,8 @@ def duties(service: Service, slices: Iterable[EndpointSlice], here: Here, proxie
         own=tuple(sorted(own, key=int)),
         datagrams=tuple(datagrams),
         rank=rank,
-        problems=(*service.problems, *_family_problems(service)),
+        health=_health(service, slices, here),
+        problems=(*service.problems, *_family_problems(service), *shares.problems, *unknown),
     )
 
 
@@ -85,23 +101,28 @@ def _endpoints(slices: Iterable[EndpointSlice], port: ServicePort, here: Here) -
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """The endpoints of one Service port: for everyone, for Local policies, those that may be here, those that serve."""
+    """The endpoints of one Service port: for everyone, for Local policies, those that may be here, those that serve.
+
+    `absence` is what clients meet where none of these is for them.
+    """
 
     everyone: Pool
     local: Pool
     own: frozenset[Address]
     serving: frozenset[Address]
+    absence: Absence
 
 
-def _served(reachable: list[tuple[Target, Endpoint]], here: Here) -> _Served:
+def _served(reachable: list[tuple[Target, Endpoint]], here: Here, shares: Weights, absence: Absence | None) -> _Served:
     chosen = categorise([endpoint for _, endpoint in reachable], here)
     targets = {id(endpoint): target for target, endpoint in reachable}
     used = (*chosen.cluster, *chosen.local)
     return _Served(
-        tuple(targets[id(e)] for e in chosen.cluster),
-        tuple(targets[id(e)] for e in chosen.local),
+        weights.pool([(targets[id(e)], e) for e in chosen.cluster], shares),
+        weights.pool([(targets[id(e)], e) for e in chosen.local], shares),
         frozenset(e.addresses[0] for e in used if e.node_name in ("", here.node)),
         frozenset(e.addresses[0] for _, e in reachable if e.ready or e.serving),
+        absence or (Absence.DROP if chosen.cluster else Absence.REJECT),
     )
 
 
@@ -115,10 +136,9 @@ def _frontends(service: Service, port: ServicePort, family: int, served: _Served
 
     def frontend(address: Address | None, number: int, kind: Kind, sources: tuple[Network, ...] | None) -> Frontend:
         place = Place(family, address, port.protocol, number)
-        absence = Absence.DROP if everyone else Absence.REJECT
         if kind is Kind.CLUSTER_IP:
-            return Frontend(place, kind, origin, inner, None, absence, None, affinity)
-        return Frontend(place, kind, origin, everyone, outer, absence, sources, affinity)
+            return Frontend(place, kind, origin, inner, None, served.absence, None, affinity)
+        return Frontend(place, kind, origin, everyone, outer, served.absence, sources, affinity)
 
     for address in _of(family, service.cluster_ips):
         yield frontend(address, port.port, Kind.CLUSTER_IP, None)
@@ -145,6 +165,30 @@ def _sources(service: Service, family: int, own: list[Address], here: Here) -> t
     if any(address in network for address in here.addresses for network in ranges):
         ranges += [ip_network(address) for address in own]
     return tuple(collapse_addresses(ranges))  # type: ignore[type-var]  # all of one family
+
+
+def _absence(service: Service, usual: Absence | None) -> tuple[Absence | None, tuple[Problem, ...]]:
+    """Read what a Service wants where nobody serves; the cluster's usual way where it does not say."""
+    wanted = service.annotations.get(WITHOUT_ENDPOINTS)
+    if wanted is None or wanted in tuple(Absence):
+        return (Absence(wanted) if wanted else usual), ()
+    return usual, (Problem(f"metadata.annotations[{WITHOUT_ENDPOINTS}]", f"{wanted!r} is neither reject nor drop"),)
+
+
+def _health(service: Service, slices: Iterable[EndpointSlice], here: Here) -> HealthCheck | None:
+    """Say what a load balancer asks this node: how many ready endpoints are here. Terminating ones do not count."""
+    local = service.external_policy is TrafficPolicy.LOCAL and service.type is ServiceType.LOAD_BALANCER
+    if not local or not service.health_check_node_port:
+        return None
+    ready = {
+        family: {e.addresses[0] for s in slices if s.family == family for e in s.endpoints if _is_ready_at(e, here)}
+        for family in (4, 6)
+    }
+    return HealthCheck(service.health_check_node_port, max(map(len, ready.values())))
+
+
+def _is_ready_at(endpoint: Endpoint, here: Here) -> bool:
+    return endpoint.ready and endpoint.node_name == here.node
 
 
 def _of(family: int, addresses: Iterable[Address]) -> list[Address]:

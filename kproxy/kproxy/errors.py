@@ -4,6 +4,8 @@ ProxyError
 +-- Unavailable      the backend cannot work on this host, and why
 +-- CommitFailed     the kernel took nothing of a batch, for a cause that is nobody's in particular
 +-- Refused          the kernel took nothing of a batch, because of certain Services
++-- PagesNotServed   an address of the proxy's own pages cannot be had
++-- Misconfigured    a configuration file or flag says something that cannot be
 """
 
 from __future__ import annotations
@@ -29,3 +31,11 @@ class Refused(ProxyError):
     def __init__(self, causes: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"Service {key}: {cause}" for key, cause in causes.items()))
         self.causes = causes
+
+
+class PagesNotServed(ProxyError):
+    """An address and port of the proxy's own pages cannot be had."""
+
+
+class Misconfigured(ProxyError):
+    """A configuration file or flag says something that cannot be; the message names it and what is accepted."""

@@ -84,6 +84,14 @@ class Datagrams:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """What a load balancer is told about this node: `port` is the healthCheckNodePort of a Service."""
+
+    port: int
+    endpoints: int  # ready ones on this node
+
+
+@dataclass(frozen=True, slots=True)
 class Duties:
     """All that one Service asks of one node."""
 
@@ -94,6 +102,7 @@ class Duties:
     own: tuple[Address, ...] = ()  # endpoints that may be on this node: they may reach themselves (hairpin)
     datagrams: tuple[Datagrams, ...] = ()
     rank: str = ""  # of two Services that ask for one place, the lower has it: the elder
+    health: HealthCheck | None = None
     problems: tuple[Problem, ...] = ()
 
 

@@ -7,9 +7,11 @@ after a failed commit, when the node itself changed, and when somebody else has 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kapi.network import Address, EndpointSlice, Network, Problem, Reference, Service
@@ -19,10 +21,13 @@ from kproxy.claims import Claims
 from kproxy.desired import duties
 from kproxy.errors import ProxyError
 from kproxy.model import Datagrams, Duties, NodeDuties, Place
+from kproxy.pending import Pending
 from kproxy.settings import Settings
 from kproxy.topology import Here
 
 log = logging.getLogger(__name__)
+
+_BREATH = 64  # Services worked out before others on the event loop have their turn
 
 
 @dataclass(slots=True)
@@ -51,11 +56,13 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One finished commit, for those who measure: what it was about and how long it took."""
+    """One finished commit, for those who count or act on it: what it was about and how long it took."""
 
     services: int
     seconds: float
     full: bool
+    wanted: Mapping[str, Duties] = field(default_factory=dict)  # all Services after a full sync, else those looked at
+    taken: Pending = field(default_factory=Pending)
 
 
 LookAt = Callable[[Mapping[Place, frozenset[Address]], tuple[Network, ...]], None]
@@ -73,62 +80,97 @@ class Sync:
         *,
         report: Report,
         done: Callable[[Done], None] = lambda _: None,
+        failed: Callable[[bool], None] = lambda _: None,
         look_at: LookAt | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._world = world
         self._backend = backend
         self._settings = settings
         self._report = report
         self._done = done
+        self._failed = failed  # told after each failed commit, with whether it was a full one
         self._look_at = look_at
+        self._clock = clock
         self._datagrams: dict[str, tuple[Datagrams, ...]] = {}
         self._claims = Claims()
-        self._dirty: set[str] = set()
-        self._refused: set[str] = set()  # tried again now and then: what stood in the way may be gone
+        self.refused: dict[str, str] = {}  # tried again now and then: what stood in the way may be gone
+        self.pending = Pending()
+        self._taken: Pending | None = None
         self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
         self._full = True
         self._ready: tuple[NodeDuties, Here] | None = None
         self.synced = asyncio.Event()  # set once the first state is in place
 
-    def touch(self, keys: Iterable[str]) -> None:
-        """Note that these Services, or their endpoints, have changed."""
-        self._dirty.update(keys)
-        self._wake.set()
+    def touch(self, keys: Iterable[str], *, services: int = 0, slices: int = 0, trigger: str = "") -> None:
+        """Note that these Services, or their endpoints, have changed; `trigger` is when a pod did."""
+        keys = frozenset(keys)
+        if not keys:
+            return
+        self.pending.note(self._clock(), keys, services=services, slices=slices)
+        if trigger:
+            self.pending.triggers.append(trigger)
+        self._woken()
 
     def renew(self, node: NodeDuties, here: Here) -> None:
         """Note what holds for the node now; nothing is put in place before the first time."""
         if self._ready != (node, here):
             self._ready = (node, here)
             self._full = True
-            self._wake.set()
+            self.pending.note(self._clock())
+            self._woken()
+
+    def waiting(self) -> float:
+        """Give the seconds that the oldest change has waited for, 0 where none waits."""
+        noted = [p.since for p in (self.pending, self._taken) if p is not None and p.since is not None]
+        return self._clock() - min(noted) if noted else 0.0
+
+    async def settled(self) -> None:
+        """Wait until all that was noted so far is in place, or refused."""
+        await self.synced.wait()
+        await self._settled.wait()
 
     async def run(self) -> None:
         """Work for ever."""
         delay = self._settings.retry_seconds
         while True:
-            if not self._full and not self._dirty:
+            if not self._full and not self.pending.keys:
                 await self._idle()
             if self._ready is None:
                 await self._wake.wait()
                 self._wake.clear()
                 continue
+            full = self._full
+            self._full = False
+            taken, self.pending = self.pending, Pending()
+            self._taken = taken
             try:
-                await self._work(*self._ready)
+                await self._work(*self._ready, taken, full)
                 delay = self._settings.retry_seconds
+                self._taken = None
             except (ProxyError, OSError) as error:
                 self._full = True
+                self.pending.merge(taken)
+                self._failed(full)
                 log.warning("the rules could not be put in place: %s; trying again in %.1f s", error, delay)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, self._settings.retry_limit)
 
+    def _woken(self) -> None:
+        self._settled.clear()
+        self._wake.set()
+
     async def _idle(self) -> None:
         """Wait for a change; meanwhile look now and then whether somebody else has changed the rules."""
         self._wake.clear()
+        self._settled.set()
         try:
             await asyncio.wait_for(self._wake.wait(), self._settings.drift_seconds)
         except TimeoutError:
             self._full = await self._drifted()
-            self._dirty |= self._refused
+            if self.refused:
+                self.pending.note(self._clock(), self.refused)
 
     async def _drifted(self) -> bool:
         try:
@@ -140,36 +182,43 @@ class Sync:
             log.warning("somebody else has changed the rules: putting them back")
         return changed
 
-    async def _work(self, node: NodeDuties, here: Here) -> None:
+    async def _work(self, node: NodeDuties, here: Here, taken: Pending, full: bool) -> None:
         started = time.perf_counter()
-        full, self._full = self._full, False
-        dirty, self._dirty = self._dirty, set()
         if full:
             self._claims = Claims()
-            wanted = self._settled(self._world.services, here)
-            refused = await self._backend.resync(node, wanted)
-            self.synced.set()
-        elif dirty:
-            wanted = self._settled(dirty, here)
+            with _uncollected():
+                wanted = await self._settle(list(self._world.services), here)
+                refused = await self._backend.resync(node, wanted)
+        elif taken.keys:
+            wanted = await self._settle(taken.keys, here)
             refused = await self._backend.commit(wanted)
         else:
             return
         if self._look_at:
             vanished = self._datagrams.keys() - wanted.keys() if full else set[str]()
             self._look_at(self._changed_datagrams(wanted, vanished), node.node_port_networks)
-        self._refused = {*(self._refused - wanted.keys()), *refused}
+        self.refused = {k: why for k, why in self.refused.items() if k not in wanted and not full} | dict(refused)
         self._tell(wanted, refused)
-        self._done(Done(len(wanted), time.perf_counter() - started, full))
+        self._done(Done(len(wanted), time.perf_counter() - started, full, wanted, taken))
+        if full:
+            self.synced.set()
 
-    def _settled(self, keys: Iterable[str], here: Here) -> dict[str, Duties]:
-        """Work out the duties of these Services, and of those that gain or lose a place by it."""
+    async def _settle(self, keys: Iterable[str], here: Here) -> dict[str, Duties]:
+        """Work out the duties of these Services, and of those that gain or lose a place by it.
+
+        What changes meanwhile is noted as pending, and follows with the next commit.
+        """
         wanted: dict[str, Duties] = {}
         waiting = list(keys)
+        looked = 0
         while waiting:
             key = waiting.pop()
             settlement = self._claims.settle(self._duties(key, here))
             wanted[key] = settlement.duties
             waiting += settlement.touched
+            looked += 1
+            if not looked % _BREATH:
+                await asyncio.sleep(0)
         return wanted
 
     def _duties(self, key: str, here: Here) -> Duties:
@@ -177,7 +226,9 @@ class Sync:
         if service is None:
             namespace, _, name = key.partition("/")
             return Duties(key, Reference("Service", namespace, name))
-        return duties(service, self._world.slices.get(key, ()), here, self._settings.families)
+        settings = self._settings
+        slices = self._world.slices.get(key, ())
+        return duties(service, slices, here, settings.families, settings.without_endpoints)
 
     def _changed_datagrams(
         self, wanted: Mapping[str, Duties], vanished: Iterable[str]
@@ -200,3 +251,19 @@ class Sync:
         for owed in wanted.values():
             if owed.problems:
                 self._report(owed.reference, owed.problems)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Do without the cyclic garbage collector while hundreds of thousands of objects are made, none of them garbage.
+
+    At 10,000 Services it would walk through all of them again and again, hold up the event loop for a second at a
+    time, and make a full sync take twice as long.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -34,13 +34,15 @@ class Cluster:
         """Work out what a node owes this cluster's Services."""
         settings = settings or Settings()
         node: Node | None = decode.node(self.node) if self.node else None
-        where = here(node_name, node)
+        where = here(settings, node_name, node)
         slices = [decode.endpoint_slice(s) for s in self.slices]
         claims = Claims()
         owed: dict[str, Duties] = {}
         for service in sorted(map(decode.service, self.services), key=lambda s: (s.created, s.key)):
             mine = [s for s in slices if s.service_key == service.key]
-            owed[service.key] = claims.settle(duties(service, mine, where, settings.families)).duties
+            owed[service.key] = claims.settle(
+                duties(service, mine, where, settings.families, settings.without_endpoints)
+            ).duties
         return node_duties(settings, node), owed
 
     async def put_in_place(self, backend: Backend, node_name: str, settings: Settings | None = None) -> None:

@@ -70,7 +70,7 @@ async def measure(services: int, endpoints: int, changes: int) -> dict[str, floa
         running = asyncio.create_task(sync.run())
         gc.freeze()
         started = time.perf_counter()
-        sync.renew(node_duties(settings, None), here(NODE, None))
+        sync.renew(node_duties(settings, None), here(settings, NODE, None))
         await finished.get()
         cold = time.perf_counter() - started
         times = [await change(known, sync, finished, number) for number in range(changes)]

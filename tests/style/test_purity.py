@@ -142,6 +142,11 @@ PURE = (
     "ingress/kingress/publish.py",
     "ingress/kingress/routes.py",
     "ingress/kingress/settings.py",
+    "ingress/kingress/features.py",
+    "ingress/kingress/policy.py",
+    "ingress/kingress/pool.py",
+    "ingress/kingress/sni.py",
+    "ingress/kingress/steps.py",
     "ingress/kingress/target.py",
 )
 EFFECTS = {

@@ -18,8 +18,8 @@ from kapi.network import (
     ServiceType,
     TrafficPolicy,
 )
-from kproxy.desired import duties, is_ours
-from kproxy.model import Absence, Duties, Kind, Target
+from kproxy.desired import WITHOUT_ENDPOINTS, duties, is_ours
+from kproxy.model import Absence, Duties, HealthCheck, Kind, Target
 from kproxy.topology import Here
 
 HERE = Here("here")
@@ -151,3 +151,43 @@ def test_flows_of_terminating_endpoints_go_on() -> None:
     there = EndpointSlice("default", "web-1", "", "web", 4, (Endpoint((LOCAL,)), leaving, gone), ports)
     (watched,) = duties(udp, [there], HERE).datagrams
     assert watched.serving == {LOCAL, REMOTE}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "usual", "alone", "elsewhere"),
+    [
+        (None, None, "reject", "drop"),
+        ("reject", None, "reject", "reject"),
+        ("drop", None, "drop", "drop"),
+        (None, Absence.REJECT, "reject", "reject"),
+        ("drop", Absence.REJECT, "drop", "drop"),
+        ("vanish", None, "reject", "drop"),
+    ],
+)
+def test_where_nobody_serves_the_service_or_the_operator_may_choose(
+    annotation: str | None, usual: Absence | None, alone: str, elsewhere: str
+) -> None:
+    chosen = {WITHOUT_ENDPOINTS: annotation} if annotation else {}
+    picky = replace(WEB, internal_policy=TrafficPolicy.LOCAL, annotations=chosen)
+    far = endpoint_slice(Endpoint((REMOTE,), node_name="there"))
+    owed = duties(picky, [], HERE, absence=usual)
+    assert owed.frontends[0].absence == alone
+    assert duties(picky, [far], HERE, absence=usual).frontends[0].absence == elsewhere
+    assert bool(owed.problems) is (annotation == "vanish")
+
+
+def test_weights_repeat_endpoints_and_what_is_wrong_with_them_is_told() -> None:
+    heavy = replace(WEB, annotations={"kproxy.io/weights": "node/here=3,moon=1"})
+    owed = duties(heavy, [BOTH], HERE)
+    assert sorted(owed.frontends[0].pool) == [*[Target(LOCAL, 8080)] * 3, Target(REMOTE, 8080)]
+    assert [p.field for p in owed.problems] == ["metadata.annotations[kproxy.io/weights]"]
+
+
+def test_a_load_balancer_is_told_of_ready_endpoints_here_only() -> None:
+    asked = replace(
+        WEB, type=ServiceType.LOAD_BALANCER, external_policy=TrafficPolicy.LOCAL, health_check_node_port=32000
+    )
+    leaving = Endpoint((ip_address("10.244.1.9"),), ready=False, terminating=True, node_name="here")
+    assert duties(asked, [BOTH, endpoint_slice(leaving, name="web-2")], HERE).health == HealthCheck(32000, 1)
+    assert duties(replace(asked, external_policy=TrafficPolicy.CLUSTER), [BOTH], HERE).health is None
+    assert duties(replace(asked, type=ServiceType.NODE_PORT), [BOTH], HERE).health is None

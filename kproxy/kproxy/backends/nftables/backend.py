@@ -22,6 +22,7 @@ from kproxy.rules.evaluate import Outcome, Packet, evaluate
 from kproxy.rules.model import Ruleset
 
 _QUICK = 200  # messages the kernel takes in about a millisecond: not worth a thread
+_FEW = 64  # Services compared in about a millisecond: not worth a thread
 
 
 class Filter(Protocol):
@@ -68,7 +69,12 @@ class Nftables:
         """See `Backend.resync`. What is there already stays; connections notice nothing."""
         comment = _fingerprint(node)
         found = {family: observe.comments(self._filter.dump, family, TABLE) for family in FAMILIES}
-        compiled = [compile_service(duties, node) for duties in services.values() if duties.frontends]
+        compiled: list[Compiled] = []
+        for position, duties in enumerate(services.values()):
+            if duties.frontends:
+                compiled.append(compile_service(duties, node))
+            if not position % _FEW:
+                await asyncio.sleep(0)  # others on the event loop have their turn
         if all(found[family] == [comment] for family in FAMILIES):
             refused = await self._reuse(node, compiled)
         else:
@@ -90,13 +96,19 @@ class Nftables:
         generation = self._filter.generation()
         if generation == self._generation:
             return False
+        if await asyncio.to_thread(self._differs):
+            return True
+        self._generation = generation
+        return False
+
+    def _differs(self) -> bool:
+        """Compare all that is in place with all that should be."""
         for table in self._place.ruleset().tables:
             if not observe.comments(self._filter.dump, table.family, TABLE):
                 return True
             there = observe.observe(self._filter.dump, table.family, TABLE, table.sets)
             if any(True for _ in observe.differences(there, table)):
                 return True
-        self._generation = generation
         return False
 
     def ruleset(self) -> Ruleset:
@@ -129,25 +141,32 @@ class Nftables:
     async def _reuse(self, node: NodeDuties, compiled: Iterable[Compiled]) -> Mapping[str, str]:
         """Write only what differs from what is there."""
         place = InPlace(node)
-        place.take(place.change(c.key, c) for c in compiled)
-        steps: list[Step] = []
-        for table in place.ruleset().tables:
-            there = observe.observe(self._filter.dump, table.family, TABLE, table.sets)
-            steps += observe.differences(there, table)
         try:
-            await self._send(steps)
+            await self._send(await asyncio.to_thread(self._missing, place, compiled))
         except (CommitFailed, OSError):
             # Something there stands in the way (an element of somebody else's): begin anew.
             return await self._rebuild(node, compiled, FAMILIES, _fingerprint(node))
         self._place = place
         return {}
 
+    def _missing(self, place: InPlace, compiled: Iterable[Compiled]) -> list[Step]:
+        """Fill an empty place, and write what leads there from what is in the kernel."""
+        place.take(place.change(c.key, c) for c in compiled)
+        steps: list[Step] = []
+        for table in place.ruleset().tables:
+            there = observe.observe(self._filter.dump, table.family, TABLE, table.sets)
+            steps += observe.differences(there, table)
+        return steps
+
     async def _carry_out(self, new: Mapping[str, Compiled | None], first: Sequence[Step] = ()) -> Mapping[str, str]:
         """Commit changes, leaving out the Services that the kernel refuses; returns these."""
         refused: dict[str, str] = {}
         while True:
             changes = [self._place.change(k, compiled) for k, compiled in new.items() if k not in refused]
-            steps = [*first, *batch(self._place, changes)]
+            if len(changes) < _FEW:
+                steps = [*first, *batch(self._place, changes)]
+            else:
+                steps = [*first, *await asyncio.to_thread(list, batch(self._place, changes))]
             try:
                 await self._send(steps)
             except Refused as refusal:
@@ -157,7 +176,10 @@ class Nftables:
                 if error.errno != errno.EMSGSIZE or len(changes) < 2:
                     raise CommitFailed(f"the kernel did not take the rules: {error}") from error
                 return refused | await self._halves(changes, first)
-            self._place.take(changes)
+            if len(changes) < _FEW:
+                self._place.take(changes)
+            else:
+                await asyncio.to_thread(self._place.take, changes)
             return refused
 
     async def _halves(self, changes: Sequence[Change], first: Sequence[Step]) -> dict[str, str]:

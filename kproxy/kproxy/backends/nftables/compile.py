@@ -106,8 +106,7 @@ class _Work:
             verdict = Verdict(Fate.GOTO, chain, frontend.origin)
             self.put(family, dispatch_name(protocol, node_port), key, verdict)
         if not frontend.pool or frontend.outside == ():
-            absence = Absence.DROP if frontend.pool else frontend.absence
-            self.put(family, absent_name(protocol, node_port), key, _absent(absence, frontend.origin))
+            self.put(family, absent_name(protocol, node_port), key, _absent(frontend.absence, frontend.origin))
         if frontend.sources is not None:
             self._firewall(frontend, protocol, key)
 

@@ -1,0 +1,113 @@
+"""What a proxy does for its node beside the rules: health checks, NodePorts on localhost, pages, and counting."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import ip_address
+
+from aiohttp import web
+
+from kapi.network import Address, Node
+from kproxy import health
+from kproxy.conntrack import Conntrack
+from kproxy.health import Health, HealthChecks
+from kproxy.host import Host
+from kproxy.localhost import Localhost
+from kproxy.metrics import Metrics
+from kproxy.pages import Page, served
+from kproxy.settings import LOCALHOST, PRIMARY, Bind, Settings, addresses, on_localhost
+from kproxy.sync import Done, Sync
+
+_EVERYWHERE: tuple[Address, ...] = (ip_address("0.0.0.0"), ip_address("::"))
+
+
+class NodeServices:
+    """Runs beside the sync of one proxy on one host. `tell` reports a problem of a Service by its key."""
+
+    def __init__(
+        self,
+        host: Host,
+        settings: Settings,
+        sync: Sync,
+        metrics: Metrics,
+        *,
+        conntrack: Conntrack | None,
+        node: Callable[[], Node | None],
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self._host = host
+        self._settings = settings
+        self._mode = metrics.mode
+        self._sync = sync
+        self._metrics = metrics
+        self._conntrack = conntrack
+        self._node = node
+        self._checks = HealthChecks(host, self._health_addresses, self._alive, tell)
+        forwards = self._mode != "userspace" and on_localhost(settings)  # that mode listens on loopback itself
+        self._localhost = Localhost(host, tell) if forwards else None
+
+    def take(self, done: Done) -> None:
+        """Follow a finished sync."""
+        self._checks.take(done)
+        if self._localhost:
+            self._localhost.take(done)
+
+    @asynccontextmanager
+    async def pages(self) -> AsyncIterator[None]:
+        """Serve the proxy's own pages. Raises PagesNotServed."""
+        async with AsyncExitStack() as stack:
+            for bind, pages in self._pages():
+                await stack.enter_async_context(served(self._host, bind, pages))
+            yield
+
+    async def run(self) -> None:
+        """Work for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._checks.run(), name="kproxy health checks")
+            if self._localhost:
+                tasks.create_task(self._localhost.run(), name="kproxy localhost")
+
+    def _pages(self) -> Iterator[tuple[Bind, dict[str, Page]]]:
+        if self._settings.healthz:
+            yield self._settings.healthz, {"/healthz": self._healthz, "/livez": self._livez}
+        if self._settings.metrics:
+            yield self._settings.metrics, {"/metrics": self._exposed, "/proxyMode": self._proxy_mode}
+
+    def _alive(self) -> bool:
+        """Whether no change has waited for too long; while the first state is put in place, all is well."""
+        return not self._sync.synced.is_set() or self._sync.waiting() < self._settings.stuck_seconds
+
+    def _health(self) -> Health:
+        return Health(self._alive(), health.eligible(self._node()), self._metrics.last_synced, time.time())
+
+    async def _healthz(self) -> web.Response:
+        now = self._health()
+        return self._answered("healthz", health.answer(now, now.alive and now.eligible))
+
+    async def _livez(self) -> web.Response:
+        now = self._health()
+        return self._answered("livez", health.answer(now, now.alive))
+
+    def _answered(self, name: str, response: web.Response) -> web.Response:
+        self._metrics.page(name, response.status)
+        return response
+
+    async def _exposed(self) -> web.Response:
+        pending = {"service": self._sync.pending.services, "endpoint": self._sync.pending.slices}
+        forgotten = self._conntrack.forgotten if self._conntrack else 0
+        lines = "\n".join(self._metrics.lines(pending, forgotten)) + "\n"
+        return web.Response(text=lines, content_type="text/plain", charset="utf-8")
+
+    async def _proxy_mode(self) -> web.Response:
+        return web.Response(text=self._mode)
+
+    def _health_addresses(self) -> tuple[Address, ...]:
+        """Say where healthCheckNodePorts answer: on the node's addresses for NodePorts, on all where these are many."""
+        words = set(self._settings.node_port_addresses) - {LOCALHOST}
+        primary = addresses(self._settings, self._node())
+        if words == {PRIMARY} and primary:
+            return primary
+        return tuple(a for a in _EVERYWHERE if a.version in self._settings.families)
