@@ -13,6 +13,7 @@ from kapi.network import EndpointSlice, Protocol, Service, ServicePort, ServiceT
 from kingress.objects import BackendRef
 
 Address = tuple[str, int]
+_Found = tuple[Address, tuple[str, ...]]  # an address, and the zones it is hinted for
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,8 @@ class Resolution:
     reason: str = ""
 
 
-def resolve(ref: BackendRef, service: Service | None, slices: Collection[EndpointSlice]) -> Resolution:
-    """Give the addresses of a Service port."""
+def resolve(ref: BackendRef, service: Service | None, slices: Collection[EndpointSlice], zone: str = "") -> Resolution:
+    """Give the addresses of a Service port; where every endpoint has hints, only those for `zone` (KEP-2433)."""
     if service is None:
         return Resolution(reason=f"Service {ref.service_key} does not exist.")
     if service.type is ServiceType.EXTERNAL_NAME:
@@ -34,7 +35,7 @@ def resolve(ref: BackendRef, service: Service | None, slices: Collection[Endpoin
         has = ", ".join(f"{p.port} ({p.name})" if p.name else str(p.port) for p in service.ports) or "none"
         return Resolution(reason=f"Service {ref.service_key} has no TCP port {ref.port}; its ports are: {has}.")
     ready, draining, known = _endpoints(port, service, slices)
-    addresses = tuple(dict.fromkeys(ready or draining))
+    addresses = tuple(dict.fromkeys(_near(ready, zone) or (address for address, _ in draining)))
     if addresses:
         return Resolution(addresses)
     return Resolution(reason=f"Service {ref.service_key} port {ref.port} has no ready endpoints (of {known}).")
@@ -55,12 +56,18 @@ def _port(ref: BackendRef, service: Service) -> ServicePort | None:
     return next((port for port in tcp if ref.port in (port.port, port.name)), None)
 
 
+def _near(ready: list[_Found], zone: str) -> list[Address]:
+    """Give those hinted for a zone; all, where one has no hints or none is for this zone."""
+    near = [address for address, hints in ready if zone in hints] if all(hints for _, hints in ready) else []
+    return near or [address for address, _ in ready]
+
+
 def _endpoints(
     port: ServicePort, service: Service, slices: Collection[EndpointSlice]
-) -> tuple[list[Address], list[Address], int]:
+) -> tuple[list[_Found], list[_Found], int]:
     """Give the ready addresses, those that serve while they terminate, and how many endpoints there are."""
-    ready: list[Address] = []
-    draining: list[Address] = []
+    ready: list[_Found] = []
+    draining: list[_Found] = []
     known = 0
     family = _family(service, slices)
     for each in sorted(slices, key=lambda each: each.name):
@@ -69,11 +76,11 @@ def _endpoints(
             continue
         known += len(each.endpoints)
         for endpoint in each.endpoints:
-            address = (str(endpoint.addresses[0]), numbers[0])
+            found = ((str(endpoint.addresses[0]), numbers[0]), endpoint.zone_hints)
             if endpoint.ready:
-                ready.append(address)
+                ready.append(found)
             elif endpoint.serving and endpoint.terminating:
-                draining.append(address)
+                draining.append(found)
     return ready, draining, known
 
 

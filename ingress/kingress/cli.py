@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +18,11 @@ from kapi.errors import ApiError
 from kapi.events import Recorder
 from kapi.kubeconfig import client_from
 from kapi.source import ApiSource
-from kingress import flags
+from kingress import flags, listening
 from kingress.access import AccessLog
 from kingress.controller import Controller, Publishing
 from kingress.gateway import Gateway
+from kingress.listening import Listener
 from kingress.server import Server
 from kingress.settings import Settings
 
@@ -69,6 +69,28 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="an inherited listening socket to serve as well; may be repeated",
     )
+    add(
+        "--listen-tls",
+        metavar="ADDRESS:PORT",
+        type=flags.endpoint,
+        action="append",
+        default=[],
+        help="where to serve with TLS; may be repeated (0.0.0.0:443 and [::]:443 where nothing else is said)",
+    )
+    add(
+        "--listen-tls-fd",
+        metavar="N",
+        type=int,
+        action="append",
+        default=[],
+        help="an inherited listening socket to serve with TLS; may be repeated",
+    )
+    add(
+        "--default-certificate",
+        metavar="NAMESPACE/NAME",
+        type=flags.key,
+        help="the Secret with the certificate for hosts that have none (such handshakes are refused)",
+    )
     add("--ingress-class", metavar="NAME", default="", help="serve this class only (every class of kproxy.io/ingress)")
     add(
         "--publish-service",
@@ -92,6 +114,7 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="a network of proxies whose X-Forwarded-* headers are believed; may be repeated (none)",
     )
+    add("--zone", default="", help="the topology zone this runs in: endpoints hinted for it are preferred")
     add("--access-log", metavar="FILE", default="-", help="a line for each request; - is standard output; off is none")
     add("--drain", metavar="SECONDS", type=float, default=30.0, help="how long responses may take to end (%(default)g)")
     add("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
@@ -131,11 +154,16 @@ async def _run(options: argparse.Namespace) -> None:
             client=client,
             class_name=options.ingress_class,
             publishing=Publishing(tuple(options.publish_address), options.publish_service or ""),
+            default_certificate=options.default_certificate or "",
+            zone=options.zone,
         )
+        stack.callback(controller.tls.secrets.close)
         write = stack.enter_context(_access_log(options.access_log))
         access = AccessLog(write, time.time) if write else None
         gateway = Gateway(settings, controller.routes.table, controller.upstreams, controller.metrics, access=access)
-        sockets = [stack.enter_context(contextlib.closing(sock)) for sock in _sockets(options)]
+        sockets = listening.sockets(options)
+        for sock, _ in sockets:
+            stack.enter_context(contextlib.closing(sock))
         if options.admin:
             from kingress import admin  # noqa: PLC0415  # not every use needs it, and aiohttp.web is slow to import
 
@@ -149,7 +177,7 @@ async def _run(options: argparse.Namespace) -> None:
                 task.cancel()
 
 
-async def _serve(gateway: Gateway, controller: Controller, sockets: list[socket.socket], stop: asyncio.Event) -> None:
+async def _serve(gateway: Gateway, controller: Controller, sockets: list[Listener], stop: asyncio.Event) -> None:
     """Serve from the moment when every route is known until a signal comes; then let what is open end."""
     stopped = asyncio.ensure_future(stop.wait())
     synced = asyncio.ensure_future(controller.wait_synced())
@@ -158,32 +186,12 @@ async def _serve(gateway: Gateway, controller: Controller, sockets: list[socket.
     if stopped.done():
         return
     async with Server(gateway) as server:
-        for sock in sockets:
-            await server.listen(sock)
-        where = ", ".join("{} port {}".format(*sock.getsockname()[:2]) for sock in sockets)
+        for sock, secure in sockets:
+            await server.listen(sock, tls=controller.tls.context if secure else None)
+        where = ", ".join("{} port {}".format(*sock.getsockname()[:2]) for sock, _ in sockets)
         print(f"kingress serves {len(controller.routes.ingresses)} Ingresses on {where}", flush=True)
         await stopped
         await controller.withdraw()
-
-
-def _sockets(options: argparse.Namespace) -> Iterator[socket.socket]:
-    """Open the sockets to serve on. They listen at once, so that nobody is turned away before the routes are known."""
-    chosen = options.listen or ([] if options.listen_fd else [("0.0.0.0", 80), ("::", 80)])
-    for host, port in chosen:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            sock.bind((host, port))
-            sock.listen(1024)
-        except OSError as error:
-            sock.close()
-            raise OSError(f"cannot listen on {host} port {port}: {error.strerror}") from None
-        yield sock
-    for number in options.listen_fd:
-        yield socket.socket(fileno=number)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from dataclasses import dataclass
 
 from kapi import decode as core
@@ -21,13 +22,18 @@ from kapi.queue import Queue
 from kapi.resources import ENDPOINT_SLICES, INGRESS_CLASSES, INGRESSES, SERVICES
 from kapi.source import Source, wait_synced
 from kingress import backends, decode, publish
+from kingress.authorities import client_context
 from kingress.backends import Resolution
 from kingress.metrics import Metrics
-from kingress.objects import BackendRef, Ingress, IngressClass
+from kingress.objects import BackendRef, Ingress, IngressClass, Target
 from kingress.ownership import owned
+from kingress.policy import Conduct
 from kingress.routes import Routes
 from kingress.settings import Settings
+from kingress.tls import Tls
 from kingress.upstreams import Upstreams
+
+_SECRETS_WAIT = 5.0  # seconds; a Secret that may not be read hinders no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +56,20 @@ class Controller:
         client: Client | None = None,
         class_name: str = "",
         publishing: Publishing | None = None,
+        default_certificate: str = "",
+        zone: str = "",
     ) -> None:
         self.routes = Routes()
-        self.upstreams = Upstreams(settings, self.resolve)
+        self._queue: Queue[str] = Queue()  # keys of Ingresses whose Events and status are to be looked at
+        self.tls = Tls(self._queue.add, self._secret_changed, client=client, default=default_certificate)
+        self.upstreams = Upstreams(settings, self.resolve, self._context)
         self.metrics = Metrics()
         self._recorder = recorder
         self._client = client
         self._class_name = class_name
         self._publishing = publishing or Publishing()
+        self._zone = zone
         self._withdrawn = False
-        self._queue: Queue[str] = Queue()  # keys of Ingresses whose Events and status are to be looked at
         self._told: dict[str, frozenset[tuple[str, str]]] = {}  # what was said of each Ingress already
         self._slices: dict[str, dict[str, EndpointSlice]] = {}  # by the Service's key
         self._users: dict[str, set[str]] = {}  # by the Service's key: the Ingresses that name it
@@ -70,6 +80,7 @@ class Controller:
 
     def start(self) -> None:
         """Listen to the caches. Call once, before the source runs or while it does."""
+        self.tls.start()
         self._endpoint_slices.listen(self._slice_changed)
         self._services.listen(self._service_changed)
         self._classes.listen(self._class_changed)
@@ -78,6 +89,7 @@ class Controller:
     async def wait_synced(self) -> None:
         """Wait until all that is there has become routes: requests before that would be answered wrongly."""
         await wait_synced(self._classes, self._services, self._endpoint_slices, self._ingresses)
+        await self.tls.secrets.wait_synced(_SECRETS_WAIT)
 
     @property
     def synced(self) -> bool:
@@ -102,7 +114,10 @@ class Controller:
     def resolve(self, ref: BackendRef) -> Resolution:
         """Give the addresses behind a Service port, as they are known now."""
         slices = self._slices.get(ref.service_key, {})
-        return backends.resolve(ref, self._services.get(ref.service_key), slices.values())
+        return backends.resolve(ref, self._services.get(ref.service_key), slices.values(), self._zone)
+
+    def _context(self, conduct: Conduct) -> ssl.SSLContext:
+        return client_context(conduct, self.tls.secrets)
 
     # What the caches tell.
 
@@ -139,29 +154,35 @@ class Controller:
         before = self.routes.ingresses.get(key)
         if ingress is not None and self._owned(ingress):
             changed = self.routes.put(ingress)
-            after = _refs(ingress)
+            self.tls.put(ingress)
+            after = ingress.targets
         else:
             changed = self.routes.remove(key)
+            self.tls.remove(key)
             after = frozenset()
             if before is not None:
                 self.metrics.forget(before.namespace, before.name)
-        for ref in _refs(before) - after:
-            self._unused(ref, key)
-        for ref in after:
-            self._users.setdefault(ref.service_key, set()).add(key)
+        for target in (before.targets if before is not None else frozenset()) - after:
+            self._unused(target, key)
+        for target in after:
+            self._users.setdefault(target.ref.service_key, set()).add(key)
         for each in changed:
             self._queue.add(each)
 
-    def _unused(self, ref: BackendRef, key: str) -> None:
+    def _unused(self, target: Target, key: str) -> None:
         """An Ingress names a backend no more."""
-        users = self._users.get(ref.service_key, set())
-        others = [_refs(self.routes.ingresses.get(user)) for user in users if user in self.routes.ingresses]
-        if not any(each.service_key == ref.service_key for each in _refs(self.routes.ingresses.get(key))):
+        service = target.ref.service_key
+        users = self._users.get(service, set())
+        named = {user: self.routes.ingresses[user].targets for user in users if user in self.routes.ingresses}
+        if not any(each.ref.service_key == service for each in named.get(key, ())):
             users.discard(key)
         if not users:
-            self._users.pop(ref.service_key, None)
-        if not any(ref in refs for refs in others):
-            self.upstreams.forget(ref)
+            self._users.pop(service, None)
+        if not any(target in targets for targets in named.values()):
+            self.upstreams.forget(target)
+
+    def _secret_changed(self, key: str) -> None:
+        self.upstreams.refresh_authority(key)
 
     # What is written, in the background.
 
@@ -183,7 +204,8 @@ class Controller:
         problems = self.routes.problems(key)
         own: set[Problem] = set(ingress.problems)
         found = [("Skipped" if problem in own else "Conflict", str(problem)) for problem in problems]
-        for ref in _refs(ingress):
+        found += [("Certificate", text) for text in self.tls.problems(ingress)]
+        for ref in {target.ref for target in ingress.targets}:
             service = self._services.get(ref.service_key)
             resolution = self.resolve(ref)
             if service is None or (not resolution.addresses and "endpoints" not in resolution.reason):
@@ -199,10 +221,3 @@ class Controller:
         patch = publish.patch(wanted, ingress)
         if patch is not None and self._client is not None:
             await self._client.patch(INGRESSES, ingress.name, patch, ingress.namespace, subresource="status")
-
-
-def _refs(ingress: Ingress | None) -> frozenset[BackendRef]:
-    if ingress is None:
-        return frozenset()
-    named = (path.backend for rule in ingress.rules for path in rule.paths)
-    return frozenset((*named, *((ingress.default_backend,) if ingress.default_backend else ())))

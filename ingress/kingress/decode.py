@@ -14,7 +14,9 @@ from typing import Any
 
 from kapi.errors import DecodeError
 from kapi.network import Problem
+from kingress import features
 from kingress.objects import BackendRef, HostRule, Ingress, IngressClass, PathRule, PathType, Tls
+from kingress.policy import PLAIN
 from kingress.target import BadTarget, rule_path
 
 Json = dict[str, Any]
@@ -24,6 +26,7 @@ DEFAULT_CLASS_ANNOTATION = "ingressclass.kubernetes.io/is-default-class"
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+_CAPTURE = re.compile(r"(/[^()\[\]^$*+?|{}]*?|)(\(/\|\$\)\(\.\*\)|/\(\.\*\))\$?")  # /shop(/|$)(.*) and /shop/(.*)
 _AMBIGUOUS = re.compile(r"//|/\.\.?(?:/|$)|%2f", re.IGNORECASE)
 
 
@@ -48,6 +51,9 @@ def ingress(obj: Json) -> Ingress:
     except _Wrong as error:
         default = None
         problems.append(error.problem)
+    tls = tuple(_tls(entry) for _, entry in _items(spec.get("tls"), "spec.tls"))
+    policy, misread = features.read(annotations, has_tls=bool(tls))
+    problems += misread
     return Ingress(
         namespace=namespace,
         name=meta["name"],
@@ -56,8 +62,8 @@ def ingress(obj: Json) -> Ingress:
         class_annotation=annotations.get(CLASS_ANNOTATION) or None,
         rules=_rules(spec, namespace, default, problems),
         default_backend=default,
-        tls=tuple(_tls(entry) for _, entry in _items(spec.get("tls"), "spec.tls")),
-        annotations=annotations,
+        tls=tls,
+        policy=PLAIN if policy == PLAIN else policy,
         addresses=_addresses(obj),
         created=meta.get("creationTimestamp") or "",
         terminating="deletionTimestamp" in meta,
@@ -130,6 +136,9 @@ def _path(path: Any, kind: PathType, field: str) -> str:
         raise _Wrong(field, f"{path!r} does not start with /")
     if kind is not PathType.IMPLEMENTATION_SPECIFIC and _AMBIGUOUS.search(path):
         raise _Wrong(field, f"{path!r} has one of //, /./, /../ and %2f, which no rule may have")
+    captured = _CAPTURE.fullmatch(path) if kind is PathType.IMPLEMENTATION_SPECIFIC else None
+    if captured:  # the regular expressions that many write for ingress-nginx and that mean a prefix
+        path = captured[1] or "/"
     try:
         return rule_path(path)
     except (BadTarget, UnicodeEncodeError):

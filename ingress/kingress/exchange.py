@@ -12,15 +12,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from kingress.message import END, Refused, Request, Response
+from kingress.message import END, Header, Refused, Request, Response
 from kingress.pages import page, reason
+from kingress.steps import Asked, change, cookie, finish, hash_key, is_canary, judge, sticky_cookie
 
 if TYPE_CHECKING:
     from kingress.balance import Peer
     from kingress.forwarded import Forwarding
     from kingress.gateway import Gateway
     from kingress.match import Route
-    from kingress.upstreams import Backend
+    from kingress.policy import Policy
+    from kingress.pool import Backend
 
 _REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 
@@ -116,6 +118,14 @@ class Exchange:
     _replayable = True
     _paused = False  # the client waits until the body kept can be sent
     _over = False
+    # What a policy asks for.
+    read_timeout = 0.0  # seconds; 0 is the default of the settings
+    send_timeout = 0.0
+    _policy: Policy | None = None
+    _key = b""  # that the endpoint is chosen by
+    _sticky = b""  # the endpoint that the client's cookie names
+    _limit = 0  # bytes of the request's body
+    _taken = 0
 
     def __init__(self, gateway: Gateway, client: Client, request: Request) -> None:
         self._gateway = gateway
@@ -134,12 +144,20 @@ class Exchange:
         if route is None:
             self.answer(404, f"No Ingress has a rule for host {request.host!r} and path {request.path!r}.")
             return
-        self.backend = self._gateway.upstreams.backend(route.backend)
+        if route.policy is not None or route.canaries:
+            route = self._special(route)
+            if self._over:
+                return
+        self.backend = self._gateway.upstreams.backend(route.target)
         self._next()
 
     def body(self, data: bytes) -> None:
         """A piece of the request's body has come."""
         if self._over:
+            return
+        self._taken += len(data)
+        if 0 < self._limit < self._taken:
+            self.broken(self._too_large())
             return
         if self._replayable:
             self._keep(data)
@@ -216,6 +234,7 @@ class Exchange:
     def unreachable(self, peer: Peer, why: str, *, late: bool) -> None:
         """No connection to an endpoint could be made; `late`: it took too long."""
         self._gateway.failed(self)
+        self._blame(peer)
         self._tried += (peer,)
         if not self._over:
             self._next(504 if late else 502, f"{peer} cannot be reached: {why}.")
@@ -245,6 +264,8 @@ class Exchange:
             return
         self._gateway.failed(self)
         upstream = self._over_with_upstream()
+        if upstream is not None and not upstream.reused:
+            self._blame(upstream.peer)
         if self.status:
             self.client.abort()
             self._finish(complete=False)
@@ -265,9 +286,10 @@ class Exchange:
 
     # The rest is within.
 
-    def answer(self, status: int, why: str) -> None:
-        """Answer in the ingress' own name."""
+    def answer(self, status: int, why: str, also: tuple[Header, ...] = ()) -> None:
+        """Answer in the ingress' own name, perhaps with further headers."""
         headers, body = page(status, why)
+        headers += also
         if not self.request_ended:
             self.request.last = True
         self.status = status
@@ -288,13 +310,45 @@ class Exchange:
         """Try the next endpoint; where there is none, answer with `status`, or what the backend lacks."""
         backend = self.backend
         assert backend is not None
-        peer = backend.choose(self._tried) if self._attempts < self._gateway.settings.attempts else None
+        peer = backend.peer(self._sticky) if self._sticky and not self._attempts else None
+        if peer is None and self._attempts < self._gateway.settings.attempts:
+            peer = backend.choose(self._tried, self._key)
         if peer is None:
             self.answer(status, why or f"{backend.reason}\n({self.route})")
             return
         self._attempts += 1
         self.peer = peer
-        self._gateway.upstreams.connect(peer, self)
+        self._gateway.upstreams.connect(backend, peer, self)
+
+    def _special(self, route: Route) -> Route:
+        """Do what the Ingress asks for beyond its rules; gives the route to go on with, if the exchange is not over."""
+        request, policy = self.request, route.policy
+        said = {name.lower(): value for name, value in self.forwarded}
+        asked = Asked(request, said[b"x-real-ip"].decode("latin-1"), said[b"x-forwarded-proto"].lower())
+        draw = self._gateway.draw
+        taken = (each for each in route.canaries if each.policy and is_canary(each.policy, request, draw()))
+        self.route = chosen = next(taken, route)
+        if policy is None:
+            return chosen
+        self._policy, self._limit = policy, policy.body_limit
+        self.read_timeout, self.send_timeout = policy.read_timeout, policy.send_timeout
+        reply = judge(policy, asked)
+        if reply is not None:
+            self.answer(reply.status, reply.why, reply.headers)
+        elif 0 < self._limit < self._taken:
+            self.refuse(self._too_large())
+        else:
+            self._key = hash_key(policy, asked) if policy.hash_by else b""
+            self._sticky = cookie(request, policy.sticky_name) if policy.sticky else b""
+            change(policy, route, request)
+        return chosen
+
+    def _too_large(self) -> Refused:
+        return Refused(413, f"its body has over {self._limit} bytes")
+
+    def _blame(self, peer: Peer) -> None:
+        if self.backend is not None:
+            self._gateway.upstreams.failed(self.backend, peer)
 
     def _keep(self, data: bytes) -> None:
         """Keep a piece of the body in case it must be sent again, while there is not too much of it."""
@@ -324,7 +378,15 @@ class Exchange:
             self.status = response.status
             if not self.request_ended:
                 self.request.last = True
-            self.client.send_response(response)
+            peer = self.peer
+            if peer is not None and peer.failures:
+                peer.failures = 0
+            self.client.send_response(response if self._policy is None else self._altered(self._policy, response))
+
+    def _altered(self, policy: Policy, response: Response) -> Response:
+        """Give the response as the policy wants it."""
+        token = self.peer.token if policy.sticky and self.peer is not None else b""
+        return finish(policy, response, sticky_cookie(policy, token) if token != self._sticky else b"")
 
     def _switch(self, response: Response, events: list[Any]) -> None:
         if not self.request.upgrade or self.upstream is None:

@@ -38,6 +38,7 @@ class Gateway:
         self.request_heads: dict[bytes, Request] = {}  # what heads mean that have been read before
         self.draining = False
         self.now = time.monotonic
+        self.draw = random.random
         self._access = access
 
     def new_id(self) -> bytes:

@@ -31,7 +31,7 @@ def _row(route: Route, resolution: Resolution) -> Row:
         "path": route.path,
         "pathType": str(route.type),
         "ingress": f"{route.ingress.namespace}/{route.ingress.name}",
-        "rule": route.field,
+        "rule": route.where,
         "backend": str(route.backend),
         "endpoints": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in resolution.addresses],
         "missing": resolution.reason,

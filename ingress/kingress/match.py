@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kapi.network import Reference
-from kingress.objects import BackendRef, PathType
+from kingress.objects import BackendRef, PathType, Target
+from kingress.policy import DEFAULT_CONDUCT, Conduct, Policy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,10 +31,17 @@ class Route:
     path: str  # "" for a default backend
     type: PathType
     ingress: Reference
-    field: str  # of the Ingress, such as `spec.rules[0].http.paths[1]`
+    where: str  # in the Ingress, such as `spec.rules[0].http.paths[1]`
+    policy: Policy | None = None  # None where the Ingress asks for nothing special
+    conduct: Conduct = DEFAULT_CONDUCT
+    canaries: tuple[Route, ...] = ()  # that take a part of the requests
+    target: Target = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", Target(self.backend, self.conduct))
 
     def __str__(self) -> str:
-        return f"{self.ingress} {self.field}"
+        return f"{self.ingress} {self.where}"
 
 
 @dataclass(frozen=True, slots=True)

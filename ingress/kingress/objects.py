@@ -5,12 +5,12 @@ Built by `kingress.decode` from API JSON. Sources: networking.k8s.io/v1 and its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from kapi.network import Problem, Reference
+from kingress.policy import DEFAULT_CONDUCT, PLAIN, Conduct, Policy
 
 
 class PathType(StrEnum):
@@ -38,6 +38,13 @@ class BackendRef(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.service}:{self.port}"
+
+
+class Target(NamedTuple):
+    """A Service port and how it is used: each has its own endpoints and connections."""
+
+    ref: BackendRef
+    conduct: Conduct = DEFAULT_CONDUCT
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class Ingress:
     rules: tuple[HostRule, ...] = ()
     default_backend: BackendRef | None = None
     tls: tuple[Tls, ...] = ()
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    policy: Policy = PLAIN  # what its annotations ask for
     addresses: tuple[str, ...] = ()  # of status.loadBalancer.ingress: IPs and host names
     created: str = ""
     terminating: bool = False
@@ -89,6 +96,19 @@ class Ingress:
     def key(self) -> str:
         """`namespace/name`."""
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def conduct(self) -> Conduct:
+        """How its backends are used."""
+        return DEFAULT_CONDUCT if self.policy is PLAIN else self.policy.conduct(self.namespace)
+
+    @property
+    def targets(self) -> frozenset[Target]:
+        """Every backend that it names."""
+        named = {path.backend for rule in self.rules for path in rule.paths}
+        if self.default_backend is not None:
+            named.add(self.default_backend)
+        return frozenset(Target(ref, self.conduct) for ref in named)
 
     @property
     def seniority(self) -> tuple[str, str]:

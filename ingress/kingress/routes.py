@@ -4,17 +4,19 @@
 both, so that a changed Ingress costs the recompilation of the hosts it names, before and after, and of nothing else.
 
 Where two Ingresses claim the same host, path and path type, the older one wins (then the first by `namespace/name`,
-then the first rule), and the loser is told by a problem. Different paths of one host are merged.
+then the first rule), and the loser is told by a problem. Different paths of one host are merged. A canary competes
+with nobody: it stands beside the rule that it takes a part of the requests of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kapi.network import Problem
 from kingress.match import HostRoutes, Route, Table
-from kingress.objects import HostRule, Ingress, PathRule, PathType
+from kingress.objects import Ingress, PathRule, PathType
+from kingress.policy import PLAIN
 
 Conflicts = dict[str, list[Problem]]  # by the key of the Ingress that lost
 
@@ -33,7 +35,7 @@ def claims(ingress: Ingress) -> dict[str, Claim]:
     default = _default(ingress)
     found: dict[str, list[Route]] = {}
     for rule in ingress.rules:
-        found.setdefault(rule.host, []).extend(_route(ingress, rule, path) for path in rule.paths)
+        found.setdefault(rule.host, []).extend(_made(ingress, rule.host, path) for path in rule.paths)
     return {host: Claim(ingress, tuple(routes), default) for host, routes in found.items()}
 
 
@@ -43,16 +45,21 @@ def compile_host(claimed: Iterable[Claim]) -> tuple[HostRoutes, Conflicts]:
     prefixes: dict[str, Route] = {}
     fallback: Route | None = None
     conflicts: Conflicts = {}
-    for claim in sorted(claimed, key=lambda claim: claim.ingress.seniority):
+    by_age = sorted(claimed, key=lambda claim: claim.ingress.seniority)
+    for claim in by_age:
+        if claim.ingress.policy.canary:
+            continue
         fallback = fallback or claim.fallback
         for route in claim.routes:
-            if route.type is PathType.EXACT:
-                loser, winner = _settle(exact, route.path, route)
-            else:
-                loser, winner = _settle(prefixes, route.path.removesuffix("/"), route)
+            loser, winner = _settle(exact if route.type is PathType.EXACT else prefixes, route)
             if loser is not None:
                 key = f"{loser.ingress.namespace}/{loser.ingress.name}"
                 conflicts.setdefault(key, []).append(_conflict(loser, winner))
+    for claim in by_age:
+        for route in claim.routes if claim.ingress.policy.canary else ():
+            if not _accompany(exact if route.type is PathType.EXACT else prefixes, route):
+                lone = Problem(route.where, f"no other Ingress has {route.host}{route.path}: a canary needs one")
+                conflicts.setdefault(claim.ingress.key, []).append(lone)
     longest = max(map(len, prefixes), default=0)
     return HostRoutes(exact, prefixes, longest, fallback), conflicts
 
@@ -129,15 +136,30 @@ class Routes:
 def _default(ingress: Ingress) -> Route | None:
     if ingress.default_backend is None:
         return None
-    return Route(ingress.default_backend, "", "", PathType.PREFIX, ingress.reference, "spec.defaultBackend")
+    rule = PathRule("", PathType.PREFIX, ingress.default_backend, "spec.defaultBackend")
+    return _made(ingress, "", rule)
 
 
-def _route(ingress: Ingress, rule: HostRule, path: PathRule) -> Route:
-    return Route(path.backend, rule.host, path.path, path.type, ingress.reference, path.field)
+def _made(ingress: Ingress, host: str, path: PathRule) -> Route:
+    policy = None if ingress.policy is PLAIN else ingress.policy
+    return Route(path.backend, host, path.path, path.type, ingress.reference, path.field, policy, ingress.conduct)
 
 
-def _settle(routes: dict[str, Route], key: str, new: Route) -> tuple[Route | None, Route]:
+def _key(route: Route) -> str:
+    return route.path if route.type is PathType.EXACT else route.path.removesuffix("/")
+
+
+def _accompany(routes: dict[str, Route], canary: Route) -> bool:
+    """Put a canary beside the route that it takes a part of; gives whether there is one."""
+    main = routes.get(_key(canary))
+    if main is not None:
+        routes[_key(canary)] = replace(main, canaries=(*main.canaries, canary))
+    return main is not None
+
+
+def _settle(routes: dict[str, Route], new: Route) -> tuple[Route | None, Route]:
     """Enter a route where an older one may be; gives the one left out, if any, and the one that stays."""
+    key = _key(new)
     old = routes.setdefault(key, new)
     if old is new:
         return None, new
@@ -150,5 +172,5 @@ def _settle(routes: dict[str, Route], key: str, new: Route) -> tuple[Route | Non
 def _conflict(loser: Route, winner: Route) -> Problem:
     where = f"{loser.host or 'every host'}{loser.path}"
     if loser.path == winner.path:
-        return Problem(loser.field, f"{where} is taken by {winner}, which comes first")
-    return Problem(loser.field, f"{where} is never used: {winner} has {winner.path}, which matches the same requests")
+        return Problem(loser.where, f"{where} is taken by {winner}, which comes first")
+    return Problem(loser.where, f"{where} is never used: {winner} has {winner.path}, which matches the same requests")

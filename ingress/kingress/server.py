@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 
 from kingress.gateway import Gateway
 from kingress.h1.client import ClientConnection
@@ -26,12 +27,19 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         await self.drain()
 
-    async def listen(self, sock: socket.socket, *, scheme: str = "http", port: int | None = None) -> None:
+    async def listen(self, sock: socket.socket, *, tls: ssl.SSLContext | None = None, port: int | None = None) -> None:
         """Serve on a bound socket, of whichever network namespace. `port` is what X-Forwarded-Port tells."""
         told = port if port is not None else sock.getsockname()[1]
+        scheme = "https" if tls else "http"
+        settings = self.gateway.settings
         self._servers.append(
             await asyncio.get_running_loop().create_server(
-                lambda: ClientConnection(self.gateway, scheme, told), sock=sock, backlog=_BACKLOG
+                lambda: ClientConnection(self.gateway, scheme, told),
+                sock=sock,
+                backlog=_BACKLOG,
+                ssl=tls,
+                ssl_handshake_timeout=settings.head_timeout if tls else None,
+                ssl_shutdown_timeout=settings.linger if tls else None,
             )
         )
 

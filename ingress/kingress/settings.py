@@ -20,6 +20,10 @@ class Settings:
     upstream_idle: float = 30.0  # shorter than the keep-alive of most servers, or a reused connection may be stale
     upstream_idle_most: int = 64  # idle connections kept per endpoint
     linger: float = 2.0  # how long a body that nobody wants is read, so that the client sees the answer
+    eject_after: int = 5  # attempts in a row that an endpoint did not answer
+    eject_for: float = 10.0  # longer each time it fails again
+    eject_longest: float = 300.0
+    check_interval: float = 5.0  # of active health checks
     attempts: int = 3  # endpoints tried for one request
     replay_limit: int = 65536  # a request's body up to this size can be sent again
     head_limit: int = 32768

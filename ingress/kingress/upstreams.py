@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Collection
+import random
+import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kingress.backends import Address, Resolution
-from kingress.balance import Balancer, Peer, RoundRobin
+from kingress.authorities import BadAuthority
+from kingress.backends import Resolution
+from kingress.balance import Peer, balancer
 from kingress.h1.upstream import UpstreamConnection
 from kingress.message import Response
-from kingress.objects import BackendRef
+from kingress.objects import BackendRef, Target
+from kingress.policy import Conduct
+from kingress.pool import Backend
 from kingress.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,96 +25,118 @@ if TYPE_CHECKING:
 _FRESH = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))  # on a connection that turns out stale, sent again
 
 
-class Backend:
-    """A Service port that routes name: its endpoints now, and who is next."""
-
-    __slots__ = ("_balancer", "name", "peers", "reason", "ref")
-
-    def __init__(self, ref: BackendRef, balancer: Balancer) -> None:
-        self.ref = ref
-        self.name = str(ref)
-        self.peers: tuple[Peer, ...] = ()
-        self.reason = ""  # why there are no peers
-        self._balancer = balancer
-
-    def choose(self, tried: Collection[Peer]) -> Peer | None:
-        """Give the endpoint for a request that was sent to none, or in vain to those `tried`."""
-        return self._balancer.choose(self.peers, tried)
-
-    def update(self, resolution: Resolution) -> None:
-        """Take in the endpoints of now. Those that stay keep their connections; those that go end what they do."""
-        known: dict[Address, Peer] = {(peer.host, peer.port): peer for peer in self.peers}
-        self.peers = tuple(known.pop(at) if at in known else Peer(*at) for at in resolution.addresses)
-        self.reason = resolution.reason
-        for peer in known.values():
-            peer.gone = True
-            for connection in list(peer.idle):
-                connection.close()
-
-
 def _words(error: OSError) -> str:
     """Say what the system says of an error, not how the event loop tells it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
     return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
 
 
 class Upstreams:
     """All backends and all connections to their endpoints."""
 
-    def __init__(self, settings: Settings, resolve: Callable[[BackendRef], Resolution]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        resolve: Callable[[BackendRef], Resolution],
+        context: Callable[[Conduct], ssl.SSLContext] | None = None,
+    ) -> None:
         self._settings = settings
         self._resolve = resolve
-        self._backends: dict[BackendRef, Backend] = {}
-        self._by_service: dict[str, set[BackendRef]] = {}
+        self._context = context
+        self._backends: dict[Target, Backend] = {}
+        self._by_service: dict[str, set[Target]] = {}
+        self._ejected: set[Backend] = set()  # those of whose endpoints some are
         self._connecting: set[asyncio.Task[None]] = set()
         self.connections: set[UpstreamConnection] = set()
         self._heads: dict[bytes, Response] = {}  # what heads mean that have been read before
 
-    def backend(self, ref: BackendRef) -> Backend:
+    def backend(self, target: Target) -> Backend:
         """Give a backend; it is looked up when it is first asked for, and kept current from then on."""
-        backend = self._backends.get(ref)
+        backend = self._backends.get(target)
         if backend is None:
-            backend = self._backends[ref] = Backend(ref, RoundRobin())
-            self._by_service.setdefault(ref.service_key, set()).add(ref)
-            backend.update(self._resolve(ref))
+            chooser = balancer(target.conduct.balance, random.randrange)
+            backend = self._backends[target] = Backend(target, chooser)
+            self._by_service.setdefault(target.ref.service_key, set()).add(target)
+            self._update(backend)
         return backend
+
+    @property
+    def backends(self) -> list[Backend]:
+        """All that have been asked for."""
+        return list(self._backends.values())
 
     def refresh(self, service_key: str) -> None:
         """The Service or its endpoints have changed."""
-        for ref in self._by_service.get(service_key, ()):
-            self._backends[ref].update(self._resolve(ref))
+        for target in self._by_service.get(service_key, ()):
+            self._update(self._backends[target])
 
-    def forget(self, ref: BackendRef) -> None:
+    def refresh_authority(self, secret: str) -> None:
+        """The Secret with the CA of endpoints has changed."""
+        for target, backend in self._backends.items():
+            if target.conduct.authority == secret:
+                self._update(backend)
+
+    def _update(self, backend: Backend) -> None:
+        resolution = self._resolve(backend.ref)
+        if backend.conduct.https and self._context is not None:
+            try:
+                backend.tls = self._context(backend.conduct)
+            except BadAuthority as error:
+                resolution = Resolution(reason=str(error))
+        backend.update(resolution)
+
+    def forget(self, target: Target) -> None:
         """No route names this backend any more."""
-        backend = self._backends.pop(ref, None)
+        backend = self._backends.pop(target, None)
         if backend is not None:
             backend.update(Resolution())
-            self._by_service[ref.service_key].discard(ref)
+            self._by_service[target.ref.service_key].discard(target)
 
-    def connect(self, peer: Peer, exchange: Exchange) -> None:
+    def failed(self, backend: Backend, peer: Peer) -> None:
+        """An endpoint did not answer an attempt: after several in a row it is left alone for a while."""
+        peer.failures += 1
+        beyond = peer.failures - self._settings.eject_after
+        if beyond >= 0 and not peer.ejected:
+            seconds = min(self._settings.eject_for * (1 + beyond), self._settings.eject_longest)
+            peer.ejected = max(1, round(seconds / self._settings.tick))
+            backend.sort_out()
+            self._ejected.add(backend)
+
+    def connect(self, backend: Backend, peer: Peer, exchange: Exchange) -> None:
         """Give the exchange a connection to the endpoint: at once where one is idle."""
         peer.active += 1
-        if peer.idle:
-            connection = peer.idle[-1]
-            # A request that must not be sent twice is not sent where the upstream may be about to hang up.
-            if connection.quiet < 2 or exchange.request.method in _FRESH:
-                exchange.connected(peer.idle.pop())
+        idle = peer.idle
+        if idle:
+            if exchange.request.method in _FRESH:
+                exchange.connected(idle.pop())
                 return
-        task = asyncio.get_running_loop().create_task(self._connect(peer, exchange))
+            connection = idle[-1]
+            # A request that must not be sent twice is not sent where the upstream has hung up, or may be about to.
+            if connection.quiet < 2 and not connection.stale():
+                exchange.connected(idle.pop())
+                return
+        task = asyncio.get_running_loop().create_task(self._connect(backend, peer, exchange))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, peer: Peer, exchange: Exchange) -> None:
+    async def _connect(self, backend: Backend, peer: Peer, exchange: Exchange) -> None:
         loop = asyncio.get_running_loop()
+        seconds = backend.conduct.connect_timeout or self._settings.connect_timeout
         try:
-            async with asyncio.timeout(self._settings.connect_timeout):
+            async with asyncio.timeout(seconds):
                 _, connection = await loop.create_connection(
                     lambda: UpstreamConnection(peer, self._settings, self.connections, self._heads),
                     peer.host,
                     peer.port,
+                    ssl=backend.tls,
+                    server_hostname=backend.server_name if backend.tls else None,
                 )
         except TimeoutError:
             peer.active -= 1
-            exchange.unreachable(peer, f"no answer within {self._settings.connect_timeout:g} s", late=True)
+            exchange.unreachable(peer, f"no answer within {seconds:g} s", late=True)
         except OSError as error:
             peer.active -= 1
             exchange.unreachable(peer, _words(error), late=False)
@@ -120,6 +147,7 @@ class Upstreams:
         """Let time pass for all connections."""
         for connection in list(self.connections):
             connection.tick()
+        self._ejected = {backend for backend in self._ejected if backend.tick()}
 
     def close(self) -> None:
         """End everything."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import TYPE_CHECKING, Any, cast
 
 from kingress.h1.responses import ResponseReader
@@ -94,6 +95,7 @@ class UpstreamConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """See `asyncio.BaseProtocol`."""
         self._blocked = True
+        self.quiet = 0
         if self._tunnel is not None:
             self._tunnel.pause()
         elif self._exchange is not None:
@@ -136,6 +138,12 @@ class UpstreamConnection(asyncio.Protocol):
         if out:
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
             self._out = []
+
+    def stale(self) -> bool:
+        """Whether the endpoint has hung up, or sent something, that the event loop has not come to yet."""
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def release(self, *, complete: bool) -> None:
         """See `Upstream.release`."""
@@ -193,10 +201,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.quiet += 1
         settings = self._settings
         quiet = self.quiet * settings.tick
-        if self._exchange is not None:
-            waiting = self._exchange.request_ended and not self._paused
-            if waiting and quiet > settings.response_timeout:
-                self._exchange.lost(f"nothing came for {settings.response_timeout:g} s", late=True)
+        exchange = self._exchange
+        if exchange is not None:
+            waiting = exchange.request_ended and not self._paused
+            if self._blocked and quiet > (limit := exchange.send_timeout or settings.send_timeout):
+                exchange.lost(f"it took nothing for {limit:g} s", late=True)
+            elif waiting and quiet > (limit := exchange.read_timeout or settings.response_timeout):
+                exchange.lost(f"nothing came for {limit:g} s", late=True)
         elif self._tunnel is None:
             told = self._reader.keep_alive
             limit = min(settings.upstream_idle, max(told - 1.0, 0.5)) if told else settings.upstream_idle

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -146,6 +148,7 @@ class Live:
     source: Caches
     server: Server
     port: int
+    tls_port: int
 
     def put(self, resource: Resource, obj: Json) -> None:
         self.source.caches[resource].put(obj)
@@ -153,8 +156,14 @@ class Live:
     def remove(self, resource: Resource, name: str, namespace: str = "shop") -> None:
         self.source.caches[resource].remove(f"{namespace}/{name}")
 
-    def ingress(self, name: str, rules: list[tuple[str, str, str, str]], **spec: Any) -> None:
-        """Apply an Ingress of (host, path type, path, Service)."""
+    def ingress(
+        self,
+        name: str,
+        rules: list[tuple[str, str, str, str]],
+        annotations: dict[str, str] | None = None,
+        **spec: Any,
+    ) -> None:
+        """Apply an Ingress of (host, path type, path, Service); annotations are `kproxy.io/`'s."""
         written = [
             {
                 **({"host": host} if host else {}),
@@ -162,8 +171,14 @@ class Live:
             }
             for host, kind, path, service in rules
         ]
-        meta = {"namespace": "shop", "name": name}
+        asked = {f"kproxy.io/{key}": value for key, value in (annotations or {}).items()}
+        meta = {"namespace": "shop", "name": name, "annotations": asked}
         self.put(INGRESSES, {"metadata": meta, "spec": {"ingressClassName": "kproxy", "rules": written, **spec}})
+
+    def secret(self, name: str, **data: bytes) -> None:
+        """Apply a Secret; `tls_crt` is tls.crt."""
+        encoded = {key.replace("_", "."): base64.b64encode(value).decode() for key, value in data.items()}
+        self.controller.tls.secrets.put({"metadata": {"namespace": "shop", "name": name}, "data": encoded})
 
     def service(self, name: str, *upstreams: Upstream | int, **conditions: Any) -> None:
         """Apply a Service and its slices; a number is a port where nobody listens."""
@@ -209,10 +224,17 @@ class Live:
 
     async def get(self, path: str = "/", host: str = HOST, *headers: str, method: str = "GET") -> tuple[int, bytes]:
         """Make one request; gives the status and the body."""
+        status, _, body = await self.ask(path, host, *headers, method=method)
+        return status, body
+
+    async def ask(
+        self, path: str = "/", host: str = HOST, *headers: str, method: str = "GET"
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Make one request; gives the status, the headers by name in small letters, and the body."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "Connection: close", "", ""]
         answer = await self.talk("\r\n".join(lines).encode())
         head, _, body = answer.partition(b"\r\n\r\n")
-        return int(head.split()[1]), body
+        return int(head.split()[1]), Seen(head, b"").headers, body
 
 
 def backend(service: str, port: int = 80) -> Json:
@@ -236,7 +258,9 @@ async def start() -> AsyncIterator[Start]:
             server = await stack.enter_async_context(Server(gateway))
             sock = socket.create_server(("127.0.0.1", 0))
             await server.listen(sock, port=80)
-            live = Live(gateway, controller, source, server, sock.getsockname()[1])
+            secure = socket.create_server(("127.0.0.1", 0))
+            await server.listen(secure, tls=controller.tls.context, port=443)
+            live = Live(gateway, controller, source, server, sock.getsockname()[1], secure.getsockname()[1])
             live.put(INGRESS_CLASSES, {"metadata": {"name": "kproxy"}, "spec": {"controller": "kproxy.io/ingress"}})
             return live
 
@@ -265,3 +289,25 @@ async def shop(start: Start, upstream: Callable[..., Awaitable[Upstream]]) -> tu
     live.service("web", web)
     live.ingress("web", [(HOST, "Prefix", "/", "web")])
     return live, web
+
+
+Signed = Callable[..., tuple[bytes, bytes]]
+
+
+@pytest.fixture(scope="session")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> Signed:
+    """Gives a function that makes a self-signed certificate, and its key, for names; days may be negative."""
+    folder = tmp_path_factory.mktemp("certificates")
+    made: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
+
+    def make(*names: str, again: str = "") -> tuple[bytes, bytes]:
+        if (*names, again) not in made:
+            certificate, key = folder / "c.pem", folder / "k.pem"
+            command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+            command += ["-nodes", "-days", "2", "-subj", f"/CN={names[0]}", "-keyout", str(key), "-out"]
+            command += [str(certificate), "-addext", "subjectAltName=" + ",".join(f"DNS:{name}" for name in names)]
+            subprocess.run(command, check=True, capture_output=True)
+            made[*names, again] = certificate.read_bytes(), key.read_bytes()
+        return made[*names, again]
+
+    return make

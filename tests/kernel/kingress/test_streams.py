@@ -211,13 +211,13 @@ async def test_an_answer_before_the_end_of_the_request_reaches_the_client(shop: 
     assert told.startswith(b"HTTP/1.1 413 ")
     assert told.endswith(b"big")
     assert b"Connection: close" in told
-    assert not [peer.idle for peer in live.gateway.upstreams.backend(next(iter(refs(live)))).peers if peer.idle]
+    assert not [peer.idle for peer in live.gateway.upstreams.backend(next(iter(targets(live)))).peers if peer.idle]
     writer.close()
     server.close()
 
 
-def refs(live: Any) -> Any:
-    return [route.backend for routes in live.gateway.table.hosts.values() for route in routes.prefixes.values()]
+def targets(live: Any) -> Any:
+    return [route.target for routes in live.gateway.table.hosts.values() for route in routes.prefixes.values()]
 
 
 async def test_a_client_that_goes_away_ends_what_was_done_for_it(shop: Any) -> None:

@@ -87,3 +87,14 @@ def test_what_is_missing_is_said() -> None:
     assert resolve(ref, service(HTTP), (none_ready,)).reason == (
         "Service shop/web port http has no ready endpoints (of 1)."
     )
+
+
+def test_endpoints_hinted_for_the_own_zone_are_preferred_where_all_have_hints() -> None:
+    def hinted(address: str, *zones: str) -> Endpoint:
+        return Endpoint((ip_address(address),), zone_hints=zones)
+
+    both = slice_of(hinted("10.0.0.1", "a"), hinted("10.0.0.2", "b"))
+    some = slice_of(hinted("10.0.0.1", "a"), hinted("10.0.0.2"))
+    ref = BackendRef("shop", "web", 80)
+    for slices, zone, count in ((both, "a", 1), (both, "b", 1), (both, "c", 2), (both, "", 2), (some, "a", 2)):
+        assert len(resolve(ref, service(HTTP), [slices], zone).addresses) == count

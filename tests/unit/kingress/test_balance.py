@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from random import Random
 
-from kingress.balance import LeastRequests, Peer, RoundRobin
+from kingress.balance import LeastRequests, Peer, Rendezvous, RoundRobin, TwoChoices
 
 A, B, C = (Peer("10.0.0.1", 80), Peer("10.0.0.2", 80), Peer("fd00::3", 80))
 
@@ -34,3 +35,32 @@ def test_least_requests_takes_who_answers_fewest_and_among_equals_each_in_turn()
 
 def test_a_peer_is_written_as_in_a_url() -> None:
     assert (str(A), str(C)) == ("10.0.0.1:80", "[fd00::3]:80")
+
+
+def test_of_two_drawn_at_random_the_one_with_fewer_requests_is_taken() -> None:
+    A.active = 5
+    drawn = Random(1)
+    chosen = Counter(TwoChoices(drawn.randrange).choose((A, B, C), ()) for _ in range(300))
+    A.active = 0
+    assert chosen[A] == 0
+    assert min(chosen[B], chosen[C]) > 100
+    assert TwoChoices(drawn.randrange).choose((A, B), (A,)) is B
+    assert TwoChoices(drawn.randrange).choose((), ()) is None
+
+
+def test_a_key_stays_with_its_endpoint_and_moves_only_when_that_goes() -> None:
+    peers = tuple(Peer(f"10.0.0.{i}", 80) for i in range(10))
+    keys = [b"user-%d" % i for i in range(1000)]
+    before = {key: Rendezvous().choose(peers, (), key) for key in keys}
+    assert all(60 < count < 140 for count in Counter(before.values()).values())
+    gone, left = peers[3], tuple(peer for peer in peers if peer is not peers[3])
+    after = {key: Rendezvous().choose(left, (), key) for key in keys}
+    assert all(after[key] is before[key] for key in keys if before[key] is not gone)
+    more = (*peers, Peer("10.0.0.99", 80))
+    moved = [key for key in keys if Rendezvous().choose(more, (), key) is not before[key]]
+    assert 40 < len(moved) < 160
+
+
+def test_an_endpoint_is_known_by_the_same_token_in_every_process() -> None:
+    assert Peer("10.0.0.1", 80).token == A.token != B.token
+    assert A.token == b"%016x" % int(A.token, 16)

@@ -130,3 +130,13 @@ def test_a_class_says_whose_it_is_and_whether_it_is_the_default() -> None:
         }
     )
     assert (read.name, read.controller, read.is_default) == ("kproxy", "kproxy.io/ingress", True)
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix"),
+    [("/shop(/|$)(.*)", "/shop"), ("/(.*)", "/"), ("/shop/(.*)", "/shop"), ("/shop(/|$)(.*)$", "/shop")],
+)
+def test_the_regular_expressions_that_mean_a_prefix_are_read_as_one(path: str, prefix: str) -> None:
+    rule = {"http": {"paths": [{"path": path, "pathType": "ImplementationSpecific", "backend": BACKEND}]}}
+    read = decode.ingress(ingress({"rules": [rule]}))
+    assert read.rules[0].paths[0].path == prefix

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kingress.objects import BackendRef, HostRule, Ingress, PathRule, PathType
+from kingress.policy import Policy
 from kingress.routes import Routes
 
 
@@ -128,3 +131,22 @@ def test_an_ingress_without_rules_is_a_default_backend_alone() -> None:
     routes = Routes()
     routes.put(ingress("all", default="all"))
     assert service(routes, "", "/") == "all"
+
+
+def test_a_canary_stands_beside_the_rule_it_takes_a_part_of_and_conflicts_with_nobody() -> None:
+    main = ingress("main", ("a.example", "/"))
+    canary = replace(ingress("canary", ("a.example", "/"), created="2020"), policy=Policy(canary=True, canary_weight=5))
+    for order in ((main, canary), (canary, main)):
+        routes = Routes()
+        for each in order:
+            routes.put(each)
+        found = routes.table.find("a.example", "/x")
+        assert found is not None
+        assert found.backend.service == "main"
+        assert [each.backend.service for each in found.canaries] == ["canary"]
+        assert not routes.problems("shop/main")
+        assert not routes.problems("shop/canary")
+        routes.remove("shop/main")
+        assert routes.table.find("a.example", "/x") is None
+        (problem,) = routes.problems("shop/canary")
+        assert "a canary needs one" in problem.message
