@@ -8,21 +8,26 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kapi.store import Changed, Store, StoreError, Write
+from kapi.store.etcd import EtcdStore
 from kapi.store.memory import MemoryStore
 from kapi.store.sqlite import SqliteStore
 
 Make = Callable[[], Store]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "etcd"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Open the same store anew, as a server that starts again does."""
+    if request.param == "etcd":
+        url, prefix = request.getfixturevalue("shared_etcd").url, f"/{uuid.uuid4()}/"
+        return lambda: EtcdStore(url, prefix=prefix)
     if request.param == "sqlite":
         return lambda: SqliteStore(tmp_path / "objects.db")
     store = MemoryStore()
@@ -35,12 +40,12 @@ def ignore(_: Write) -> None:
 
 async def test_a_write_gets_the_next_revision_and_is_heard(make: Make) -> None:
     store, heard = make(), list[Write]()
-    assert (await store.open(heard.append)).revision == 0
-    assert await store.write("a/x", {"v": 1}, 0) == 1
-    assert await store.write("a/y", {"v": 1}, 0) == 2
-    assert await store.write("a/x", {"v": 2}, 1) == 3
-    assert await store.write("a/y", None, 2) == 4
-    assert [(w.key, w.revision, w.value) for w in heard] == [
+    start = (await store.open(heard.append)).revision
+    assert await store.write("a/x", {"v": 1}, 0) == start + 1
+    assert await store.write("a/y", {"v": 1}, 0) == start + 2
+    assert await store.write("a/x", {"v": 2}, start + 1) == start + 3
+    assert await store.write("a/y", None, start + 2) == start + 4
+    assert [(w.key, w.revision - start, w.value) for w in heard] == [
         ("a/x", 1, {"v": 1}),
         ("a/y", 2, {"v": 1}),
         ("a/x", 3, {"v": 2}),
@@ -50,14 +55,15 @@ async def test_a_write_gets_the_next_revision_and_is_heard(make: Make) -> None:
 
 
 async def test_a_write_from_another_revision_is_refused_and_changes_nothing(make: Make) -> None:
-    store = make()
-    await store.open(ignore)
+    store, heard = make(), list[Write]()
+    await store.open(heard.append)
     await store.write("a/x", {"v": 1}, 0)
-    for expected in (0, 7):
+    for expected in (0, 1_000_000):
         with pytest.raises(Changed):
             await store.write("a/x", {"v": 2}, expected)
     with pytest.raises(Changed):
-        await store.write("a/nix", None, 3)
+        await store.write("a/nix", None, 1_000_000)
+    assert len(heard) == 1
     await store.close()
     assert [(e.key, e.value) for e in (await store.open(ignore)).entries] == [("a/x", {"v": 1})]
     await store.close()
@@ -65,16 +71,16 @@ async def test_a_write_from_another_revision_is_refused_and_changes_nothing(make
 
 async def test_what_was_written_is_there_when_the_store_is_opened_again(make: Make) -> None:
     store = make()
-    await store.open(ignore)
+    start = (await store.open(ignore)).revision
     for index in range(20):
         await store.write(f"a/{index}", {"v": "ü"}, 0)
-    await store.write("a/3", None, 4)
+    await store.write("a/3", None, start + 4)
     await store.close()
     again = make()
     snapshot = await again.open(ignore)
-    assert snapshot.revision == 21, "revisions go on where they were, also after a deletion"
+    assert snapshot.revision == start + 21, "revisions go on where they were, also after a deletion"
     assert {entry.key for entry in snapshot.entries} == {f"a/{i}" for i in range(20) if i != 3}
-    assert await again.write("a/3", {"v": 1}, 0) == 22
+    assert await again.write("a/3", {"v": 1}, 0) == start + 22
     await again.close()
 
 
@@ -89,9 +95,9 @@ async def test_of_writers_of_one_key_at_one_time_one_wins(make: Make) -> None:
 
 async def test_many_writers_at_once_are_heard_in_order(make: Make) -> None:
     store, heard = make(), list[Write]()
-    await store.open(heard.append)
+    start = (await store.open(heard.append)).revision
     await asyncio.gather(*(store.write(f"a/{i}", {"v": i}, 0) for i in range(700)))
-    assert [w.revision for w in heard] == list(range(1, 701))
+    assert [w.revision - start for w in heard] == list(range(1, 701))
     await store.close()
 
 

@@ -1,0 +1,225 @@
+"""A store in etcd version 3, over its JSON gateway: several servers can share one state.
+
+Every write is a transaction on the key's revision; what is committed, by whichever server, comes back through one
+watch, in order, and only then is a writer told of its success. Without a quorum writes fail and reads go on; the watch
+begins again where it was, and compares whole states where etcd no longer has the history.
+
+https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from kapi.store import Changed, Json, Listener, Snapshot, StoreError, Write
+
+if TYPE_CHECKING:
+    import aiohttp
+
+log = logging.getLogger(__name__)
+
+_PAGE = 1000  # entries of one answer
+_PATIENCE = 10.0  # seconds for one request; etcd itself gives up after seven
+_SILENCE = 900.0  # seconds without a word on a watch that is told its progress every ten minutes
+_RETRY = 0.5  # seconds
+_COMPACT_EVERY = 300.0  # seconds of history that etcd keeps for us
+
+
+class EtcdStore:
+    """Keeps values under `prefix` in the etcd that answers at one of `urls`."""
+
+    def __init__(self, *urls: str, prefix: str = "/kapi/") -> None:
+        self._urls = [url.rstrip("/") for url in urls]
+        self._prefix = prefix
+        self._revisions: dict[str, int] = {}
+        self._seen = 0
+        self._listener: Listener | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._heard = asyncio.Condition()
+
+    async def open(self, listener: Listener) -> Snapshot:
+        """See `Store.open`. Raises `StoreError` where etcd does not answer."""
+        import aiohttp  # noqa: PLC0415  # command lines that only ask for help stay quick
+
+        self._session = aiohttp.ClientSession(read_bufsize=1 << 20)
+        try:
+            revision, entries = await self._all()
+        except StoreError:
+            await self._session.close()
+            self._session = None
+            raise
+        self._listener, self._seen = listener, revision
+        self._revisions = {entry.key: entry.revision for entry in entries}
+        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._compact())]
+        return Snapshot(revision, entries)
+
+    async def write(self, key: str, value: Json | None, expected: int) -> int:
+        """See `Store.write`. After a lost connection nobody knows whether the value was kept; the error says so."""
+        if self._session is None:
+            raise StoreError(f"{key} was not written: the store is not open")
+        place = _base64(self._prefix + key)
+        compare = {"key": place, "target": "MOD", "result": "EQUAL", "mod_revision": str(expected)}
+        if value is None:
+            change: Json = {"request_delete_range": {"key": place}}
+        else:
+            change = {"request_put": {"key": place, "value": _base64(_encode(key, value))}}
+        answer = await self._post("kv/txn", {"compare": [compare], "success": [change], "failure": []})
+        if not answer.get("succeeded") or (value is None and not expected):
+            await self._hear(key, expected)
+            raise Changed(f"{key} is not at revision {expected}")
+        revision = int(answer["header"]["revision"])
+        await self._reach(revision)
+        return revision
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks, self._listener = [], None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _reach(self, revision: int) -> None:
+        """Wait until the watch has told of a revision."""
+        async with self._heard:
+            await self._heard.wait_for(lambda: self._seen >= revision or self._session is None)
+
+    async def _hear(self, key: str, expected: int) -> None:
+        """Wait until the watch has told why `key` no longer is at the revision that a writer saw; not for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE), self._heard:
+                await self._heard.wait_for(lambda: self._revisions.get(key, 0) != expected)
+
+    async def _take(self, writes: Sequence[Write]) -> None:
+        for write in writes:
+            if write.value is None:
+                self._revisions.pop(write.key, None)
+            else:
+                self._revisions[write.key] = write.revision
+            self._seen = max(self._seen, write.revision)
+            if self._listener is not None:
+                self._listener(write)
+        async with self._heard:
+            self._heard.notify_all()
+
+    async def _follow(self) -> None:
+        """Watch, beginning again whenever the connection or the history is lost."""
+        while True:
+            try:
+                async for event in self._watch():
+                    if event.get("compact_revision"):
+                        await self._compare()
+                        break
+                    await self._take([self._write_of(e) for e in event.get("events") or ()])
+            except StoreError as error:
+                log.warning("%s; watching again", error)
+            await asyncio.sleep(_RETRY)
+
+    async def _watch(self) -> AsyncIterator[Json]:
+        import aiohttp  # noqa: PLC0415  # as above
+
+        assert self._session is not None
+        where = {"key": _base64(self._prefix), "range_end": _base64(_end(self._prefix))}
+        asked = {"create_request": {**where, "start_revision": str(self._seen + 1), "progress_notify": True}}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE, sock_read=_SILENCE)
+        url = f"{self._urls[0]}/v3/watch"
+        try:
+            async with self._session.post(url, json=asked, timeout=timeout) as response:
+                async for line in _lines(response.content):
+                    answer = json.loads(line)
+                    if "result" not in answer:
+                        raise StoreError(f"{url} ended the watch: {line[:200]!r}")
+                    yield answer["result"]
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            self._urls.append(self._urls.pop(0))
+            raise StoreError(f"{url} was lost: {error or type(error).__name__}") from error
+
+    async def _compare(self) -> None:
+        """Tell of all that differs from what was last told of: etcd has forgotten how it came about."""
+        revision, entries = await self._all()
+        present = {entry.key for entry in entries}
+        changed = [entry for entry in entries if self._revisions.get(entry.key) != entry.revision]
+        gone = [Write(key, revision, None) for key in self._revisions if key not in present]
+        await self._take([*sorted(changed, key=lambda write: write.revision), *gone])
+        self._seen = max(self._seen, revision)
+
+    async def _compact(self) -> None:
+        """Let etcd forget old history, so that it grows with what is in it and not with what happened."""
+        while True:
+            old = self._seen
+            await asyncio.sleep(_COMPACT_EVERY)
+            with suppress(StoreError):  # another server was quicker, or etcd is away: the next round does it
+                await self._post("kv/compaction", {"revision": str(old)})
+
+    async def _all(self) -> tuple[int, list[Write]]:
+        """Read everything, page by page, as it was at the revision of the first page."""
+        start, end, revision, entries = self._prefix, _base64(_end(self._prefix)), 0, list[Write]()
+        while True:
+            asked = {"key": _base64(start), "range_end": end, "limit": str(_PAGE), "revision": str(revision)}
+            answer = await self._post("kv/range", asked)
+            revision = revision or int(answer["header"]["revision"])
+            entries += [self._write_of({"kv": kv}) for kv in answer.get("kvs") or ()]
+            if not answer.get("more"):
+                return revision, entries
+            start = f"{self._prefix}{entries[-1].key}\0"
+
+    def _write_of(self, event: Json) -> Write:
+        entry = event["kv"]
+        key = base64.b64decode(entry["key"]).decode().removeprefix(self._prefix)
+        gone = event.get("type") == "DELETE"
+        value = None if gone else json.loads(base64.b64decode(entry["value"]))
+        return Write(key, int(entry["mod_revision"]), value)
+
+    async def _post(self, path: str, body: Json) -> Json:
+        import aiohttp  # noqa: PLC0415  # as above
+
+        assert self._session is not None
+        url = f"{self._urls[0]}/v3/{path}"
+        try:
+            async with self._session.post(url, json=body, timeout=aiohttp.ClientTimeout(_PATIENCE)) as response:
+                answer: Any = json.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            self._urls.append(self._urls.pop(0))
+            why = error or type(error).__name__
+            raise StoreError(f"{url} does not answer: {why}; whether it did what was asked is not known") from error
+        if not isinstance(answer, dict) or "header" not in answer:
+            raise StoreError(f"{url} refused: {answer.get('error') if isinstance(answer, dict) else answer}")
+        return answer
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Split a stream into lines of any length."""
+    pending = bytearray()
+    async for chunk in content.iter_any():
+        pending += chunk
+        if b"\n" in chunk:
+            *lines, rest = bytes(pending).split(b"\n")
+            pending = bytearray(rest)
+            for line in lines:
+                if line:
+                    yield line
+
+
+def _encode(key: str, value: Json) -> bytes:
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{key} was not written: {error}") from error
+
+
+def _base64(data: str | bytes) -> str:
+    return base64.b64encode(data.encode() if isinstance(data, str) else data).decode()
+
+
+def _end(prefix: str) -> str:
+    """Give the first key after all that begin with `prefix`."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -1,0 +1,105 @@
+"""Servers that share one etcd: they see each other's writes, and go on after etcd was away."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kapi.errors import StatusError
+from kapi.resources import CONFIG_MAPS, SERVICES
+from kapi.store import Changed, StoreError, Write
+from kapi.store.etcd import EtcdStore
+from kapi.testing import serving
+
+if TYPE_CHECKING:
+    from tests.unit.kapi.conftest import Etcd
+
+
+async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come about in time"
+        await asyncio.sleep(0.02)
+
+
+async def test_servers_that_share_an_etcd_see_one_state(shared_etcd: Etcd) -> None:
+    first = EtcdStore(shared_etcd.url, prefix="/shared/")
+    second = EtcdStore(shared_etcd.url, prefix="/shared/")
+    async with serving(first) as a, serving(second) as b:
+        made = await a.client.create(CONFIG_MAPS, {"metadata": {"name": "x"}, "data": {"k": "1"}}, "default")
+        version = made["metadata"]["resourceVersion"]
+        seen = await b.client.list(CONFIG_MAPS, "default", resource_version=version)
+        assert [item["metadata"]["name"] for item in seen.items] == ["x"]
+        results = await asyncio.gather(
+            *(
+                server.client.patch(CONFIG_MAPS, "x", {"data": {f"{name}{i}": "y"}}, "default")
+                for i in range(10)
+                for name, server in (("a", a), ("b", b))
+            )
+        )
+        last = max(int(r["metadata"]["resourceVersion"]) for r in results)
+        for server in (a, b):
+            (item,) = (await server.client.list(CONFIG_MAPS, "default", resource_version=str(last))).items
+            assert len(item["data"]) == 21, "no write of either server is lost"
+        async with b.client.watch(CONFIG_MAPS, "default", resource_version=str(last)) as stream:
+            await a.client.delete(CONFIG_MAPS, "x", "default")
+            assert (await anext(aiter(stream)))["type"] == "DELETED"
+        assert (await a.client.get(SERVICES, "kubernetes", "default"))["spec"]["clusterIP"] == "10.96.0.1"
+
+
+async def test_without_etcd_writes_fail_reads_go_on_and_all_recovers(etcd: Etcd) -> None:
+    async with serving(EtcdStore(etcd.url)) as served:
+        await served.client.create(CONFIG_MAPS, {"metadata": {"name": "before"}}, "default")
+        etcd.stop()
+        with pytest.raises(StatusError) as refused:
+            await served.http.create(CONFIG_MAPS, {"metadata": {"name": "meanwhile"}}, "default")
+        assert refused.value.status["code"] == 503
+        assert await served.http.get(CONFIG_MAPS, "before", "default")
+        etcd.start()
+
+        await served.http.create(CONFIG_MAPS, {"metadata": {"name": "after"}}, "default")
+        names = {item["metadata"]["name"] for item in (await served.http.list(CONFIG_MAPS, "default")).items}
+        assert {"before", "after"} <= names
+
+
+async def test_an_etcd_that_hangs_is_not_waited_for_for_ever(etcd: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kapi.store.etcd._PATIENCE", 0.5)
+    store = EtcdStore(etcd.url)
+    await store.open(lambda _: None)
+    assert etcd.process is not None
+    etcd.process.send_signal(signal.SIGSTOP)
+    with pytest.raises(StoreError, match="whether it did what was asked is not known"):
+        await store.write("a/x", {}, 0)
+    etcd.process.send_signal(signal.SIGCONT)
+    await asyncio.sleep(0.2)
+    with suppress(Changed):  # it may have done what was asked
+        await store.write("a/x", {"v": 1}, 0)
+    assert await store.write("a/y", {"v": 1}, 0)
+    await store.close()
+
+
+async def test_a_history_that_is_gone_is_replaced_by_a_comparison(etcd: Etcd) -> None:
+    writer, reader, heard = EtcdStore(etcd.url), EtcdStore(etcd.url), list[Write]()
+    await writer.open(lambda _: None)
+    kept, gone = await writer.write("a/kept", {"v": 1}, 0), await writer.write("a/gone", {}, 0)
+    await reader.open(heard.append)
+    reader._tasks[0].cancel()  # as long as it cannot hear ...
+    changed = await writer.write("a/kept", {"v": 2}, kept)
+    await writer.write("a/gone", None, gone)
+    last = await writer.write("a/new", {}, 0)
+    await writer._post("kv/compaction", {"revision": str(last)})
+    reader._tasks.append(asyncio.create_task(reader._follow()))
+    await until(lambda: len(heard) == 3)
+    assert [(w.key, w.value) for w in heard] == [("a/kept", {"v": 2}), ("a/new", {}), ("a/gone", None)]
+    assert heard[0].revision == changed
+    await writer.write("a/new", {"v": 3}, last)
+    await until(lambda: len(heard) == 4)
+    await writer.close()
+    await reader.close()
