@@ -88,6 +88,7 @@ PURE = (
     "netns-lab/netnslab/workloads/claim.py",
     "netns-lab/netnslab/workloads/clock.py",
     "netns-lab/netnslab/workloads/deployment.py",
+    "netns-lab/netnslab/workloads/nodes.py",
     "netns-lab/netnslab/workloads/progress.py",
     "netns-lab/netnslab/workloads/replicas.py",
     "netns-lab/netnslab/workloads/rolling.py",

@@ -24,8 +24,8 @@ Json = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
-_RENEW_SECONDS = 10.0
-_STATUS_EVERY = 30  # renewals: the Node's own status is written every five minutes, as kubelet does
+_RENEW_SECONDS = 1.0  # a third of what the node lifecycle controller puts up with
+_STATUS_EVERY = 300  # renewals: the Node's own status is written every five minutes, as kubelet does
 
 
 def same(obj: Json) -> Json:

@@ -10,7 +10,7 @@ from netnslab.topology import NodeSpec
 Json = dict[str, Any]
 
 LEASE_NAMESPACE = "kube-node-lease"
-LEASE_SECONDS = 40
+LEASE_SECONDS = 3
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 MOST_PODS = 253  # host numbers 2 to 254 of its pod network
 

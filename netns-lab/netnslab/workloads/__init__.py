@@ -1,4 +1,4 @@
-"""The parts of a control plane that keep pods running: scheduler, workload controllers, load-balancer addresses."""
+"""What keeps pods running: scheduler, workload and node lifecycle controllers, load-balancer addresses."""
 
 from netnslab.workloads.controllers import Settings, run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kapi.client import PatchKind
 from kapi.network import Reference
 from kapi.resources import Resource
 
@@ -23,22 +24,24 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete one very object."""
+    """Delete one very object. `grace` is how many seconds it may take over it; None leaves that to the object."""
 
     resource: Resource
     key: str
     uid: str
     owner: Reference
+    grace: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Change parts of an object by a merge patch."""
+    """Change parts of an object."""
 
     resource: Resource
     key: str
     patch: Json
     subresource: str | None = None
+    kind: PatchKind = "merge"
 
 
 @dataclass(frozen=True, slots=True)

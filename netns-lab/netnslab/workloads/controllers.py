@@ -1,4 +1,4 @@
-"""Scheduler, workload controllers and load-balancer controller: decide, then write, whenever something changed."""
+"""Scheduler, workload, node lifecycle and load-balancer controllers: decide, then write, whenever something changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kapi.network import Network
 from kapi.queue import Queue
 from kapi.resources import SERVICES
 from kapi.source import Source
-from netnslab.workloads import deployment, replicas, scheduler
+from netnslab.workloads import deployment, nodes, replicas, scheduler
 from netnslab.workloads.actions import Decision, Patch
 from netnslab.workloads.addresses import Assignment, Balanced, assign
 from netnslab.workloads.clock import stamp
@@ -31,6 +31,7 @@ class Settings:
     """What the controllers need to know beside the cluster itself."""
 
     pools: tuple[Network, ...] = (ip_network("203.0.113.0/24"),)  # of load-balancer addresses
+    node_grace: float = 3.0  # seconds that a node may be silent before it is taken for dead; at most
     clock: Callable[[], datetime] = now
 
 
@@ -63,6 +64,13 @@ class Controllers:
             for resource, view in self._world.views.items():
                 tasks.create_task(view.settle(self._client, resource))
             tasks.create_task(self._queue.work(self._work, workers=_WORKERS))
+            tasks.create_task(self._look())
+
+    async def _look(self) -> None:
+        """See again and again which nodes are alive."""
+        while True:
+            await asyncio.sleep(self._settings.node_grace / nodes.LOOKS)
+            self._world.look_at_nodes()
 
     async def _work(self, job: Job) -> None:
         parts: dict[Part, Callable[[Job], Awaitable[None]]] = {
@@ -71,6 +79,7 @@ class Controllers:
             "deployments": self._deployment,
             "schedule": self._schedule,
             "addresses": self._address,
+            "nodes": self._nodes,
         }
         await parts[job.part](job)
 
@@ -97,6 +106,11 @@ class Controllers:
         moment = stamp(self._settings.clock())
         actions = scheduler.decide(world.pending.values(), world.nodes.values(), deepcopy(world.load), moment)
         await self._follow(job, Decision(actions))
+
+    async def _nodes(self, job: Job) -> None:
+        world = self._world
+        moment = stamp(self._settings.clock())
+        await self._follow(job, Decision(nodes.decide(world.pulses, world.nodes, world.pods_on, moment)))
 
     async def _follow(self, job: Job, decision: Decision) -> None:
         await self._effects.perform(decision.actions)

@@ -75,7 +75,9 @@ class Effects:
     async def _delete(self, action: Delete) -> None:
         namespace, _, name = action.key.rpartition("/")
         try:
-            reply = await self._client.delete(action.resource, name, namespace, uid=action.uid)
+            reply = await self._client.delete(
+                action.resource, name, namespace, uid=action.uid, grace_seconds=action.grace
+            )
         except (NotFound, Conflict):
             self._world.views[action.resource].deleted(action.key)
             return
@@ -90,7 +92,7 @@ class Effects:
         namespace, _, name = action.key.rpartition("/")
         try:
             reply = await self._client.patch(
-                action.resource, name, action.patch, namespace, subresource=action.subresource
+                action.resource, name, action.patch, namespace, subresource=action.subresource, kind=action.kind
             )
         except NotFound:
             return  # it has gone: the cache will say so

@@ -81,6 +81,7 @@ class Pod(_Object):
     phase: str = "Pending"
     ready: bool = False
     ready_since: str = ""
+    ready_reason: str = ""
     node_name: str = ""
     scheduler: str = "default-scheduler"
     gated: bool = False
@@ -107,9 +108,15 @@ class Node(_Object):
     """A node, as far as placing pods on it goes. `room` is how many pods it takes."""
 
     ready: bool = True
+    ready_reason: str = ""
     cordoned: bool = False
     taints: tuple[Taint, ...] = ()
     room: int = 110
+
+    @property
+    def reference(self) -> Reference:
+        """What an Event about this node points at."""
+        return Reference("Node", "", self.meta.name, self.meta.uid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +175,7 @@ def pod(obj: Json) -> Pod:
         phase=status.get("phase") or "Pending",
         ready=ready.get("status") == "True",
         ready_since=ready.get("lastTransitionTime") or "",
+        ready_reason=ready.get("reason") or "",
         node_name=spec.get("nodeName") or "",
         scheduler=spec.get("schedulerName") or "default-scheduler",
         gated=bool(spec.get("schedulingGates")),
@@ -183,11 +191,17 @@ def pod(obj: Json) -> Pod:
 def node(obj: Json) -> Node:
     """Read a v1 Node."""
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    conditions = {c["type"]: c.get("status") for c in status.get("conditions") or ()}
+    said = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {"status": "True"})
     taints = tuple(Taint(t["key"], t.get("value") or "", t["effect"]) for t in spec.get("taints") or ())
     room = _number((status.get("allocatable") or {}).get("pods"), 110)
-    ready = conditions.get("Ready", "True") == "True"
-    return Node(identity(obj), ready=ready, cordoned=bool(spec.get("unschedulable")), taints=taints, room=room)
+    return Node(
+        identity(obj),
+        ready=said.get("status") == "True",
+        ready_reason=said.get("reason") or "",
+        cordoned=bool(spec.get("unschedulable")),
+        taints=taints,
+        room=room,
+    )
 
 
 def replica_set(obj: Json) -> ReplicaSet:

@@ -7,16 +7,17 @@ from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from kapi.cache import Change
 from kapi.network import Address
-from kapi.resources import DEPLOYMENTS, NODES, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, SERVICES, Resource
+from kapi.resources import DEPLOYMENTS, LEASES, NODES, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, SERVICES, Resource
 from kapi.selectors import matches_labels
 from kapi.source import Source, wait_synced
 from kapi.written import Written
 from netnslab.workloads import values
 from netnslab.workloads.addresses import Balanced, balanced
+from netnslab.workloads.nodes import Pulses, lease
 from netnslab.workloads.scheduler import Load
 from netnslab.workloads.values import Deployment, Identity, Node, Pod, ReplicaSet
 
-Part = Literal["replicasets", "replicationcontrollers", "deployments", "schedule", "addresses"]
+Part = Literal["replicasets", "replicationcontrollers", "deployments", "schedule", "addresses", "nodes"]
 Dirty = Callable[["Job", float], None]
 
 
@@ -28,6 +29,7 @@ class Job(NamedTuple):
 
 
 SCHEDULE = Job("schedule", "")
+HEARTBEATS = Job("nodes", "")
 
 
 class _Owned(Protocol):
@@ -77,6 +79,7 @@ class World:
 
     def __init__(self, source: Source) -> None:
         self.nodes = source.cache(NODES, values.node)
+        self.leases = source.cache(LEASES, lease)
         self.pods = Written(source.cache(PODS, values.pod), values.pod)
         self.replica_sets = Written(source.cache(REPLICA_SETS, values.replica_set), values.replica_set)
         self.replication_controllers = Written(
@@ -88,6 +91,8 @@ class World:
         self.sets_of: Holdings[ReplicaSet] = Holdings()
         self.pending: dict[str, Pod] = {}  # waiting for a node
         self.load = Load()
+        self.pods_on: dict[str, dict[str, Pod]] = {}  # by the name of their node
+        self.pulses = Pulses()
         self.taken: dict[Address, str] = {}  # load-balancer addresses, and the Services that have them
         self.starved: set[str] = set()  # Services that wait for a load-balancer address
 
@@ -104,7 +109,7 @@ class World:
 
     async def synced(self) -> None:
         """Wait until everything has been heard of once."""
-        await wait_synced(self.nodes, *(view.cache for view in self.views.values()))
+        await wait_synced(self.nodes, self.leases, *(view.cache for view in self.views.values()))
 
     def listen(self, dirty: Dirty) -> None:
         """Build the indexes, and call `dirty` for every job there is, now and from now on."""
@@ -122,6 +127,11 @@ class World:
         """Give the ReplicaSets or the ReplicationControllers."""
         return self.replica_sets if part == "replicasets" else self.replication_controllers
 
+    def look_at_nodes(self) -> None:
+        """Look once more who is alive, and ask for work, which most often is none."""
+        self.pulses = self.pulses.look(self.leases.values(), self.pods_on.keys() - self.nodes.keys())
+        self._dirty(HEARTBEATS, 0)
+
     def _pod_changed(self, change: Change[Pod]) -> None:
         self.pods_of.take(change)
         self._placed(change)
@@ -134,11 +144,15 @@ class World:
         old, new = change.old, change.new
         if old is not None and _occupies(old):
             self.load.add(old, old.node_name, -1)
+            self.pods_on[old.node_name].pop(change.key, None)
+            if not self.pods_on[old.node_name]:
+                del self.pods_on[old.node_name]
         self.pending.pop(change.key, None)
         if new is None:
             return
         if _occupies(new):
             self.load.add(new, new.node_name)
+            self.pods_on.setdefault(new.node_name, {})[change.key] = new
         elif not new.node_name and not new.gated and new.active and new.scheduler == "default-scheduler":
             self.pending[change.key] = new
             self._dirty(SCHEDULE, 0)
