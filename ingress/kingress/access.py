@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kingress.exchange import Exchange
+    from kingress.message import Request
 
 _MOST_LINES = 512  # waiting to be written; more are written at once
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x22, 0x5C, *range(0x7F, 0x100))}
@@ -31,17 +32,10 @@ class AccessLog:
     def line(self, exchange: Exchange, seconds: float) -> None:
         """Note an exchange that is over."""
         request = exchange.request
-        referer = agent = "-"
-        for name, value in request.headers:
-            if len(name) == 10 and name.lower() == b"user-agent":
-                agent = _text(value)
-            elif len(name) == 7 and name.lower() == b"referer":
-                referer = _text(value)
+        asked, who = request.logged or _logged(request)
         backend, peer = exchange.backend, exchange.peer
         self._lines.append(
-            f"{exchange.client.peer} - - [{self._now()}] "
-            f'"{request.method} {_text(request.target)} HTTP/{request.version}" {exchange.status} {exchange.sent} '
-            f'"{referer}" "{agent}" {seconds:.3f} '
+            f"{exchange.client.peer} - - [{self._now()}] {asked} {exchange.status} {exchange.sent} {who} {seconds:.3f} "
             f"[{backend.name if backend else '-'}] {peer.name if peer else '-'} "
             f"{exchange.request_id.decode('ascii') or '-'}\n"
         )
@@ -60,6 +54,19 @@ class AccessLog:
             self._second = second
             self._stamp = datetime.fromtimestamp(second, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
         return self._stamp
+
+
+def _logged(request: Request) -> tuple[str, str]:
+    """Give what is said of a request: its line, and who asked with what."""
+    referer = agent = "-"
+    for name, value in request.headers:
+        if len(name) == 10 and name.lower() == b"user-agent":
+            agent = _text(value)
+        elif len(name) == 7 and name.lower() == b"referer":
+            referer = _text(value)
+    line = f'"{request.method} {_text(request.target)} HTTP/{request.version}"'
+    request.logged = line, f'"{referer}" "{agent}"'
+    return request.logged
 
 
 def _text(value: bytes) -> str:

@@ -58,6 +58,9 @@ class Client(Relay, Protocol):
     def send_end(self) -> None:
         """The response is complete."""
 
+    def send_whole(self, response: Response, body: bytes) -> None:
+        """Send a response of known length with its whole body, at once."""
+
     def send_informational(self, response: Response) -> None:
         """Send a 1xx head."""
 
@@ -108,6 +111,8 @@ class Exchange:
     peer: Peer | None = None  # the endpoint chosen last
     upstream: Upstream | None = None
     request_id = b""
+    forwarded: list[Header] | None = None  # what the upstream is told of the client, where it is not the usual
+    last = False  # no further request follows on the client's connection
     status = 0  # of the response, once its head is sent
     sent = 0  # bytes of its body
     request_ended = False  # the whole request has come
@@ -138,8 +143,9 @@ class Exchange:
     def start(self) -> None:
         """Find the route and the first endpoint."""
         request = self.request
-        self.forwarded = self.client.forwarding.headers(request, self._gateway.new_id())
-        self.request_id = self.forwarded[-1][1]
+        self.request_id = self._gateway.new_id()
+        if request.told:
+            self._tell()
         self.route = route = self._gateway.table.find(request.host, request.path)
         if route is None:
             self.answer(404, f"No Ingress has a rule for host {request.host!r} and path {request.path!r}.")
@@ -223,7 +229,7 @@ class Exchange:
         if self.request_ended:
             upstream.send_end()
         elif self.request.expects_continue:
-            self.request.expects_continue = False
+            self.request.expects_continue = False  # never of a shared request: this one has a body
             self.client.send_continue()
         upstream.flush()
         if self._paused:
@@ -253,6 +259,20 @@ class Exchange:
             else:
                 self._respond(event, events)
         self.client.flush()
+
+    def received_whole(self, response: Response, body: bytes) -> None:
+        """The response has come, complete and with a body of known length: what most exchanges end with."""
+        if self._over or self._policy is not None or self._replay or not self.request_ended:
+            self.received([response, body, END])
+            return
+        self._over = True
+        self.status, self.sent = response.status, len(body)
+        upstream, self.upstream = self.upstream, None
+        assert upstream is not None
+        upstream.peer.failures = 0
+        upstream.release(complete=True)
+        self.client.send_whole(response, body)
+        self._gateway.finished(self)
 
     def received_end(self) -> None:
         """The upstream connection ended, and that is how the response ends."""
@@ -291,7 +311,7 @@ class Exchange:
         headers, body = page(status, why)
         headers += also
         if not self.request_ended:
-            self.request.last = True
+            self.last = True
         self.status = status
         head = self.request.method == "HEAD"
         self.client.send_response(Response(status, reason(status), headers, 0 if head else len(body), len(body)))
@@ -303,7 +323,7 @@ class Exchange:
 
     def refuse(self, refusal: Refused) -> None:
         """Answer what is not even a request; the connection ends with it."""
-        self.request.last = True
+        self.last = True
         self.answer(refusal.status, f"The request was refused: {refusal.why}.")
 
     def _next(self, status: int = 503, why: str = "") -> None:
@@ -320,10 +340,17 @@ class Exchange:
         self.peer = peer
         self._gateway.upstreams.connect(backend, peer, self)
 
+    def _tell(self) -> list[Header]:
+        """Settle what the upstream is told of the client."""
+        self.forwarded = told = self.client.forwarding.headers(self.request, self.request_id)
+        self.request_id = told[-1][1]
+        return told
+
     def _special(self, route: Route) -> Route:
         """Do what the Ingress asks for beyond its rules; gives the route to go on with, if the exchange is not over."""
-        request, policy = self.request, route.policy
-        said = {name.lower(): value for name, value in self.forwarded}
+        self.request = request = self.request.again()
+        policy = route.policy
+        said = {name.lower(): value for name, value in self.forwarded or self._tell()}
         asked = Asked(request, said[b"x-real-ip"].decode("latin-1"), said[b"x-forwarded-proto"].lower())
         draw = self._gateway.draw
         taken = (each for each in route.canaries if each.policy and is_canary(each.policy, request, draw()))
@@ -377,7 +404,7 @@ class Exchange:
                 self._forget()
             self.status = response.status
             if not self.request_ended:
-                self.request.last = True
+                self.last = True
             peer = self.peer
             if peer is not None and peer.failures:
                 peer.failures = 0

@@ -16,17 +16,18 @@ from kingress.message import Header, Request
 class Forwarding:
     """What is said of the requests of one client connection."""
 
-    __slots__ = ("_constant", "_peer", "_trusted")
+    __slots__ = ("_peer", "_trusted", "constant", "wire")
 
     def __init__(self, peer: str, scheme: str, port: int, trusted: tuple[Network, ...] = ()) -> None:
         self._peer = peer.encode()
         self._trusted = trusted if _is_in(peer, trusted) else ()
-        self._constant: list[Header] = [
+        self.constant: list[Header] = [  # what is said of every request
             (b"X-Forwarded-For", self._peer),
             (b"X-Real-IP", self._peer),
             (b"X-Forwarded-Proto", scheme.encode()),
             (b"X-Forwarded-Port", b"%d" % port),
         ]
+        self.wire = b""  # as HTTP/1 writes them, once it did
 
     def headers(self, request: Request, request_id: bytes) -> list[Header]:
         """Give the headers to add, and take out of the request what must not be believed."""
@@ -36,12 +37,12 @@ class Forwarding:
             request_id = next((value for name, value in told if _is_id(name, value)), request_id)
             if self._trusted:
                 return self._believed(told, request, request_id)
-        return [*self._constant, (b"X-Forwarded-Host", request.authority), (b"X-Request-ID", request_id)]
+        return [*self.constant, (b"X-Forwarded-Host", request.authority), (b"X-Request-ID", request_id)]
 
     def _believed(self, told: list[Header], request: Request, request_id: bytes) -> list[Header]:
         """Keep what a trusted peer says, and fill in what it does not say."""
         chain = b", ".join([value for name, value in told if name == b"x-forwarded-for"] + [self._peer])
-        ours = {name.lower(): value for name, value in self._constant} | {b"x-forwarded-host": request.authority}
+        ours = {name.lower(): value for name, value in self.constant} | {b"x-forwarded-host": request.authority}
         kept = {name: value for name, value in told if name in names.FORWARDED}
         client = {b"x-forwarded-for": chain, b"x-real-ip": self._client(chain)}
         return [*(ours | kept | client).items(), (b"X-Request-ID", request_id)]

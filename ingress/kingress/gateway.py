@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from kingress.exchange import Exchange
     from kingress.h1.client import ClientConnection
     from kingress.message import Request
+
+_IDS = 256  # drawn at once
 
 
 class Gateway:
@@ -40,10 +43,14 @@ class Gateway:
         self.now = time.monotonic
         self.draw = random.random
         self._access = access
+        self._ids: list[bytes] = []  # of requests to come
 
     def new_id(self) -> bytes:
-        """Give a request id: 32 hexadecimal digits."""
-        return b"%032x" % random.getrandbits(128)
+        """Give a request id: 32 hexadecimal digits. They are drawn by the hundred."""
+        if not self._ids:
+            drawn = os.urandom(16 * _IDS).hex().encode("ascii")
+            self._ids = [drawn[start : start + 32] for start in range(0, len(drawn), 32)]
+        return self._ids.pop()
 
     def failed(self, exchange: Exchange) -> None:
         """An attempt to have an exchange answered by an endpoint has failed."""

@@ -5,7 +5,7 @@ The readers of `kingress.h1` make these from bytes and the writers turn them bac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 Header = tuple[bytes, bytes]
@@ -15,7 +15,10 @@ UNKNOWN: Final = -1  # the length of a body that ends when it ends
 
 @dataclass(slots=True)
 class Request:
-    """The head of a request. `headers` are end to end only: framing and hop-by-hop headers are not in it."""
+    """The head of a request. `headers` are end to end only: framing and hop-by-hop headers are not in it.
+
+    A plain one may be shared by many exchanges: whoever alters it alters a copy (`again`).
+    """
 
     method: str
     target: bytes  # origin form, normalised: what is forwarded
@@ -29,6 +32,8 @@ class Request:
     last: bool = False  # the client wants, or can bear, no further request on this connection
     version: str = "1.1"
     told: bool = False  # `headers` has some of what a proxy says of the client, with names in small letters
+    wire: bytes = b""  # as HTTP/1 writes it, without its end, once it was written
+    logged: tuple[str, str] | None = None  # what the access log says of it, once it did
 
     @property
     def plain(self) -> bool:
@@ -36,8 +41,8 @@ class Request:
         return not (self.length or self.upgrade or self.last or self.told) and self.version == "1.1"
 
     def again(self) -> Request:
-        """Give an equal plain request, to be changed on its way."""
-        return Request(self.method, self.target, self.path, self.authority, self.host, self.headers)
+        """Give an equal request, to be altered."""
+        return replace(self, wire=b"", logged=None)
 
 
 @dataclass(slots=True)
@@ -49,6 +54,7 @@ class Response:
     headers: list[Header]
     length: int  # of the body that follows; UNKNOWN where it is not told beforehand
     declared: int = UNKNOWN  # Content-Length of a response that has no body itself (HEAD, 304)
+    wire: bytes = b""  # as HTTP/1 writes it on a connection that goes on, once it was written
 
 
 class End:

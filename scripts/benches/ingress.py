@@ -73,7 +73,7 @@ def rows() -> Iterator[Row]:
         plain = f"server {{ listen 127.0.0.1:{upstream}; access_log off; {serve} }}"
         stack.enter_context(_nginx(folder, "upstream", plain, LOAD_CORE, upstream))
         stack.enter_context(_nginx(folder, "proxy", _proxying(upstream, theirs), PROXY_CORE, theirs))
-        command = [sys.executable, __file__, str(ours), str(upstream), str(folder / "access.log")]
+        command = [sys.executable, "-m", "benches.ingress", str(ours), str(upstream), str(folder / "access.log")]
         stack.enter_context(_process(["taskset", "-c", str(PROXY_CORE), *command], ours))
         for load, path, headers, least in LOADS:
             runs = [(_wrk(theirs, path, headers), _wrk(ours, path, headers)) for _ in range(2)]
@@ -110,7 +110,8 @@ def _nginx(folder: Path, name: str, servers: str, core: int, port: int) -> Itera
 @contextlib.contextmanager
 def _process(command: list[str], port: int) -> Iterator[None]:
     """Run something for as long as it is needed; it is ready when its port answers."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         for _ in range(200):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):

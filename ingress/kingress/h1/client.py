@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from kingress.exchange import Exchange, Relay, Upstream
 from kingress.forwarded import Forwarding
 from kingress.h1.requests import RequestReader
-from kingress.h1.writer import CONTINUE, LAST_CHUNK, chunk, response_head, switching_head
+from kingress.h1.writer import CONTINUE, LAST_CHUNK, chunk, response_head, response_wire, switching_head
 from kingress.message import END, UNKNOWN, Refused, Request, Response
 
 if TYPE_CHECKING:
@@ -105,6 +105,14 @@ class ClientConnection(asyncio.Protocol):
         if self._lingering:
             return
         reader = self._reader
+        if self._exchange is None and not self._events:
+            request = reader.known(data)
+            if request is not None and not self._blocked:
+                self._quiet = 0
+                self._exchange = exchange = Exchange(self._gateway, self, request)
+                exchange.request_ended = True
+                exchange.start()
+                return
         begins = not reader.in_message
         self._events.extend(reader.feed(data))
         if begins or not reader.in_head:
@@ -210,12 +218,36 @@ class ClientConnection(asyncio.Protocol):
             length = response.declared if response.declared != UNKNOWN and response.status != 204 else None
         elif length == UNKNOWN:
             self._chunked = not old
-            request.last = request.last or old
-        if self._gateway.draining and not self._events:
-            request.last = True
+            self._exchange.last = self._exchange.last or old
+        last = self._exchange.last = self._is_last(self._exchange)
         self._out.append(
-            response_head(response.status, response.reason, response.headers, length=length, last=request.last, old=old)
+            response_head(response.status, response.reason, response.headers, length=length, last=last, old=old)
         )
+
+    def _is_last(self, exchange: Exchange) -> bool:
+        """Whether the connection ends with an exchange."""
+        return exchange.last or exchange.request.last or (self._gateway.draining and not self._events)
+
+    def send_whole(self, response: Response, body: bytes) -> None:
+        """See `Client.send_whole`."""
+        exchange = self._exchange
+        assert exchange is not None
+        request = exchange.request
+        if request.upgrade or request.version != "1.1" or self._half_closed or self._is_last(exchange):
+            self.send_response(response)
+            self.send_body(body)
+            self.send_end()
+            self.flush()
+            return
+        self._exchange = None
+        self._quiet = 0
+        self._served = True
+        self._held = False
+        self._transport.write(b"".join((*self._out, response_wire(response), body)))
+        if self._out:
+            self._out = []
+        if self._events or self._paused:
+            self._advance()
 
     def send_body(self, data: bytes) -> None:
         """See `Client.send_body`."""
@@ -235,7 +267,7 @@ class ClientConnection(asyncio.Protocol):
         self._held = False
         if exchange.request.upgrade:
             self._events.extend(self._reader.resume())
-        if exchange.request.last or (self._half_closed and not self._events):
+        if exchange.last or exchange.request.last or (self._half_closed and not self._events):
             self._finish(complete=exchange.request_ended)
         elif self._events or self._paused:
             self._advance()

@@ -12,7 +12,7 @@ import httptools
 
 from kingress import headers as names
 from kingress.h1.reader import Malformed, Reader, content_length, is_chunked, remember
-from kingress.message import END, UNKNOWN, Refused, Request
+from kingress.message import UNKNOWN, Refused, Request
 from kingress.target import BadTarget, host_of, normal_target, split_absolute
 
 _UPGRADES: Final = frozenset((b"websocket",))
@@ -55,16 +55,18 @@ class RequestReader(Reader):
     def _too_large(self) -> Exception:
         return Refused(431, f"its head has over {self._head_limit} bytes or {self._headers_limit} headers")
 
+    def known(self, data: bytes) -> Request | None:
+        """Give the request that `data` is, if it is a whole one that has been read before, by whichever connection."""
+        if self.in_message or self._ended or self._held is not None:
+            return None
+        return self._heads.get(data)
+
     def feed(self, data: bytes) -> list[Any]:
         """Give the messages and parts of messages that `data` completes.
 
         Never raises: a `Refused` is the last of the events, and later bytes are ignored.
         """
         begins = not (self.in_message or self._ended or self._held is not None)
-        if begins:
-            known = self._heads.get(data)
-            if known is not None:
-                return [known.again(), END]
         events: list[Any] = []
         self._events = events
         if self._left:
@@ -80,7 +82,7 @@ class RequestReader(Reader):
             if self.in_message:
                 self._unfinished()
             elif begins and len(events) == 2 and events[0].plain:
-                remember(self._heads, data, events[0].again())
+                remember(self._heads, data, events[0])
         except httptools.HttpParserUpgrade as stop:
             self._stopped(data[stop.args[0] :])
         except httptools.HttpParserCallbackError as error:

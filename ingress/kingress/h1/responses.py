@@ -44,15 +44,21 @@ class ResponseReader(Reader):
         self._method = method
         self._expected = True
 
+    def known(self, data: bytes) -> tuple[Response, bytes] | None:
+        """Give the response that `data` is, if it is a whole one whose head has been read before."""
+        if self.in_message or not self._expected or self._method == "HEAD":
+            return None
+        end = data.find(b"\r\n\r\n") + 4
+        response = self._heads.get(data[:end])
+        if response is None or len(data) - end != response.length:
+            return None
+        self._expected = False
+        return response, data[end:]
+
     def feed(self, data: bytes) -> list[Any]:
         """Give the messages and parts of messages that `data` completes. Raises BadResponse."""
         begins = not self.in_message and self._method != "HEAD" and self._expected
-        if begins:
-            end = data.find(b"\r\n\r\n") + 4
-            known = self._heads.get(data[:end])
-            if known is not None and len(data) - end == known.length:
-                self._expected = False
-                return [known, data[end:], END]
+        end = data.find(b"\r\n\r\n") + 4 if begins else 0
         events: list[Any] = []
         self._events = events
         if self._left:

@@ -85,6 +85,10 @@ class UpstreamConnection(asyncio.Protocol):
             else:
                 self.close()  # a response that nobody asked for
             return
+        whole = self._reader.known(data)
+        if whole is not None:
+            exchange.received_whole(*whole)
+            return
         try:
             events = self._reader.feed(data)
         except BadResponse as error:
@@ -118,7 +122,7 @@ class UpstreamConnection(asyncio.Protocol):
         request = exchange.request
         self._reader.expect(request.method)
         self._chunked = request.length == UNKNOWN
-        self._out.append(request_head(request, exchange.forwarded))
+        self._out.append(request_head(request, exchange.client.forwarding, exchange.forwarded, exchange.request_id))
 
     def send_body(self, data: bytes) -> None:
         """See `Upstream.send_body`."""

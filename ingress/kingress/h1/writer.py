@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kingress.message import UNKNOWN, Header, Request
+from kingress.message import UNKNOWN, Header, Request, Response
+
+if TYPE_CHECKING:
+    from kingress.forwarded import Forwarding
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -16,9 +19,26 @@ _KEEP_ALIVE: Final = (b"Connection", b"keep-alive")
 _WITH_BODY: Final = frozenset(("POST", "PUT", "PATCH"))
 
 
-def request_head(request: Request, forwarded: list[Header]) -> bytes:
-    """Write the head of a request for an upstream; its connection is always kept alive."""
-    lines = [(b"Host", request.authority), *request.headers, *forwarded]
+def request_head(request: Request, forwarding: Forwarding, told: list[Header] | None, request_id: bytes) -> bytes:
+    """Write the head of a request for an upstream; its connection is always kept alive.
+
+    `told` is what is said of the client, where that is not what `forwarding` says of all its requests.
+    """
+    first = request.wire
+    if not first:
+        first = request.wire = _lines(request)
+    if told is not None:
+        return b"%b%b\r\n\r\n" % (first, b"\r\n".join(map(_LINE, told)))
+    constant = forwarding.wire
+    if not constant:
+        constant = forwarding.wire = b"\r\n".join(map(_LINE, forwarding.constant))
+    host = request.authority
+    return b"%b%b\r\nX-Forwarded-Host: %b\r\nX-Request-ID: %b\r\n\r\n" % (first, constant, host, request_id)
+
+
+def _lines(request: Request) -> bytes:
+    """Write the request line and the request's own headers."""
+    lines = [(b"Host", request.authority), *request.headers]
     if request.length == UNKNOWN:
         lines.append(_CHUNKED)
     elif request.length or request.method in _WITH_BODY:
@@ -26,7 +46,17 @@ def request_head(request: Request, forwarded: list[Header]) -> bytes:
     if request.upgrade:
         lines += ((b"Connection", b"Upgrade"), (b"Upgrade", request.upgrade))
     fields = b"\r\n".join(map(_LINE, lines))
-    return b"%b %b HTTP/1.1\r\n%b\r\n\r\n" % (request.method.encode("ascii"), request.target, fields)
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode("ascii"), request.target, fields)
+
+
+def response_wire(response: Response) -> bytes:
+    """Write the head of a response of known length, for HTTP/1.1 on a connection that goes on."""
+    wire = response.wire
+    if not wire:
+        wire = response.wire = response_head(
+            response.status, response.reason, response.headers, length=response.length, last=False, old=False
+        )
+    return wire
 
 
 def response_head(
