@@ -9,10 +9,26 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from ipaddress import ip_network
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kapi.errors import ApiError
+
+if TYPE_CHECKING:
+    from kapi.server import Settings
+    from kapi.server.certificates import Authority
+    from kapi.store import Store
+
+# By these names the `kubernetes` Service is known in a cluster.
+SERVICE_NAMES = (
+    "localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
 
 _EXAMPLES = """\
 examples:
@@ -20,6 +36,8 @@ examples:
   kapi serve --data cluster.db                   what is written survives
   kapi serve --listen 127.0.0.1:0 --kubeconfig /tmp/config
                                                  a free port, told in a kubeconfig
+  kapi serve --secure-listen 127.0.0.1:6443 --kubeconfig /tmp/config
+                                                 HTTPS, and a certificate for you in the kubeconfig
   kubectl -s http://127.0.0.1:8001 get namespaces
 
 exit codes: 0 ended by a signal, 1 could not start, 2 wrong arguments
@@ -38,14 +56,30 @@ def parser() -> argparse.ArgumentParser:
     serve = verbs.add_parser(
         "serve",
         help="run the server until it is interrupted",
-        description="Run the server until it is interrupted. Anyone who can connect may do anything: listen on "
-        "loopback addresses, or in network namespaces that are your own.",
+        description="Run the server until it is interrupted. With --listen, which is HTTP, anyone who can connect may "
+        "do anything: use loopback addresses. With --secure-listen, which is HTTPS, callers need a certificate or a "
+        "token.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = serve.add_argument
     add("--listen", metavar="ADDR:PORT", action="append", help="where to listen (127.0.0.1:8001); may be repeated")
+    add(
+        "--secure-listen",
+        metavar="ADDR:PORT",
+        action="append",
+        help="where to listen with HTTPS; may be repeated, and turns the default --listen off",
+    )
+    add(
+        "--certificates",
+        metavar="DIR",
+        type=Path,
+        default=Path("kapi-certificates"),
+        help="where the authority and certificates for HTTPS are kept (kapi-certificates)",
+    )
+    add("--anonymous", action="store_true", help="let callers over HTTPS stay unknown")
     add("--data", metavar="FILE", type=Path, help="the SQLite file to keep objects in (none: in memory)")
+    add("--etcd", metavar="URL", action="append", help="keep objects in this etcd instead; may be repeated")
     add("--durability", choices=("power", "process"), default="power", help="what a write must survive (power)")
     add(
         "--service-cidr",
@@ -73,8 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.DEBUG if arguments.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
     try:
-        sockets = [_listener(text) for text in arguments.listen or ["127.0.0.1:8001"]]
-        asyncio.run(_serve(arguments, sockets))
+        plain = arguments.listen or ([] if arguments.secure_listen else ["127.0.0.1:8001"])
+        sockets = [_listener(text) for text in plain]
+        asyncio.run(_serve(arguments, sockets, [_listener(text) for text in arguments.secure_listen or ()]))
     except (ApiError, OSError, ValueError) as error:
         print(f"kapi: {error}", file=sys.stderr)
         return 1
@@ -83,27 +118,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _serve(arguments: argparse.Namespace, sockets: list[socket.socket]) -> None:
+async def _serve(arguments: argparse.Namespace, plain: list[socket.socket], secure: list[socket.socket]) -> None:
     from kapi.kubeconfig import Access, write  # noqa: PLC0415  # only a server needs these; --help stays quick
-    from kapi.server import ApiServer, Settings  # noqa: PLC0415  # as above
-    from kapi.store.memory import MemoryStore  # noqa: PLC0415  # as above
-    from kapi.store.sqlite import SqliteStore  # noqa: PLC0415  # as above
+    from kapi.server import ApiServer  # noqa: PLC0415  # as above
+    from kapi.server.certificates import Authority  # noqa: PLC0415  # as above
 
-    store = SqliteStore(arguments.data, durability=arguments.durability) if arguments.data else MemoryStore()
-    settings = Settings(node_port_range=arguments.node_ports)
-    if arguments.service_cidr:
-        settings = Settings(node_port_range=arguments.node_ports, service_cidrs=tuple(arguments.service_cidr))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with ApiServer(store, settings) as server:
-        urls = [_url(sock) for sock in sockets]
-        for sock in sockets:
+    authority = Authority(arguments.certificates)
+    async with ApiServer(_store(arguments), _settings(arguments, authority if secure else None)) as server:
+        urls = [_url(sock, "https") for sock in secure] + [_url(sock, "http") for sock in plain]
+        for sock in plain:
             await server.listen(sock)
+        access = Access(urls[0])
+        if secure:
+            hosts = {ip_address(sock.getsockname()[0]) for sock in secure}
+            service = server.settings.service_cidrs[0].network_address + 1
+            tls = authority.tls(authority.server(SERVICE_NAMES, {*hosts, service}))
+            for sock in secure:
+                await server.listen(sock, tls)
+            mine = authority.client("kubernetes-admin")
+            root, own, key = (p.read_bytes() for p in (authority.root.certificate, mine.certificate, mine.key))
+            access = Access(urls[0], ca=root, certificate=own, key=key)
         if arguments.kubeconfig:
-            write(arguments.kubeconfig, Access(urls[0]), "kapi")
-        print(f"serving on {', '.join(urls)}; try: kubectl -s {urls[0]} get namespaces", flush=True)
+            write(arguments.kubeconfig, access, "kapi")
+        how = f"--kubeconfig {arguments.kubeconfig}" if secure and arguments.kubeconfig else f"-s {urls[0]}"
+        print(f"serving on {', '.join(urls)}; try: kubectl {how} get namespaces", flush=True)
         await stop.wait()
+
+
+def _store(arguments: argparse.Namespace) -> Store:
+    from kapi.store.etcd import EtcdStore  # noqa: PLC0415  # as above
+    from kapi.store.memory import MemoryStore  # noqa: PLC0415  # as above
+    from kapi.store.sqlite import SqliteStore  # noqa: PLC0415  # as above
+
+    if arguments.etcd:
+        return EtcdStore(*arguments.etcd)
+    return SqliteStore(arguments.data, durability=arguments.durability) if arguments.data else MemoryStore()
+
+
+def _settings(arguments: argparse.Namespace, authority: Authority | None) -> Settings:
+    from kapi.server import Settings  # noqa: PLC0415  # as above
+
+    settings = Settings(node_port_range=arguments.node_ports, anonymous=arguments.anonymous)
+    if arguments.service_cidr:
+        settings = replace(settings, service_cidrs=tuple(arguments.service_cidr))
+    return replace(settings, signing_key=authority.secret("tokens.key")) if authority else settings
 
 
 def _listener(text: str) -> socket.socket:
@@ -118,9 +179,9 @@ def _listener(text: str) -> socket.socket:
         raise ValueError(f"cannot listen on {text}: {error}") from error
 
 
-def _url(sock: socket.socket) -> str:
+def _url(sock: socket.socket, scheme: str) -> str:
     host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _range(text: str) -> tuple[int, int]:

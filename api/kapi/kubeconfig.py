@@ -1,6 +1,7 @@
 """Kubeconfig files: which server, whom to trust, and who one is; reading them and writing one.
 
-The format is `clientcmd/api/v1.Config`. Paths in a file are relative to the file. Exec plug-ins are not run.
+The format is `clientcmd/api/v1.Config`. Paths in a file are relative to the file. In a pod, where there is no
+kubeconfig, the ServiceAccount's files and the `kubernetes` Service take its place.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ from typing import Any
 import yaml
 
 from kapi.client import Client
+from kapi.credentials import Credentials, Executed, Fixed, Plugin, TokenFile
 from kapi.errors import ApiError
 from kapi.transport import HttpTransport
 
 Json = dict[str, Any]
+
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class KubeconfigError(ApiError):
@@ -36,6 +41,8 @@ class Access:
     certificate: bytes = field(default=b"", repr=False)
     key: bytes = field(default=b"", repr=False)
     token: str = field(default="", repr=False)
+    token_file: Path | None = None
+    plugin: Plugin | None = None
     insecure: bool = False
     namespace: str = "default"
 
@@ -54,18 +61,41 @@ class Access:
     def client(self) -> Client:
         """Give a client for this server. The token goes only over TLS, as kubectl has it."""
         tls = self.tls()
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token and tls is not None else {}
-        return Client(HttpTransport(self.server, headers=headers, tls=tls))
+        credentials = self._credentials() if tls is not None else None
+        return Client(HttpTransport(self.server, credentials=credentials, tls=tls))
+
+    def _credentials(self) -> Credentials | None:
+        if self.token_file is not None:
+            return TokenFile(self.token_file)
+        if self.token:
+            return Fixed(self.token)
+        return Executed(self.plugin) if self.plugin is not None else None
 
 
 def client_from(kubeconfig: Path | None, server: str | None) -> Client:
-    """Give the client that a command line asks for: by URL, by file, or by $KUBECONFIG and ~/.kube/config.
+    """Give the client that a command line asks for: by URL, by file, by $KUBECONFIG and ~/.kube/config, or a pod's.
 
     Raises `KubeconfigError`.
     """
     if server:
         return Client.connect(server)
-    return load(kubeconfig or default_path()).client()
+    path = kubeconfig or default_path()
+    if kubeconfig is None and not path.exists() and os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return in_cluster().client()
+    return load(path).client()
+
+
+def in_cluster(folder: Path = SERVICE_ACCOUNT) -> Access:
+    """Give a pod's access: the `kubernetes` Service, with its ServiceAccount. Raises `KubeconfigError`."""
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host:
+        raise KubeconfigError("this is no pod: KUBERNETES_SERVICE_HOST is not set")
+    try:
+        ca, namespace = (folder / "ca.crt").read_bytes(), (folder / "namespace").read_text().strip()
+    except OSError as error:
+        raise KubeconfigError(f"the pod has no ServiceAccount mounted: {error}") from error
+    shown = f"[{host}]" if ":" in host else host
+    return Access(f"https://{shown}:{port}", ca=ca, token_file=folder / "token", namespace=namespace)
 
 
 def default_path() -> Path:
@@ -87,8 +117,6 @@ def load(path: Path, context: str | None = None) -> Access:
     chosen = _named(config, "contexts", context or config.get("current-context") or "", path)
     cluster = _named(config, "clusters", chosen.get("cluster") or "", path)
     user = _named(config, "users", chosen["user"], path) if chosen.get("user") else {}
-    if "exec" in user:
-        raise KubeconfigError(f"{path}: user {chosen['user']!r} has an exec plug-in; these are not supported")
     if not cluster.get("server"):
         raise KubeconfigError(f"{path}: cluster {chosen.get('cluster')!r} has no server")
     return Access(
@@ -96,7 +124,9 @@ def load(path: Path, context: str | None = None) -> Access:
         ca=_data(cluster, "certificate-authority", path),
         certificate=_data(user, "client-certificate", path),
         key=_data(user, "client-key", path),
-        token=_token(user, path),
+        token=str(user.get("token") or ""),
+        token_file=Path(path.parent, str(user["tokenFile"])) if user.get("tokenFile") else None,
+        plugin=_plugin(user, path),
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         namespace=chosen.get("namespace") or "default",
     )
@@ -155,15 +185,17 @@ def _data(section: Mapping[str, Any], name: str, path: Path) -> bytes:
     return b""
 
 
-def _token(user: Mapping[str, Any], path: Path) -> str:
-    if user.get("token"):
-        return str(user["token"])
-    if user.get("tokenFile"):
-        try:
-            return Path(path.parent, str(user["tokenFile"])).read_text().strip()
-        except OSError as error:
-            raise KubeconfigError(f"{path}: the token cannot be read: {error}") from error
-    return ""
+def _plugin(user: Mapping[str, Any], path: Path) -> Plugin | None:
+    """Read the plug-in that gives a user's credentials."""
+    told = user.get("exec")
+    if told is None:
+        return None
+    if not isinstance(told, dict) or not told.get("command"):
+        raise KubeconfigError(f"{path}: a user's exec plug-in has no command")
+    variables = {str(entry["name"]): str(entry.get("value", "")) for entry in told.get("env") or ()}
+    version = str(told.get("apiVersion") or "client.authentication.k8s.io/v1")
+    arguments = tuple(str(argument) for argument in told.get("args") or ())
+    return Plugin(str(told["command"]), arguments, variables, version, path.parent)
 
 
 def _base64(data: bytes) -> str:

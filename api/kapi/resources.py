@@ -57,7 +57,7 @@ SERVICES = Resource("", "v1", "services", "Service", True, ("svc",), _ALL, ("sta
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, ("ep",))
 SECRETS = Resource("", "v1", "secrets", "Secret")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", True, ("cm",))
-SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True, ("sa",))
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True, ("sa",), (), ("token",))
 EVENTS = Resource("", "v1", "events", "Event", True, ("ev",))
 REPLICATION_CONTROLLERS = Resource(
     "", "v1", "replicationcontrollers", "ReplicationController", True, ("rc",), _ALL, _SCALED

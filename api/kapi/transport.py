@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kapi.credentials import Credentials
 from kapi.errors import ConnectionLost, from_status
 
 if TYPE_CHECKING:
@@ -56,19 +57,19 @@ class HttpTransport:
     """The API over HTTP or HTTPS.
 
     `url` is the server's root; `read_timeout` bounds the silence on a watch, in seconds, so that a half-open
-    connection is noticed.
+    connection is noticed. `credentials` are asked for a token with every request.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        headers: Mapping[str, str] | None = None,
+        credentials: Credentials | None = None,
         tls: ssl.SSLContext | None = None,
         read_timeout: float = 660.0,
     ) -> None:
         self.url = url.rstrip("/")
-        self._headers = dict(headers or {})
+        self._credentials = credentials
         self._tls = tls
         self._read_timeout = read_timeout
         self._session: aiohttp.ClientSession | None = None
@@ -78,7 +79,8 @@ class HttpTransport:
         import aiohttp  # noqa: PLC0415  # imported when first used: command lines that only ask for help stay quick
 
         try:
-            async with self._open().request(**self._arguments(request), timeout=aiohttp.ClientTimeout(60)) as response:
+            arguments = await self._arguments(request)
+            async with self._open().request(**arguments, timeout=aiohttp.ClientTimeout(60)) as response:
                 return self._answer(response.status, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ConnectionLost(
@@ -92,7 +94,8 @@ class HttpTransport:
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self._read_timeout)
         try:
-            async with self._open().request(**self._arguments(request), timeout=timeout) as response:
+            arguments = await self._arguments(request)
+            async with self._open().request(**arguments, timeout=timeout) as response:
                 if response.status != 200:
                     self._answer(response.status, await response.read())
                 yield _frames(response.content)
@@ -110,18 +113,19 @@ class HttpTransport:
 
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0, ssl=self._tls if self._tls is not None else True)
-            self._session = aiohttp.ClientSession(
-                connector=connector, headers=self._headers, read_bufsize=1 << 20, auto_decompress=True
-            )
+            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=1 << 20, auto_decompress=True)
         return self._session
 
-    def _arguments(self, request: Request) -> dict[str, Any]:
+    async def _arguments(self, request: Request) -> dict[str, Any]:
         body = request.body
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body, separators=(",", ":")).encode()
         headers = {"Accept": request.accept}
         if body is not None:
             headers["Content-Type"] = request.content_type
+        token = await self._credentials.token() if self._credentials is not None else ""
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         return {
             "method": request.method,
             "url": self.url + request.path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from types import TracebackType
 
 from kapi.client import Client
@@ -17,6 +18,7 @@ from kapi.server.discovery import Discovery
 from kapi.server.dispatch import Dispatcher
 from kapi.server.expiry import expire_events
 from kapi.server.http import HttpFront
+from kapi.server.identity import Authenticator
 from kapi.server.inprocess import InProcess
 from kapi.server.kinds import KINDS
 from kapi.server.namespaces import NamespaceController
@@ -54,11 +56,18 @@ class ApiServer:
             writer=writer,
             deleter=deleter,
             discovery=Discovery(KINDS),
-            subresources=Subresources(state, writer, deleter, self.settings.pod_logs),
+            subresources=Subresources(state, writer, deleter, self.settings),
         )
         self._collector = Collector(KINDS, state, writer, deleter)
         self._namespaces = NamespaceController(KINDS, state, writer, deleter)
-        self._front = HttpFront(self._dispatcher)
+        authenticator = Authenticator(
+            state,
+            self.settings.signing_key,
+            self.settings.clock,
+            static=self.settings.tokens,
+            anonymous=self.settings.anonymous,
+        )
+        self._front = HttpFront(self._dispatcher, authenticator)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> ApiServer:
@@ -102,6 +111,10 @@ class ApiServer:
         """Give a client that calls this server directly. Objects it hands out must not be changed."""
         return Client(InProcess(self._dispatcher))
 
-    async def listen(self, sock: socket.socket) -> None:
-        """Serve HTTP on a bound, listening socket, which may be of another network namespace. May be called again."""
-        await self._front.listen(sock)
+    async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Serve on a bound, listening socket, which may be of another network namespace. May be called again.
+
+        With `tls` (see `kapi.server.certificates`) it is HTTPS, and callers must say who they are; without, it is HTTP
+        and anyone who can connect may do anything.
+        """
+        await self._front.listen(sock, tls)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from typing import Any
 
 from aiohttp import web
@@ -13,30 +14,33 @@ from kapi.errors import StatusError
 from kapi.server import statuses
 from kapi.server.answers import Answer, Following, Plain
 from kapi.server.dispatch import Dispatcher
+from kapi.server.identity import Authenticator
 from kapi.transport import JSON, Request
 
 log = logging.getLogger(__name__)
 
 _PATIENCE = 5.0  # seconds that requests without a client may take until the server is closed all the same
+_OPEN = ("/healthz", "/livez", "/readyz", "/version")
 _LARGEST = 3 * 1024 * 1024  # bytes of a body, as many as a Kubernetes API server takes
 
 
 class HttpFront:
     """Serves a dispatcher on listening sockets."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, authenticator: Authenticator) -> None:
         self._dispatcher = dispatcher
+        self._authenticator = authenticator
         self._runner: web.ServerRunner | None = None
         self._answering: set[asyncio.Future[Answer | Following]] = set()
 
-    async def listen(self, sock: socket.socket) -> None:
+    async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Serve on one more socket, which is bound and listening and from here on ours."""
         if self._runner is None:
             server = web.Server(self._handle, handler_cancellation=True, access_log=None)
             self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
             await self._runner.setup()
         sock.setblocking(False)
-        await web.SockSite(self._runner, sock).start()
+        await web.SockSite(self._runner, sock, ssl_context=tls).start()
 
     async def close(self) -> None:
         """Close sockets and connections, and finish what was begun for clients that have gone."""
@@ -48,6 +52,7 @@ class HttpFront:
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         try:
+            self._admit(http)
             answer = await self._answer(await _request(http))
         except StatusError as error:
             answer = _refusal(error)
@@ -61,6 +66,12 @@ class HttpFront:
         for warning in answer.warnings:
             response.headers.add("Warning", f'299 - "{_quoted(warning)}"')
         return response
+
+    def _admit(self, http: web.BaseRequest) -> None:
+        """Refuse (401) callers over HTTPS who are not known; how the server is may be asked by anyone."""
+        connection = http.transport.get_extra_info("ssl_object") if http.transport is not None else None
+        if connection is not None and not http.path.startswith(_OPEN):
+            self._authenticator.identify(connection.getpeercert(), http.headers.get("Authorization", ""))
 
     async def _answer(self, request: Request) -> Answer | Following:
         """Answer a request to its end, whatever becomes of the client: half a write helps nobody."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from kapi.events import now
+from kapi.server.identity import Identity
 
 PodLogs = Callable[[str, str, str], Awaitable[bytes] | None]
 
@@ -19,6 +21,8 @@ class Settings:
     `service_cidrs` holds one or two ranges, of different families; the first one's family is the default of
     Services. `advertise` and `port` say where the API is reached, for the `kubernetes` Service. `pod_logs` is asked
     with namespace, pod and container ("" for the only one) and gives the log, or None where there is no such pod.
+    `signing_key` signs the tokens of ServiceAccounts (at least 32 bytes; servers that share a store share it), `tokens`
+    are further bearer tokens, and `anonymous` lets callers over HTTPS stay unknown. HTTP asks nobody who they are.
     """
 
     service_cidrs: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("10.96.0.0/16"), IPv6Network("fd96::/112"))
@@ -27,3 +31,6 @@ class Settings:
     port: int = 6443
     pod_logs: PodLogs | None = None
     clock: Callable[[], datetime] = now
+    signing_key: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
+    tokens: Mapping[str, Identity] = field(default_factory=dict, repr=False)
+    anonymous: bool = False

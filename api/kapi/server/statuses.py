@@ -83,6 +83,11 @@ def forbidden(resource: Resource, name: str, why: str, causes: Sequence[Json] = 
     return refuse(403, "Forbidden", message, name=name, group=resource.group, kind=kind, causes=list(causes))
 
 
+def unauthorized() -> StatusError:
+    """Nobody knows who is calling."""
+    return refuse(401, "Unauthorized", "Unauthorized")
+
+
 def expired(message: str) -> StatusError:
     """The history that was asked for is gone."""
     return refuse(410, "Expired", message)

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from kapi.codec.bodies import own
 from kapi.patch.merge import merge
-from kapi.server import fields, patching, requests, statuses
+from kapi.server import fields, patching, requests, statuses, tokens
 from kapi.server.answers import Answer, One, Plain, Raw
 from kapi.server.deleting import Deleter
 from kapi.server.kinds import Kind
 from kapi.server.kinds.workloads import selector_text
 from kapi.server.options import Options, read_delete
 from kapi.server.routes import Route
-from kapi.server.settings import PodLogs
+from kapi.server.settings import Settings
 from kapi.server.state import Record, State
 from kapi.server.writing import Writer
 from kapi.transport import Request
 
 Json = dict[str, Any]
 
+_TOKEN_SECONDS = 3600
+_TOKEN_SECONDS_LEAST = 600
+
 
 class Subresources:
     """Answers requests for subresources other than status."""
 
-    def __init__(self, state: State, writer: Writer, deleter: Deleter, pod_logs: PodLogs | None) -> None:
+    def __init__(self, state: State, writer: Writer, deleter: Deleter, settings: Settings) -> None:
         self._state = state
         self._writer = writer
         self._deleter = deleter
-        self._pod_logs = pod_logs
+        self._settings = settings
 
     async def answer(self, request: Request, route: Route[Kind], options: Options) -> Answer:
         """Answer one request. Refuses with the Status that fits."""
@@ -39,6 +43,8 @@ class Subresources:
                 return await self._evict(request, route)
             case "log", "GET":
                 return await self._log(request, route)
+            case "token", "POST":
+                return self._token(request, route)
             case "finalize", "PUT":
                 return await self._finalize(request, route, options)
             case "scale", "GET":
@@ -82,10 +88,31 @@ class Subresources:
     async def _log(self, request: Request, route: Route[Kind]) -> Answer:
         record = self._get(route)
         container = _container(record.object, request.query.get("container", ""))
-        log = self._pod_logs(route.namespace, route.name, container) if self._pod_logs is not None else None
+        pod_logs = self._settings.pod_logs
+        log = pod_logs(route.namespace, route.name, container) if pod_logs is not None else None
         if log is None:
             raise statuses.bad_request(f'container "{container}" in pod "{route.name}" has no log here')
         return Answer(Raw(_tail(await log, request.query.get("tailLines", ""))), media_type="text/plain")
+
+    def _token(self, request: Request, route: Route[Kind]) -> Answer:
+        """Answer an authentication.k8s.io/v1 TokenRequest for a ServiceAccount."""
+        asked = requests.parsed(request)
+        spec = asked.get("spec") if isinstance(asked, dict) else None
+        spec = spec if isinstance(spec, dict) else {}
+        audiences, seconds = spec.get("audiences") or [tokens.ISSUER], spec.get("expirationSeconds", _TOKEN_SECONDS)
+        requests.check_list(audiences, "spec.audiences")
+        if not isinstance(seconds, int) or not _TOKEN_SECONDS_LEAST <= seconds <= 1 << 32:
+            raise statuses.bad_request("spec.expirationSeconds: Invalid value: may not be less than 10 minutes")
+        meta, clock = self._get(route).object["metadata"], self._settings.clock()
+        account = tokens.Account(route.namespace, route.name, meta["uid"])
+        now = int(clock.timestamp())
+        token = tokens.issue(self._settings.signing_key, account, now=now, seconds=seconds, audiences=tuple(audiences))
+        end = (clock + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        head = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1"}
+        told = {"name": route.name, "namespace": route.namespace, "creationTimestamp": self._writer.now()}
+        spec = {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": None}
+        status = {"token": token, "expirationTimestamp": end}
+        return Answer(Plain(head | {"metadata": told, "spec": spec, "status": status}), 201)
 
     async def _finalize(self, request: Request, route: Route[Kind], options: Options) -> Answer:
         body = requests.whole_object(request, route)
