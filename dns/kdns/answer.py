@@ -9,7 +9,7 @@ RFC 8020 asks.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from kdns import names, wire
@@ -130,6 +130,23 @@ class Answers:
         """Give the owners that have a PTR at a reverse name."""
         return tuple(target.owner for target in self._shared.get(question_of(names.to_wire(name), Type.PTR), ()))
 
+    def whole(self, name: bytes) -> Iterator[bytes] | None:
+        """Give every record of a zone with its owner's name written out, the SOA first and last; None: no such zone."""
+        zone = next((zone for zone in self._zones if zone.name == name), None)
+        if zone is None:
+            return None
+        return self._every_record(zone, dict(self._sets))
+
+    def _every_record(self, zone: _Zone, sets: dict[bytes, Answer]) -> Iterator[bytes]:
+        question = question_of(zone.name, Type.SOA)
+        soa = _written(sets.pop(question), question)
+        yield from soa
+        for question, answer in sets.items():
+            found = self._zone_of(question[:-4])
+            if found is not None and found[0] is zone:
+                yield from _written(answer, question)
+        yield from soa
+
     def exists(self, name: bytes) -> bool:
         """Whether a name has records, or names below it that have."""
         return name in self._existing
@@ -243,6 +260,12 @@ class _Zone:
         numbers = struct.pack("!IIIII", self._serial & 0xFFFFFFFF, REFRESH, RETRY, EXPIRE, self._minimum)
         data = b"\2ns\3dns" + pointer + b"\x0ahostmaster" + pointer + numbers
         return wire.record(pointer, Type.SOA, self._ttl, data)
+
+
+def _written(answer: Answer, question: bytes) -> list[bytes]:
+    """Give the answer section's records as they stand alone."""
+    found = wire.records(answer, question)
+    return [wire.record(each.owner, each.type, each.ttl, each.data) for each in found if each.section == 0]
 
 
 def _owner(target: Target) -> str:

@@ -88,6 +88,13 @@ class Batch:
         self._send(first, count)
         return max(count, 0)
 
+    def source(self, slot: int) -> bytes:
+        """Give the network that the query of a slot came from, /24 or /56: one that a sender can spread over."""
+        at = slot * self._name
+        return bytes(
+            self._names[at + 4 : at + 7] if self._name == _NAMES[socket.AF_INET] else self._names[at + 8 : at + 15]
+        )
+
     def peer(self, slot: int) -> Peer:
         """Tell who sent the query of a slot, while `exchange` runs."""
         name = bytes(self._names[slot * self._name : (slot + 1) * self._name])

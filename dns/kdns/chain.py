@@ -1,64 +1,40 @@
 """The chain of plug-ins that a question passes, in one fixed order.
 
-A plug-in is a module of `kdns.plugins` with a function `setup(setup) -> Plugin | None`; None where the settings do not
-ask for it. It answers in one of two ways: at once from memory (`lookup`), or after waiting (`resolve`).
+A plug-in is a module with a function `setup(setup) -> Plugin | None`; None where the settings do not ask for it. It
+answers in one of two ways: at once from memory (`lookup`), or after waiting (`resolve`). One that has work of its own
+besides (a file to follow, an upstream to watch) has a third method, `async def run(self)`, which is cancelled when the
+chain is done with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 from kapi.events import Recorder
-from kapi.network import Address, Network
 from kapi.source import Source
+from kdns import wire
+from kdns.errors import SettingInvalid
 from kdns.query import Query
-from kdns.wire import CLASS_IN, REFUSED, SERVFAIL, Answer
+from kdns.settings import Settings
+from kdns.wire import CLASS_IN, REFUSED, SERVFAIL, Answer, Rcode
 
 # Each plug-in sees what those above it let pass, and need not care about those below.
 ORDER = (
+    "rewrite",  # what is asked is not what the others see
     "static",  # what the operator wrote by hand beats everything
+    "hosts",  # so does a file of names
     "cluster",  # the names of the cluster, from live state
     "cache",  # below the cluster's names on purpose: only what is forwarded may be remembered
+    "loop",  # below the cache: a question that comes back must be seen
     "forward",  # everything else is asked upstream
 )
 
+LATER = wire.refusal(Rcode.SERVFAIL)  # what `lookup` gives, itself, for a question that nobody may answer at once
 _MOST_HOPS = 8  # aliases of aliases; more is a loop or might as well be
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """Where a question may be forwarded to."""
-
-    address: str
-    port: int = 53
-
-    def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is served and how. `ttl` is that of the cluster's records in seconds."""
-
-    zone: str = "cluster.local"
-    ttl: int = 5
-    pods: str = "insecure"  # or "disabled"
-    empty_names: bool = True  # names that only have names below them exist (RFC 8020); CoreDNS denies them
-    reverse: tuple[Network, ...] = ()
-    records: tuple[tuple[str, Address], ...] = ()
-    upstreams: tuple[Upstream, ...] = ()
-    stubs: tuple[tuple[str, Upstream], ...] = ()  # zones that are asked for elsewhere
-    cache_entries: int = 10_000
-    addresses: tuple[Address, ...] = ()  # this server's own: they name the Services it belongs to in NS records
-    timeout: float = 2.0  # seconds that one upstream may take
-
-    @property
-    def forwards(self) -> bool:
-        """Whether anything is asked upstream at all."""
-        return bool(self.upstreams or self.stubs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +46,7 @@ class Setup:
     monotonic: Callable[[], float]
     source: Source | None = None
     recorder: Recorder = field(default_factory=lambda: Recorder("kdns"))
+    above: tuple[Plugin, ...] = ()  # the plug-ins made so far
 
 
 class Plugin(Protocol):
@@ -83,7 +60,10 @@ class Plugin(Protocol):
         ...
 
     def lookup(self, question: bytes) -> Answer | None:
-        """Answer a question (name, type and class in wire form, lower-case) at once from memory, or give None."""
+        """Answer a question (name, type and class in wire form, lower-case) at once from memory, or give None.
+
+        `LATER` keeps those below from answering at once, too: `resolve` is asked.
+        """
         ...
 
     async def resolve(self, query: Query, rest: Rest) -> Answer:
@@ -123,7 +103,23 @@ class Chain:
         for plugin in self.plugins:
             answer = plugin.lookup(question)
             if answer is not None:
-                return answer
+                return None if answer is LATER else answer
+        return None
+
+    async def run(self) -> None:
+        """Let plug-ins work in the background until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for plugin in self.plugins:
+                if (run := getattr(plugin, "run", None)) is not None:
+                    tasks.create_task(run(), name=f"plug-in {plugin.name}")
+            await asyncio.Event().wait()
+
+    def transfer(self, query: Query) -> Iterator[Answer] | None:
+        """Give the messages of a whole zone (AXFR, RFC 5936), or None where nobody has it for this client."""
+        for plugin in self.plugins:
+            give = getattr(plugin, "transfer", None)
+            if give is not None and (found := give(query)) is not None:
+                return cast(Iterator[Answer], found)
         return None
 
     async def resolve(self, query: Query) -> Answer:
@@ -142,6 +138,18 @@ class Chain:
 
 
 def load(setup: Setup) -> Chain:
-    """Make the chain that the settings ask for."""
-    made = (import_module(f"kdns.plugins.{name}").setup(setup) for name in ORDER)
-    return Chain([plugin for plugin in made if plugin is not None])
+    """Make the chain that the settings ask for; plug-ins of one's own come first, in their order."""
+    modules = [*setup.settings.own, *(f"kdns.plugins.{name}" for name in ORDER)]
+    plugins: list[Plugin] = []
+    for name in modules:
+        made = _imported(name).setup(replace(setup, above=tuple(plugins)))
+        if made is not None:
+            plugins.append(made)
+    return Chain(plugins)
+
+
+def _imported(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise SettingInvalid(f"the plug-in {name} cannot be imported: {error}; is its folder on PYTHONPATH?") from error

@@ -6,31 +6,25 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kapi.errors import ApiError
 from kapi.events import Recorder
-from kapi.network import Address
 from kapi.source import ApiSource
-from kdns import flags, resolvconf
-from kdns.chain import Chain, Settings, Setup, Upstream, load
+from kdns import flags, metrics, workers
+from kdns.app import App
+from kdns.chain import Setup
+from kdns.configured import configured
 from kdns.errors import DnsError
-from kdns.server import Listener, Server, bind
+from kdns.settings import Configuration
 
-if TYPE_CHECKING:
-    from kapi.client import Client
-
-log = logging.getLogger(__name__)
-
-_RESOLV_CONF = Path("/etc/resolv.conf")
-_FAILED, _MISUSED = 1, 2
+_FAILED = 1
 
 _EXAMPLES = """\
 examples:
@@ -40,6 +34,11 @@ examples:
         as a cluster's DNS, with the reverse zone of its Services
   kdns --record db.example=10.0.0.5 --listen 127.0.0.1:5300
         a few names and no cluster at all
+
+  kdns --corefile /etc/coredns/Corefile
+        as the file says, which is that of CoreDNS
+  kdns explain web --from shop/frontend --server http://127.0.0.1:8001
+        what a pod's resolver tries for a name, what each try answers, and why
 
 exit codes: 0 ended by a signal, 1 could not start or go on, 2 wrong usage
 """
@@ -53,7 +52,27 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = made.add_argument
+    add_flags(made)
+    return made
+
+
+def explain_parser() -> argparse.ArgumentParser:
+    """Give the parser of `kdns explain`."""
+    made = argparse.ArgumentParser(
+        prog="kdns explain",
+        description="What a pod's resolver tries for a name, what each try answers, and why.",
+    )
+    made.add_argument("name", metavar="NAME", help="the name; a final dot makes it whole")
+    made.add_argument("type", metavar="TYPE", nargs="?", default="A", type=str.upper, help="(%(default)s)")
+    made.add_argument("--from", dest="pod", metavar="[NAMESPACE/]POD", default="", help="who asks (namespace default)")
+    add_flags(made)
+    return made
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what is served."""
+    add = parser.add_argument
+    add("--corefile", metavar="FILE", type=Path, help="read this Corefile; only --workers goes together with it")
     add("--server", metavar="URL", help="the API server, without credentials")
     add("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as kubectl knows them")
     add("--zone", metavar="NAME", type=flags.zone, default="cluster.local", help="the cluster's domain (%(default)s)")
@@ -99,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--pods",
-        choices=("insecure", "disabled"),
+        choices=("insecure", "verified", "disabled"),
         default="insecure",
         help="names like 10-0-0-1.default.pod (%(default)s)",
     )
@@ -124,24 +143,65 @@ def parser() -> argparse.ArgumentParser:
         default=0.0,
         help="how long to go on answering, while /health fails, after a signal (%(default)g)",
     )
+    add("--metrics", metavar="ADDRESS:PORT", type=flags.endpoint, help="serve /metrics for Prometheus over HTTP")
+    add("--log", choices=("text", "json"), help="log every query to standard output")
+    add(
+        "--workers",
+        metavar="NUMBER",
+        type=int,
+        default=0,
+        help="processes that share the work, each with all names (1)",
+    )
+    add(
+        "--limit-responses",
+        metavar="NUMBER",
+        type=float,
+        default=0.0,
+        help="replies over UDP that each client network may have a second (no limit)",
+    )
+    add("--transfer-to", metavar="ADDRESS", action="append", default=[], help="who may have whole zones (AXFR)")
+    add("--plugin", metavar="MODULE", action="append", default=[], help="a plug-in of your own; may be repeated")
     add("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
-    return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the DNS server until SIGTERM or SIGINT; returns the exit code."""
-    options = parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    explaining = words[:1] == ["explain"]
+    options = explain_parser().parse_args(words[1:]) if explaining else parser().parse_args(words)
     level = logging.INFO if options.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(options))
+        configuration = configured(options)
+        if explaining:
+            return _in_loop(_explain(options, configuration))
+        if configuration.workers != 1:
+            return workers.run(configuration, lambda worker: _in_loop(_run(options, configuration, worker)))
+        return _in_loop(_run(options, configuration, None))
     except (DnsError, ApiError, OSError) as error:
         print(f"kdns: {error}", file=sys.stderr)
         return _FAILED
+    except BaseExceptionGroup as group:
+        found = _expected(group)
+        if found is None:
+            raise
+        print(f"kdns: {found}", file=sys.stderr)
+        return _FAILED
     except KeyboardInterrupt:
-        pass  # the signal came before its handler was in place
-    return 0
+        return 0  # the signal came before its handler was in place
+
+
+def _expected(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """Give the error that says why tasks ended, where it is one that is worth a sentence, not a traceback."""
+    known: BaseException | None = group.subgroup((DnsError, ApiError, OSError))
+    while isinstance(known, BaseExceptionGroup):
+        known = known.exceptions[0]
+    return known
+
+
+def _in_loop(job: Coroutine[Any, Any, int]) -> int:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(job)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -153,30 +213,59 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _run(options: argparse.Namespace) -> None:
+async def _run(options: argparse.Namespace, configuration: Configuration, worker: workers.Worker | None) -> int:
     """Put the parts together and serve until a signal comes."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        client = _client(options)
-        source = recorder = None
-        if client is not None:
-            stack.push_async_callback(client.close)
-            source = ApiSource(client)
-            recorder = Recorder("kdns", client)
-        listeners = [stack.enter_context(contextlib.closing(bind(*at))) for at in _addresses(options)]
-        setup = Setup(_settings(options), time.time, time.monotonic, source, recorder or Recorder("kdns"))
-        chain = load(setup)
-        jobs: list[Coroutine[Any, Any, None]] = [Server(chain).run(listeners)]
-        if source is not None and recorder is not None:
-            jobs += [source.run(), recorder.run()]
-        if options.health:
-            from kdns import health  # noqa: PLC0415  # aiohttp is slow to import, and not every use needs it
+        source, recorder = await _cluster(configuration, stack)
+        app = App(configuration, source, recorder, worker.secret if worker else secrets.token_bytes(16))
+        jobs: list[Coroutine[Any, Any, None]] = [recorder.run()]
+        if source is not None:
+            jobs.append(source.run())
+        if worker is not None:
+            jobs.append(worker.share(app))
+        if worker is None or worker.first:
+            await _tell(app, worker, stop, stack)
+        started = _announced(app) if worker is None or worker.first else _nothing
+        await _until(stop, configuration.lameduck, [_serve(app, options, started), *jobs])
+    return 0
 
-            await stack.enter_async_context(health.serving(chain, stop, str(options.health[0]), options.health[1]))
-        _announce(listeners, chain)
-        await _until(stop, options.lameduck, jobs)
+
+async def _serve(app: App, options: argparse.Namespace, started: Callable[[], None]) -> None:
+    """Serve, and look for a changed configuration where that is asked for."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(app.run(started))
+        if app.configuration.reload:
+            tasks.create_task(app.reload(lambda: configured(options), tasks))
+
+
+async def _cluster(configuration: Configuration, stack: contextlib.AsyncExitStack) -> tuple[ApiSource | None, Recorder]:
+    access = configuration.access
+    if access is None:
+        return None, Recorder("kdns")
+    from kapi import kubeconfig  # noqa: PLC0415  # not needed without a cluster
+
+    file = Path(access.kubeconfig) if access.kubeconfig else None
+    if access.context and file is not None:
+        client = kubeconfig.load(file, access.context).client()
+    else:
+        client = kubeconfig.client_from(file, access.server or None)
+    stack.push_async_callback(client.close)
+    return ApiSource(client), Recorder("kdns", client)
+
+
+async def _tell(app: App, worker: workers.Worker | None, stop: asyncio.Event, stack: contextlib.AsyncExitStack) -> None:
+    configuration = app.configuration
+    sites = [(str(address), port) for address, port in (*configuration.health, *configuration.metrics)]
+    if not sites:
+        return
+    from kdns import web  # noqa: PLC0415  # aiohttp is slow to import, and not every use needs it
+
+    waiting = worker.waiting if worker else lambda: app.waiting
+    numbers = worker.numbers if worker else lambda: metrics.text(app.numbers())
+    await stack.enter_async_context(web.telling(waiting, numbers, stop, list(dict.fromkeys(sites))))
 
 
 async def _until(stop: asyncio.Event, lameduck: float, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -189,59 +278,27 @@ async def _until(stop: asyncio.Event, lameduck: float, jobs: Iterable[Coroutine[
             task.cancel()
 
 
-def _announce(listeners: Iterable[Listener], chain: Chain) -> None:
-    where = ", ".join("{} port {}".format(*listener.udp.getsockname()[:2]) for listener in listeners)
-    print(f"kdns answers on {where} (UDP and TCP): {', '.join(plugin.name for plugin in chain.plugins)}", flush=True)
+def _announced(app: App) -> Callable[[], None]:
+    def announce() -> None:
+        places = [(listen, listener.udp.getsockname()[:2]) for listen, listener in app.listeners]
+        where = ", ".join("{} port {}".format(*at) for listen, at in places if listen.scheme == "dns")
+        also = [f"{listen.scheme}://{at[0]} port {at[1]}" for listen, at in places if listen.scheme != "dns"]
+        names = dict.fromkeys(plugin.name for chain in app.chains for plugin in chain.plugins)
+        print(f"kdns answers on {', '.join([f'{where} (UDP and TCP)', *also])}: {', '.join(names)}", flush=True)
+
+    return announce
 
 
-def _client(options: argparse.Namespace) -> Client | None:
-    """Reach the cluster that the flags name; none is meant where only records are given."""
-    if options.record and not (options.server or options.kubeconfig):
-        return None
-    from kapi.kubeconfig import client_from  # noqa: PLC0415  # not needed without a cluster
-
-    return client_from(options.kubeconfig, options.server)
+def _nothing() -> None:
+    """Say nothing: the first worker has."""
 
 
-def _addresses(options: argparse.Namespace) -> list[tuple[Address, int]]:
-    if options.listen:
-        return list(options.listen)
-    everywhere = [(ip_address("0.0.0.0"), 53)]
-    return [*everywhere, (ip_address("::"), 53)] if socket.has_ipv6 else everywhere
+async def _explain(options: argparse.Namespace, configuration: Configuration) -> int:
+    """Print what a pod's resolver tries for a name, what each try answers, and why."""
+    from kdns.explain import explained  # noqa: PLC0415  # only here
 
-
-def _settings(options: argparse.Namespace) -> Settings:
-    return Settings(
-        zone=options.zone,
-        ttl=options.ttl,
-        pods=options.pods,
-        empty_names=options.empty_names == "exist",
-        reverse=tuple(options.reverse),
-        records=tuple(options.record),
-        upstreams=_upstreams(options),
-        stubs=tuple(options.stub),
-        cache_entries=options.cache,
-        addresses=_own_addresses(options),
-    )
-
-
-def _upstreams(options: argparse.Namespace) -> tuple[Upstream, ...]:
-    if options.no_forward:
-        return ()
-    if options.upstream:
-        return tuple(options.upstream)
-    try:
-        return resolvconf.upstreams(_RESOLV_CONF.read_text(), _addresses(options))
-    except OSError as error:
-        log.warning("nothing is forwarded: %s: %s", _RESOLV_CONF, error.strerror)
-        return ()
-
-
-def _own_addresses(options: argparse.Namespace) -> tuple[Address, ...]:
-    """Give the addresses that clients may know this server by: what it listens on, or what its host name stands for."""
-    chosen = {address for address, _ in options.listen or () if not address.is_unspecified}
-    if not chosen:
-        with contextlib.suppress(OSError):
-            found = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_DGRAM)
-            chosen = {ip_address(str(entry[4][0]).partition("%")[0]) for entry in found}
-    return tuple(sorted((a for a in chosen if not a.is_loopback), key=lambda a: (a.version, a)))
+    async with contextlib.AsyncExitStack() as stack:
+        source, recorder = await _cluster(configuration, stack)
+        setup = Setup(configuration.blocks[0].settings, time.time, time.monotonic, source, recorder)
+        print(await explained(setup, options.name, options.type, options.pod), end="")
+    return 0

@@ -4,6 +4,7 @@ DnsError
 +-- NameInvalid            a text that is no domain name, or one too long for the protocol
 +-- Malformed              a message that cannot be read; `rcode` is what its sender is told
 +-- UpstreamFailed         no upstream gave a usable answer; the message says which were tried
++-- LoopFound              what is forwarded comes back to this very server
 +-- SettingInvalid         a flag or a file whose value makes no sense
 """
 
@@ -32,3 +33,7 @@ class UpstreamFailed(DnsError):
 
 class SettingInvalid(DnsError):
     """A flag or a file whose value makes no sense."""
+
+
+class LoopFound(DnsError):
+    """What is forwarded comes back to this very server."""

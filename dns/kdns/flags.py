@@ -7,8 +7,8 @@ from ipaddress import ip_address, ip_network
 
 from kapi.network import Address, Network
 from kdns import names
-from kdns.chain import Upstream
 from kdns.errors import NameInvalid
+from kdns.settings import Upstream
 
 
 def endpoint(text: str) -> tuple[Address, int]:

@@ -7,7 +7,7 @@ back as it was.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdns.errors import Malformed
 from kdns.wire import HEADER, Answer, Rcode, Type, counts_of, fit, folded, name_at
@@ -41,6 +41,8 @@ class Query:
     payload: int = CLASSIC_LIMIT
     dnssec: bool = False
     hops: int = 0  # aliases followed to come here
+    client: str = ""  # the address it came from
+    options: bytes = b""  # of EDNS, as they were sent
 
     @property
     def name(self) -> bytes:
@@ -66,7 +68,7 @@ class Query:
 def asking(name: bytes, kind: int, like: Query) -> Query:
     """Give the question for another name and type that comes up while answering `like`."""
     question = name + kind.to_bytes(2, "big") + b"\0\1"
-    return Query(0, like.flags, question, folded(question), dnssec=like.dnssec, hops=like.hops + 1)
+    return Query(0, like.flags, question, folded(question), dnssec=like.dnssec, hops=like.hops + 1, client=like.client)
 
 
 def parse(data: bytes) -> Query | None:
@@ -94,13 +96,13 @@ def render(ident: bytes, echoed: int, sent: bytes, answer: Answer) -> bytes:
     return ident + (answer.flags | echoed).to_bytes(2, "big") + b"\0\1" + answer.counts + sent + answer.tail
 
 
-def reply(query: Query, answer: Answer, limit: int) -> bytes:
+def reply(query: Query, answer: Answer, limit: int, options: bytes = b"") -> bytes:
     """Give the whole reply to a query, at most `limit` octets long, with an OPT record where the query has one."""
-    room = limit - HEADER - len(query.sent) - (11 if query.edns else 0)
+    room = limit - HEADER - len(query.sent) - (11 + len(options) if query.edns else 0)
     if len(answer.tail) > room:
         answer = fit(answer, len(query.sent), room)
     if query.edns:
-        answer = _with_opt(answer, Rcode.NOERROR, dnssec=query.dnssec)
+        answer = _with_opt(answer, Rcode.NOERROR, dnssec=query.dnssec, options=options)
     return render(query.id.to_bytes(2, "big"), query.flags & _ECHOED_BITS, query.sent, answer)
 
 
@@ -119,14 +121,15 @@ def question_for(query: Query, ident: int) -> bytes:
     return head + query.sent + _opt(0, dnssec=query.dnssec)
 
 
-def _with_opt(answer: Answer, rcode: int, *, dnssec: bool) -> Answer:
+def _with_opt(answer: Answer, rcode: int, *, dnssec: bool, options: bytes = b"") -> Answer:
     first, second, third = struct.unpack("!HHH", answer.counts)
-    tail = answer.tail + _opt(rcode >> 4, dnssec=dnssec)
+    tail = answer.tail + _opt(rcode >> 4, dnssec=dnssec, options=options)
     return Answer(answer.flags, counts_of(first, second, third + 1), tail)
 
 
-def _opt(extended_rcode: int, *, dnssec: bool) -> bytes:
-    return b"\0" + struct.pack("!HHBBHH", Type.OPT, EDNS_LIMIT, extended_rcode, 0, _DO if dnssec else 0, 0)
+def _opt(extended_rcode: int, *, dnssec: bool, options: bytes = b"") -> bytes:
+    flags = _DO if dnssec else 0
+    return b"\0" + struct.pack("!HHBBHH", Type.OPT, EDNS_LIMIT, extended_rcode, 0, flags, len(options)) + options
 
 
 def _with_options(query: Query, data: bytes, at: int, additional: int) -> Query:
@@ -145,7 +148,7 @@ def _with_options(query: Query, data: bytes, at: int, additional: int) -> Query:
             raise Malformed("one OPT record, at the root, is allowed", Rcode.FORMERR)
         if options >> 16 & 0xFF:
             raise Malformed("only version 0 of EDNS is known", Rcode.BADVERS)
-        query = Query(query.id, query.flags, query.sent, query.question, True, payload, bool(options & _DO))
+        query = replace(query, edns=True, payload=payload, dnssec=bool(options & _DO), options=data[start + 10 : at])
     if at != len(data):
         raise Malformed("octets follow the last record", Rcode.FORMERR)
     return query

@@ -64,8 +64,19 @@ class _Backend:
     ports: tuple[EndpointPort, ...]
 
 
-def service_names(service: Service, slices: Iterable[EndpointSlice], zone: str) -> Names:
-    """Give the records of a Service in the cluster zone `zone`."""
+def service_names(
+    service: Service,
+    slices: Iterable[EndpointSlice],
+    zone: str,
+    *,
+    pod_names: bool = False,
+    empty_services: bool = True,
+) -> Names:
+    """Give the records of a Service in the cluster zone `zone`.
+
+    With `pod_names`, endpoints without a hostname are called after their pods. Without `empty_services`, a Service with
+    a ClusterIP and no ready endpoint has no names.
+    """
     problems: list[Problem] = []
     base = _base(service, zone, problems)
     if base is None:
@@ -74,7 +85,9 @@ def service_names(service: Service, slices: Iterable[EndpointSlice], zone: str) 
         records = list(_alias(service, base, problems))
     else:
         ports = _named(service.ports, "spec.ports", problems)
-        backends = list(_backends(service, slices, base, problems))
+        backends = list(_backends(service, slices, base, problems, pod_names=pod_names))
+        if not (backends or service.headless or empty_services):
+            return Names((), tuple(problems))
         records = list(_headless(base, backends)) if service.headless else list(_cluster_ip(service, ports, base))
         if service.headless or service.cluster_ips:
             records += _endpoint_names(backends)
@@ -161,7 +174,7 @@ def _endpoint_names(backends: list[_Backend]) -> Iterator[Record]:
 
 
 def _backends(
-    service: Service, slices: Iterable[EndpointSlice], base: str, problems: list[Problem]
+    service: Service, slices: Iterable[EndpointSlice], base: str, problems: list[Problem], *, pod_names: bool
 ) -> Iterator[_Backend]:
     for piece in slices:
         for index, endpoint in enumerate(piece.endpoints):
@@ -169,7 +182,10 @@ def _backends(
                 continue
             for address in endpoint.addresses:
                 where = f"endpoints[{index}] of EndpointSlice {piece.name}"
-                yield _Backend(address, f"{_hostname(endpoint, address, where, problems)}.{base}", piece.ports)
+                label = _hostname(endpoint, address, where, problems)
+                if pod_names and not endpoint.hostname and names.is_label(endpoint.pod):
+                    label = endpoint.pod
+                yield _Backend(address, f"{label}.{base}", piece.ports)
 
 
 def _hostname(endpoint: Endpoint, address: Address, where: str, problems: list[Problem]) -> str:

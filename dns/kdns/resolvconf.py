@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from kapi.network import Address
-from kdns.chain import Upstream
+from kdns.settings import Upstream
 
 _MOST = 15  # CoreDNS' limit for one forward
 

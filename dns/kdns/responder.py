@@ -1,13 +1,15 @@
-"""From a query's bytes to a reply's bytes, at once where memory knows the answer. No sockets, no waiting, no clock."""
+"""From a query's bytes to a reply's bytes, at once where memory knows the answer. No sockets, no waiting."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from kdns import query as queries
 from kdns import wire
+from kdns.edns import Options
 from kdns.errors import Malformed
-from kdns.query import CLASSIC_LIMIT, ECHOED, ONE_QUESTION, Query
+from kdns.query import CLASSIC_LIMIT, ECHOED, EDNS_LIMIT, ONE_QUESTION, Query
 from kdns.wire import Answer
 
 Lookup = Callable[[bytes], Answer | None]
@@ -16,8 +18,10 @@ Lookup = Callable[[bytes], Answer | None]
 class Responder:
     """Replies to queries; `lookup` knows answers by question."""
 
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, lookup: Lookup, options: Options | None = None, payload: int = EDNS_LIMIT) -> None:
         self._lookup = lookup
+        self._options = options
+        self._payload = payload
         self._turn = 0
 
     def plain(self, data: bytes) -> bytes | None:
@@ -40,10 +44,10 @@ class Responder:
         reply = queries.render(data[:2], echoed, data[12:end], answer)
         return reply if len(reply) <= CLASSIC_LIMIT else None
 
-    def considered(self, data: bytes, limit: int = 0) -> bytes | Query | None:
+    def considered(self, data: bytes, limit: int = 0, client: str = "") -> bytes | Query | None:
         """Read any bytes: the reply, or the query that needs waiting for, or None where no reply is deserved.
 
-        `limit` bounds the reply in octets; 0 is what the client allows over UDP.
+        `limit` bounds the reply in octets; 0 is what the client allows over UDP. `client` is its address.
         """
         try:
             query = queries.parse(data)
@@ -51,6 +55,7 @@ class Responder:
             return queries.complaint(data, error.rcode)
         if query is None:
             return None
+        query = replace(query, client=client)
         if query.dnssec or query.checking_disabled:
             return query  # what is remembered was asked without these
         answer = self._lookup(query.question)
@@ -62,7 +67,8 @@ class Responder:
         """Give the reply that carries an answer; see `considered` for `limit`."""
         if answer.stride:
             answer = self._next_turn(answer)
-        return queries.reply(query, answer, limit or query.limit)
+        options = self._options.answer(query, stream=limit > 0) if self._options else b""
+        return queries.reply(query, answer, limit or min(query.limit, max(CLASSIC_LIMIT, self._payload)), options)
 
     def _next_turn(self, answer: Answer) -> Answer:
         self._turn += 1

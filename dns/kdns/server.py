@@ -8,24 +8,32 @@ raises, and nothing it does can hold more than the limits below.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
-from collections.abc import Callable, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
 
 from kapi.network import Address
 from kdns import wire
 from kdns.batch import Batch, Peer
-from kdns.chain import Chain
+from kdns.edns import Options
 from kdns.errors import SettingInvalid
-from kdns.query import STREAM_LIMIT, Query
+from kdns.limiter import Limiter
+from kdns.observe import Observer, Seen
+from kdns.query import EDNS_LIMIT, STREAM_LIMIT, Query
 from kdns.responder import Responder
+from kdns.wire import Answer, Type
 
 log = logging.getLogger(__name__)
 
 _RECEIVE_BUFFER = 1 << 20  # octets the kernel keeps for us: a burst of some thousand queries
 _BACKLOG = 256
 _PORT_TRIES = 32
+_TRANSFERS = (Type.AXFR, Type.IXFR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +64,17 @@ class Listener:
         self.tcp.close()
 
 
-def bind(address: Address, port: int) -> Listener:
-    """Bind both sockets; port 0 takes one that is free for both. Raises `SettingInvalid` where that fails."""
+def bind(address: Address, port: int, *, shared: bool = False) -> Listener:
+    """Bind both sockets; port 0 takes one that is free for both. Raises `SettingInvalid` where that fails.
+
+    With `shared`, other processes may bind the same place; the kernel spreads queries over all (SO_REUSEPORT).
+    """
     for attempt in range(_PORT_TRIES):
         udp, tcp = _socket(address, socket.SOCK_DGRAM), _socket(address, socket.SOCK_STREAM)
         try:
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            for sock in (udp, tcp):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
             udp.bind((str(address), port))
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tcp.bind((str(address), udp.getsockname()[1]))
@@ -76,15 +89,59 @@ def bind(address: Address, port: int) -> Listener:
     raise AssertionError("unreachable")
 
 
-class Server:
-    """Serves a chain on listeners."""
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """Where replies over TCP or TLS go, and how many queries may wait there."""
 
-    def __init__(self, chain: Chain, limits: Limits | None = None) -> None:
-        self._chain = chain
+    writer: asyncio.StreamWriter
+    room: asyncio.Semaphore
+    client: tuple[str, int]
+    proto: str
+
+    def write(self, reply: bytes) -> None:
+        self.writer.write(len(reply).to_bytes(2, "big") + reply)
+
+
+class Answering(Protocol):
+    """What a server asks: a chain, or several of them."""
+
+    def lookup(self, question: bytes) -> Answer | None:
+        """See `Chain.lookup`."""
+        ...
+
+    async def resolve(self, query: Query) -> Answer:
+        """See `Chain.resolve`."""
+        ...
+
+    def transfer(self, query: Query) -> Iterator[Answer] | None:
+        """See `Chain.transfer`."""
+        ...
+
+
+class Server:
+    """Serves on listeners. What answers may be exchanged while it runs: no query is lost."""
+
+    def __init__(
+        self,
+        answering: Answering,
+        limits: Limits | None = None,
+        *,
+        observer: Observer | None = None,
+        options: Options | None = None,
+        payload: int = EDNS_LIMIT,
+        limiter: Limiter | None = None,
+    ) -> None:
         self._limits = limits or Limits()
-        self._responder = Responder(chain.lookup)
+        self._observer = observer
+        self._limiter = limiter
         self._waiting = 0
         self._streams = 0
+        self.exchange(answering, options, payload)
+
+    def exchange(self, answering: Answering, options: Options | None = None, payload: int = EDNS_LIMIT) -> None:
+        """Answer from now on with something else."""
+        self._answering = answering
+        self._responder = Responder(answering.lookup, options, payload)
 
     async def run(self, listeners: Sequence[Listener]) -> None:
         """Answer until cancelled. The listeners stay open: who made them closes them."""
@@ -93,7 +150,7 @@ class Server:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for listener in listeners:
-                    servers.append(await self._serve_tcp(listener.tcp, tasks))
+                    servers.append(await self.serve_streams(listener.tcp, tasks))
                     loop.add_reader(listener.udp, self._reader(Batch(listener.udp), tasks))
                 await asyncio.Event().wait()
         finally:
@@ -102,7 +159,11 @@ class Server:
             for server in servers:
                 server.close()
 
-    async def _serve_tcp(self, sock: socket.socket, tasks: asyncio.TaskGroup) -> asyncio.Server:
+    async def serve_streams(
+        self, sock: socket.socket, tasks: asyncio.TaskGroup, tls: ssl.SSLContext | None = None
+    ) -> asyncio.Server:
+        """Accept connections on a listening socket, over TLS where a context is given (RFC 7858)."""
+
         def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if self._streams >= self._limits.streams:
                 writer.close()
@@ -110,68 +171,117 @@ class Server:
                 self._streams += 1
                 tasks.create_task(self._stream(reader, writer))
 
-        return await asyncio.start_server(accepted, sock=sock.dup(), limit=STREAM_LIMIT + 2)
+        return await asyncio.start_server(accepted, sock=sock.dup(), limit=STREAM_LIMIT + 2, ssl=tls)
+
+    async def answer(self, data: bytes, client: tuple[str, int], proto: str) -> bytes | None:
+        """Answer one query that came over something with room for every reply; None where none is deserved."""
+        started = perf_counter()
+        found = self._responder.considered(data, STREAM_LIMIT, client[0])
+        reply = await self._resolved(found, STREAM_LIMIT) if isinstance(found, Query) else found
+        self._observe(data, reply, client, proto, started)
+        return reply
 
     def _reader(self, batch: Batch, tasks: asyncio.TaskGroup) -> Callable[[], None]:
         """Give the function that answers the queries which have arrived on a UDP socket."""
-        plain = self._responder.plain
 
         def answer(data: bytes, slot: int) -> bytes | None:
-            return plain(data) or self._considered(data, batch, slot, tasks)
+            return self._responder.plain(data) or self._considered(data, batch, slot, tasks)
+
+        def watched(data: bytes, slot: int) -> bytes | None:
+            started = perf_counter()
+            reply = answer(data, slot)
+            if reply is not None and self._limiter is not None:
+                reply = self._limiter.limited(batch.source(slot), data, reply)
+            if reply is not None and self._observer is not None:
+                self._observe(data, reply, batch.peer(slot).address[:2], "udp", started)
+            return reply
+
+        chosen = answer if self._observer is None and self._limiter is None else watched
 
         def read() -> None:
-            batch.exchange(answer)
+            batch.exchange(chosen)
 
         return read
 
     def _considered(self, data: bytes, batch: Batch, slot: int, tasks: asyncio.TaskGroup) -> bytes | None:
-        found = self._responder.considered(data)
+        peer = batch.peer(slot)
+        try:
+            found = self._responder.considered(data, 0, peer.address[0])
+        except Exception:  # the outermost edge: one query may not cost the others of its batch their replies
+            log.exception("a query could not be considered: %r", data)
+            return None
         if not isinstance(found, Query):
             return found
         if self._waiting >= self._limits.waiting:
             return self._responder.reply(found, wire.SERVFAIL)
         self._waiting += 1
-        tasks.create_task(self._later(found, batch, batch.peer(slot)))
+        tasks.create_task(self._later(data, found, batch, peer))
         return None
 
-    async def _later(self, query: Query, batch: Batch, peer: Peer) -> None:
+    async def _later(self, data: bytes, query: Query, batch: Batch, peer: Peer) -> None:
+        started = perf_counter()
         try:
-            batch.send(await self._resolved(query), peer)
+            reply = await self._resolved(query)
+            self._observe(data, reply, peer.address[:2], "udp", started)
+            batch.send(reply, peer)
         finally:
             self._waiting -= 1
 
     async def _resolved(self, query: Query, limit: int = 0) -> bytes:
         try:
-            answer = await self._chain.resolve(query)
+            answer = await self._answering.resolve(query)
             return self._responder.reply(query, answer, limit)
         except Exception:  # the outermost edge: one question may not end the service of all others
             log.exception("a question of type %d for %r could not be answered", query.type, query.name)
             return self._responder.reply(query, wire.SERVFAIL, limit)
 
+    def _observe(self, data: bytes, reply: bytes | None, client: tuple[str, int], proto: str, started: float) -> None:
+        if self._observer is not None and reply is not None:
+            family = "2" if ":" in client[0] else "1"
+            self._observer(Seen(data, reply, client, proto, family, perf_counter() - started))
+
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the queries of one TCP connection as they come, each as soon as its answer is known (RFC 7766)."""
-        room = asyncio.Semaphore(self._limits.waiting_on_stream)
+        """Answer the queries of one connection as they come, each as soon as its answer is known (RFC 7766)."""
+        client = tuple(writer.get_extra_info("peername") or ("", 0))[:2]
+        proto = "tls" if writer.get_extra_info("ssl_object") else "tcp"
+        connection = _Connection(writer, asyncio.Semaphore(self._limits.waiting_on_stream), client, proto)
         try:
             async with asyncio.TaskGroup() as tasks:
                 while (data := await self._next_message(reader, writer)) is not None:
-                    found = self._responder.considered(data, STREAM_LIMIT)
+                    started = perf_counter()
+                    found = self._responder.considered(data, STREAM_LIMIT, client[0])
                     if isinstance(found, Query):
-                        await room.acquire()
-                        tasks.create_task(self._later_on_stream(found, writer, room))
+                        await connection.room.acquire()
+                        tasks.create_task(self._later_on_stream(data, found, connection))
                     elif found is None:
                         break  # not a query at all: whoever this is, it does not speak DNS
                     else:
-                        writer.write(len(found).to_bytes(2, "big") + found)
+                        self._observe(data, found, client, proto, started)
+                        connection.write(found)
         finally:
             self._streams -= 1
             writer.close()
 
-    async def _later_on_stream(self, query: Query, writer: asyncio.StreamWriter, room: asyncio.Semaphore) -> None:
+    async def _later_on_stream(self, data: bytes, query: Query, connection: _Connection) -> None:
+        started = perf_counter()
         try:
+            whole = self._answering.transfer(query) if query.type in _TRANSFERS else None
+            if whole is not None:
+                await self._transfer(query, whole, connection)
+                return
             reply = await self._resolved(query, STREAM_LIMIT)
-            writer.write(len(reply).to_bytes(2, "big") + reply)
+            self._observe(data, reply, connection.client, connection.proto, started)
+            connection.write(reply)
         finally:
-            room.release()
+            connection.room.release()
+
+    async def _transfer(self, query: Query, whole: Iterator[Answer], connection: _Connection) -> None:
+        """Send a whole zone, as fast as the client takes it."""
+        with contextlib.suppress(OSError, TimeoutError):
+            for answer in whole:
+                connection.write(self._responder.reply(query, answer, STREAM_LIMIT))
+                async with asyncio.timeout(self._limits.idle):
+                    await connection.writer.drain()
 
     async def _next_message(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
         """Read one message; None where the client is done, silent, or does not take its answers."""

@@ -1,4 +1,4 @@
-"""Asking one upstream server: over UDP, and over TCP where the answer does not fit.
+"""Asking one upstream server: over UDP, over TCP where the answer does not fit, over TLS where that is asked for.
 
 Every question goes out from a socket of its own, so its port is the kernel's random choice, with a random id (RFC
 5452). The socket is connected: the kernel drops what comes from elsewhere. What has another id or another question
@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import ssl
+from functools import lru_cache
 
 from kdns import wire
-from kdns.chain import Upstream
 from kdns.errors import Malformed, UpstreamFailed
 from kdns.query import Query, question_for
+from kdns.settings import Upstream
 from kdns.wire import Answer
 
 
-async def ask(upstream: Upstream, query: Query, timeout: float) -> Answer:
+async def ask(upstream: Upstream, query: Query, timeout: float, *, tcp: bool = False) -> Answer:
     """Ask an upstream; `timeout` is in seconds for all of it. Raises `UpstreamFailed`."""
     try:
         async with asyncio.timeout(timeout):
+            if tcp or upstream.tls_name:
+                return await _over_stream(upstream, query)
             answer = await _over_udp(upstream, query)
-            return await _over_tcp(upstream, query) if wire.is_truncated(answer) else answer
+            return await _over_stream(upstream, query) if wire.is_truncated(answer) else answer
     except TimeoutError:
         raise UpstreamFailed(f"{upstream} gave no answer within {timeout:g} s") from None
     except (OSError, asyncio.IncompleteReadError) as error:
@@ -62,9 +66,11 @@ async def _over_udp(upstream: Upstream, query: Query) -> Answer:
         transport.close()
 
 
-async def _over_tcp(upstream: Upstream, query: Query) -> Answer:
+async def _over_stream(upstream: Upstream, query: Query) -> Answer:
     ident = secrets.randbelow(0x10000)
-    reader, writer = await asyncio.open_connection(upstream.address, upstream.port)
+    tls = _tls() if upstream.tls_name else None
+    name = upstream.tls_name or None
+    reader, writer = await asyncio.open_connection(upstream.address, upstream.port, ssl=tls, server_hostname=name)
     try:
         message = question_for(query, ident)
         writer.write(len(message).to_bytes(2, "big") + message)
@@ -75,6 +81,12 @@ async def _over_tcp(upstream: Upstream, query: Query) -> Answer:
     if answer is None:
         raise UpstreamFailed(f"{upstream} answered another question over TCP")
     return answer
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """Trust whom the system trusts; $SSL_CERT_FILE names others."""
+    return ssl.create_default_context()
 
 
 def _read(data: bytes, query: Query, ident: int) -> Answer | None:

@@ -7,7 +7,7 @@ An `Answer` is everything that follows the question of a reply, prepared once an
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from kdns.errors import Malformed
 HEADER = 12  # octets of a message before its question
 POINTER = b"\xc0\x0c"  # the question's name
 CLASS_IN = 1
+_MOST_TRANSFERRED = 16384  # octets of records in one message of a zone transfer: what a connection takes at once
 
 _QR, _AA, _TC, _RA, _AD = 0x8000, 0x0400, 0x0200, 0x0080, 0x0020
 _RCODE = 0x000F
@@ -105,6 +106,19 @@ REFUSED = refusal(Rcode.REFUSED)
 def record(owner: bytes, kind: int, ttl: int, data: bytes) -> bytes:
     """Give one resource record; `owner` is a wire name or a pointer."""
     return owner + _FIXED.pack(kind, CLASS_IN, ttl, len(data)) + data
+
+
+def messages(records: Iterable[bytes]) -> Iterator[Answer]:
+    """Put records that stand alone into as few answers as will hold them."""
+    parts: list[bytes] = []
+    size = 0
+    for each in records:
+        if size + len(each) > _MOST_TRANSFERRED:
+            yield Answer(flags_of(Rcode.NOERROR), counts_of(len(parts)), b"".join(parts))
+            parts, size = [], 0
+        parts.append(each)
+        size += len(each)
+    yield Answer(flags_of(Rcode.NOERROR), counts_of(len(parts)), b"".join(parts))
 
 
 def folded(question: bytes) -> bytes:

@@ -22,8 +22,9 @@ from typing import Any
 from benches.row import Row, row
 from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from kdns import names
-from kdns.chain import Chain, Settings, Setup, load
+from kdns.chain import Chain, Setup, load
 from kdns.server import Server, bind
+from kdns.settings import Settings
 from kdns.testing import HandFed, endpoint_slice, namespace, service
 
 CLUSTER_IPS = 10_000  # Services with a ClusterIP

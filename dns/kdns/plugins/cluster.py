@@ -7,32 +7,37 @@ are answered in between. Nothing is cached: an answer is what the cluster is now
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import ClassVar
 
 from kapi import decode
 from kapi.cache import Cache, Change, key_of
 from kapi.events import Recorder
-from kapi.network import EndpointSlice, Problem, Reference, Service
+from kapi.network import Address, EndpointSlice, Problem, Reference, Service
 from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from kapi.source import Source
-from kdns import names, wire
+from kdns import names, searchpath, wire
 from kdns.alias import aliased
 from kdns.answer import Answers
-from kdns.chain import Rest, Settings, Setup
+from kdns.chain import Rest, Setup
 from kdns.errors import NameInvalid
+from kdns.histogram import Histogram
+from kdns.pods import Pods
 from kdns.query import Query, asking
 from kdns.records import Names, apex_records, service_names
+from kdns.settings import Settings
 from kdns.wire import REFUSED, SERVFAIL, Answer, Rcode, Type
 
 _SLICE = 64  # Services compiled before the event loop may do something else: a few milliseconds
+_PROGRAMMING = tuple(0.001 * 2**n for n in range(20))  # seconds: CoreDNS' buckets
 _ZONE = "zone"  # owner of the zone's own records
 _ARPA = (b"\7in-addr\4arpa\0", b"\3ip6\4arpa\0")
 
 
 def setup(setup: Setup) -> Cluster | None:
     """Serve the cluster that the source knows, if there is one."""
-    if setup.source is None:
+    if setup.source is None or not setup.settings.cluster:
         return None
     cluster = Cluster(setup.settings, setup.source, setup.recorder, setup.clock)
     cluster.listen()
@@ -51,7 +56,7 @@ class Cluster:
         self._pods = f"pod.{settings.zone}" if settings.pods != "disabled" else ""
         self._pods_wire = names.to_wire(self._pods)
         reverse = [zone for network in settings.reverse for zone in names.reverse_zones(network)]
-        open_names = [self._pods] if self._pods else []
+        open_names = [settings.zone] if settings.fallthrough else [self._pods] if self._pods else []
         self._answers = Answers(
             [settings.zone, *reverse],
             settings.ttl,
@@ -62,6 +67,11 @@ class Cluster:
         self._services: Cache[Service] = source.cache(SERVICES, decode.service)
         self._slices: Cache[EndpointSlice] = source.cache(ENDPOINT_SLICES, decode.endpoint_slice)
         self._namespaces: Cache[str] = source.cache(NAMESPACES, key_of)
+        walks = settings.autopath is not None
+        self._pods_known = Pods(source) if settings.pods == "verified" or walks else None
+        self._paths = names.to_wire(f"svc.{settings.zone}") if walks else b""
+        self.programming: dict[str, Histogram] = {}  # seconds from what triggered a change to its answers, by kind
+        self._triggers: dict[str, str] = {}  # Service key -> when the oldest change not yet compiled was triggered
         self._pieces: dict[str, dict[str, EndpointSlice]] = {}  # Service key -> its slices by key
         self._changed: dict[str, None] = {}  # keys of Services to compile, in the order of their changes
         self._scheduled = False
@@ -73,7 +83,7 @@ class Cluster:
         """Hear of every change from now on."""
         self._name_zone()
         self._namespaces.listen(self._on_namespace)
-        self._services.listen(lambda change: self._touch(change.key))
+        self._services.listen(self._on_service)
         self._slices.listen(self._on_slice)
 
     @property
@@ -81,12 +91,16 @@ class Cluster:
         """Whether the whole cluster has been seen and compiled, once."""
         if not self._complete:
             synced = self._services.synced and self._slices.synced and self._namespaces.synced
+            synced = synced and (self._pods_known is None or self._pods_known.synced)
             self._complete = synced and not self._changed
         return self._complete
 
     def lookup(self, question: bytes) -> Answer | None:
         """See `Plugin.lookup`. Until everything is known, nothing is denied."""
-        return self._answers.lookup(question) if self._complete or self.ready else self._answers.hit(question)
+        answer = self._answers.lookup(question) if self._complete or self.ready else self._answers.hit(question)
+        if self._paths and answer is not None and answer.rcode == Rcode.NXDOMAIN and self._paths in question:
+            return None  # perhaps a search path's first try
+        return answer
 
     async def resolve(self, query: Query, rest: Rest) -> Answer:
         """See `Plugin.resolve`."""
@@ -102,7 +116,40 @@ class Cluster:
             return await self._follow(query, target, rest)
         if not self.ready:
             return SERVFAIL
-        return self._pod(query) or self._answers.deny(query.question) or SERVFAIL
+        found = self._pod(query) or await self._walk(query, rest)
+        if found is None and self._settings.fallthrough and not self._answers.exists(query.name):
+            return await rest.next(query)
+        return found or self._answers.deny(query.question) or SERVFAIL
+
+    def transfer(self, query: Query) -> Iterator[Answer] | None:
+        """Give a whole zone, in messages, to a client that may have it (AXFR, RFC 5936)."""
+        allowed = {"*", query.client} & set(self._settings.transfer_to)
+        records = self._answers.whole(query.name) if allowed and self.ready else None
+        return wire.messages(records) if records is not None else None
+
+    async def run(self) -> None:
+        """Nothing is left to do but to stop listening in the end."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._namespaces.unlisten(self._on_namespace)
+            self._services.unlisten(self._on_service)
+            self._slices.unlisten(self._on_slice)
+            if self._pods_known is not None:
+                self._pods_known.close()
+
+    async def _walk(self, query: Query, rest: Rest) -> Answer | None:
+        """Walk the search path of the pod that asks; the first name that exists is told as an alias (autopath)."""
+        if self._settings.autopath is None or self._pods_known is None or query.hops:
+            return None
+        for namespace in self._pods_known.namespaces(query.client):
+            search = searchpath.suffixes(namespace, self._settings.zone, self._settings.autopath)
+            for name in searchpath.further_names(query.name, search):
+                asked = asking(name, query.type, query)
+                found = await rest.again(asked)
+                if found.rcode == Rcode.NOERROR:
+                    return aliased(query, name, self._settings.ttl, asked, found)
+        return None
 
     async def _follow(self, query: Query, target: bytes, rest: Rest) -> Answer:
         """Answer for an ExternalName: the CNAME, and what the whole server says of its target."""
@@ -119,7 +166,7 @@ class Cluster:
         if not self._answers.exists(names.parent(query.name)):
             return None
         address = names.undashed(next(names.labels(query.name)).decode("ascii", "replace"))
-        if address is None:
+        if address is None or not self._verified(query, address):
             return None
         if query.type != (Type.A if address.version == 4 else Type.AAAA):
             denial = self._answers.deny(query.question)
@@ -127,12 +174,22 @@ class Cluster:
         record = wire.record(wire.POINTER, query.type, self._settings.ttl, address.packed)
         return Answer(wire.flags_of(Rcode.NOERROR), wire.counts_of(1), record)
 
+    def _verified(self, query: Query, address: Address) -> bool:
+        if self._settings.pods != "verified" or self._pods_known is None:
+            return True
+        namespace = list(names.labels(query.name))[1].decode("ascii", "replace")
+        return namespace in self._pods_known.namespaces(str(address))
+
     def _on_namespace(self, change: Change[str]) -> None:
+        chosen = self._settings.namespaces
         if change.new is None:
             self._answers.remove(f"namespace/{change.key}")
-        elif names.is_label(change.key):
+        elif names.is_label(change.key) and (not chosen or change.key in chosen):
             below = [f"svc.{self._settings.zone}", *([self._pods] if self._pods else [])]
             self._answers.update(f"namespace/{change.key}", (), [f"{change.key}.{parent}" for parent in below])
+
+    def _on_service(self, change: Change[Service]) -> None:
+        self._touch(change.key)
 
     def _on_slice(self, change: Change[EndpointSlice]) -> None:
         for piece in (change.old, change.new):
@@ -146,6 +203,8 @@ class Cluster:
             if not pieces:
                 del self._pieces[piece.service_key]
             self._touch(piece.service_key)
+            if self._complete and piece is change.new and piece.trigger_time:
+                self._triggers.setdefault(piece.service_key, piece.trigger_time)
 
     def _touch(self, key: str) -> None:
         self._changed[key] = None
@@ -166,17 +225,37 @@ class Cluster:
 
     def _compile_one(self, key: str) -> None:
         service = self._services.get(key)
-        if service is None:
+        chosen = self._settings.namespaces
+        if service is None or (chosen and service.namespace not in chosen):
             self._answers.remove(f"service/{key}")
             self._reported.pop(key, None)
             return
-        found = service_names(service, self._pieces.get(key, {}).values(), self._settings.zone)
+        found = service_names(
+            service,
+            self._pieces.get(key, {}).values(),
+            self._settings.zone,
+            pod_names=self._settings.pod_names,
+            empty_services=self._settings.empty_services,
+        )
         try:
             self._answers.update(f"service/{key}", found.records)
         except NameInvalid as error:
             self._answers.remove(f"service/{key}")
             found = Names((), (*found.problems, Problem("metadata.name", f"{error}; the Service has no names")))
         self._report(key, service.reference, found.problems)
+        self._measure(key, service)
+
+    def _measure(self, key: str, service: Service) -> None:
+        """Note how long it took from the change of an endpoint to the answers that show it."""
+        trigger = self._triggers.pop(key, "")
+        try:
+            seconds = self._clock() - datetime.fromisoformat(trigger).timestamp() if trigger else -1.0
+        except ValueError:
+            return
+        if seconds >= 0:
+            selected = "with_selector" if service.selector else "without_selector"
+            kind = f"headless_{selected}" if service.headless else "cluster_ip"
+            self.programming.setdefault(kind, Histogram(_PROGRAMMING)).observe(seconds)
 
     def _report(self, key: str, about: Reference, problems: tuple[Problem, ...]) -> None:
         known = self._reported.get(key, ())

@@ -13,8 +13,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from kdns.chain import Settings, Setup, load
+from kdns.chain import Setup, load
 from kdns.server import Limits, Server, bind
+from kdns.settings import Settings
 from kdns.testing import HandFed, ask, endpoint_slice, namespace, service
 
 MANY = [f"10.245.{n // 250}.{n % 250 + 1}" for n in range(500)]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kdns.chain import Chain, Settings, Setup, load
+from kdns.chain import Chain, Setup, load
+from kdns.settings import Settings
 from kdns.testing import HandFed, endpoint_slice, namespace, service
 
 OBJECTS: list[dict[str, Any]] = [

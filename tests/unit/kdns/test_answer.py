@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES, Resource
 from kdns import names
 from kdns.answer import Answers
-from kdns.chain import Chain, Settings, Setup, load
+from kdns.chain import Chain, Setup, load
 from kdns.errors import NameInvalid
 from kdns.records import Record
+from kdns.settings import Settings
 from kdns.testing import HandFed, ask, endpoint_slice, namespace, service
 from kdns.wire import Type
 

@@ -9,7 +9,8 @@ import pytest
 from kapi.events import Recorder
 from kapi.network import Reference
 from kapi.resources import SERVICES
-from kdns.chain import Settings, Setup, load
+from kdns.chain import Setup, load
+from kdns.settings import Settings
 from kdns.testing import HandFed, ask, endpoint_slice, namespace, service
 
 CLUSTER = "cluster.local"

@@ -12,7 +12,8 @@ from typing import cast
 import dnslib
 
 from kapi.resources import SERVICES
-from kdns.chain import Chain, Settings, Setup, Upstream, load
+from kdns.chain import Chain, Setup, load
+from kdns.settings import Caching, Forwarding, Settings, Upstream
 from kdns.testing import HandFed, ask, namespace, service
 
 Reply = Callable[[dnslib.DNSRecord], list[bytes]]
@@ -91,7 +92,9 @@ class Clock:
 
 
 def chain_to(*servers: Upstream, clock: Clock | None = None, source: HandFed | None = None, cache: int = 100) -> Chain:
-    settings = Settings(upstreams=servers, timeout=0.2, cache_entries=cache)
+    settings = Settings(
+        forwards=(Forwarding(upstreams=servers),), timeout=0.2, cache=Caching(cache, cache) if cache else None
+    )
     return load(Setup(settings, lambda: 1.0, clock or Clock(), source))
 
 
@@ -253,13 +256,13 @@ async def test_the_closest_stub_zone_decides_whom_to_ask() -> None:
         upstream(zone("a.example. 60 A 192.0.2.1")) as rest,
         upstream(zone("a.corp.example. 60 A 192.0.2.2")) as corp,
     ):
-        chain = load(
-            Setup(Settings(upstreams=(rest.place,), stubs=(("corp.example", corp.place),)), lambda: 1.0, lambda: 1.0)
-        )
+        everything = Forwarding(upstreams=(rest.place,))
+        stub = Forwarding("corp.example", (corp.place,))
+        chain = load(Setup(Settings(forwards=(everything, stub)), lambda: 1.0, lambda: 1.0))
         assert data(await ask(chain, "a.example")) == ["192.0.2.1"]
         assert data(await ask(chain, "A.Corp.example")) == ["192.0.2.2"]
         assert len(rest.asked) == 1
-        alone = load(Setup(Settings(stubs=(("corp.example", corp.place),)), lambda: 1.0, lambda: 1.0))
+        alone = load(Setup(Settings(forwards=(stub,)), lambda: 1.0, lambda: 1.0))
         assert (await ask(alone, "a.corp.example")).rr
         assert (await ask(alone, "xcorp.example")).header.get_rcode() == 5
 

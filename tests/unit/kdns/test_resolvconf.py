@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from kdns.chain import Upstream
 from kdns.resolvconf import upstreams
+from kdns.settings import Upstream
 
 TEXT = """\
 # a comment

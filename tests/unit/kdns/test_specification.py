@@ -8,8 +8,9 @@ import dnslib
 import pytest
 
 from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
-from kdns.chain import Chain, Settings, Setup, load
+from kdns.chain import Chain, Setup, load
 from kdns.responder import Responder
+from kdns.settings import Settings
 from kdns.testing import HandFed, ask, service
 
 CLUSTER = "cluster.local"

@@ -1,0 +1,219 @@
+"""The running server: a configuration's places, chains and what is told of them; and its exchange for another.
+
+A reload keeps sockets where places stay, and chains (with all they know) where settings stay. A new chain takes over
+when it is ready, so that no query is lost and none is answered by half a world.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass, field
+
+from kapi.events import Recorder
+from kapi.source import Source
+from kdns import metrics
+from kdns.chain import Chain, Setup, load
+from kdns.edns import Options
+from kdns.errors import SettingInvalid
+from kdns.limiter import Limiter
+from kdns.metrics import Metrics
+from kdns.observe import Observer, Seen, log_line
+from kdns.router import Router
+from kdns.server import Limits, Listener, Server, bind
+from kdns.settings import Configuration, Listen, Settings
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 30.0  # seconds that a new chain may take to be ready before it takes over nevertheless
+
+
+@dataclass
+class _Place:
+    """Somewhere that queries come in."""
+
+    listen: Listen
+    listener: Listener
+    server: Server
+    router: Router
+    metrics: Metrics
+    log: str | None = None
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass
+class _Running:
+    """A chain and what it does in the background."""
+
+    chain: Chain
+    task: asyncio.Task[None]
+
+
+@dataclass
+class App:
+    """Serves `configuration` within `run`; `secret` makes cookies, and is shared by the workers of one server."""
+
+    configuration: Configuration
+    source: Source | None
+    recorder: Recorder
+    secret: bytes
+    limits: Limits = field(default_factory=Limits)
+    reloads_failed: int = 0
+    _places: dict[Listen, _Place] = field(default_factory=dict)
+    _chains: dict[Settings, _Running] = field(default_factory=dict)
+
+    async def run(self, started: Callable[[], None]) -> None:
+        """Serve until cancelled; calls `started` once sockets are bound and answer."""
+        async with asyncio.TaskGroup() as tasks:
+            try:
+                self._apply(self.configuration, tasks)
+                started()
+                await asyncio.Event().wait()
+            finally:
+                for place in self._places.values():
+                    if place.task is not None:
+                        place.task.cancel()
+                for running in self._chains.values():
+                    running.task.cancel()
+
+    @property
+    def listeners(self) -> list[tuple[Listen, Listener]]:
+        """What is bound."""
+        return [(place.listen, place.listener) for place in self._places.values()]
+
+    @property
+    def chains(self) -> list[Chain]:
+        """What answers."""
+        return [running.chain for running in self._chains.values()]
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The plug-ins that are not ready."""
+        return tuple(dict.fromkeys(name for chain in self.chains for name in chain.waiting))
+
+    def numbers(self) -> Iterator[tuple[str, str, str]]:
+        """Give all metrics."""
+        yield "coredns_build_info", "gauge", 'coredns_build_info{version="kdns"} 1'
+        yield "coredns_panics_total", "counter", "coredns_panics_total 0"
+        yield "coredns_reload_failed_total", "counter", f"coredns_reload_failed_total {self.reloads_failed}"
+        for place in self._places.values():
+            yield from place.metrics.lines()
+        server = metrics.server_name(next(iter(self._places))) if self._places else ""
+        for chain in self.chains:
+            yield from metrics.plugin_lines(chain.plugins, server)
+
+    async def reload(self, read: Callable[[], Configuration], tasks: asyncio.TaskGroup) -> None:
+        """Look for another configuration every now and then, until cancelled; one that is wrong changes nothing."""
+        while True:
+            await asyncio.sleep(self.configuration.reload)
+            try:
+                new = read()
+            except (SettingInvalid, OSError) as error:
+                self.reloads_failed += 1
+                log.error("the configuration stays as it was: %s", error)
+                continue
+            if new != self.configuration:
+                await self.change(new, tasks)
+
+    async def change(self, new: Configuration, tasks: asyncio.TaskGroup) -> None:
+        """Serve another configuration from now on."""
+        old = self.configuration
+        if (new.access, new.health, new.metrics, new.workers) != (old.access, old.health, old.metrics, old.workers):
+            log.warning("the API server, health, metrics and workers are as before: they change with a restart")
+        for block in new.blocks:
+            self._chain(block.settings, tasks)
+        async with asyncio.timeout(_PATIENCE):
+            while self.waiting:  # noqa: ASYNC110  # plug-ins tell whether they are ready, not when they become so
+                await asyncio.sleep(0.02)
+        self._apply(new, tasks)
+        log.warning("a new configuration is served")
+
+    def _apply(self, new: Configuration, tasks: asyncio.TaskGroup) -> None:
+        """Bind, exchange, and give up what is not wanted any more."""
+        self.configuration = new
+        wanted = dict.fromkeys(place for block in new.blocks for place in block.listen)
+        for listen in wanted:
+            chains = [(b.zones, self._chain(b.settings, tasks)) for b in new.blocks if listen in b.listen]
+            first = next(b.settings for b in new.blocks if listen in b.listen)
+            place = self._place(listen, Router(chains))
+            place.log = first.log
+            place.server.exchange(place.router, self._options(first), first.payload)
+            if place.task is None:
+                place.task = tasks.create_task(self._serve(place), name=f"serve {listen}")
+        for listen in [listen for listen in self._places if listen not in wanted]:
+            gone = self._places.pop(listen)
+            if gone.task is not None:
+                gone.task.cancel()
+        for settings in [s for s in self._chains if all(s != block.settings for block in new.blocks)]:
+            self._chains.pop(settings).task.cancel()
+
+    def _chain(self, settings: Settings, tasks: asyncio.TaskGroup) -> Chain:
+        if settings not in self._chains:
+            chain = load(Setup(settings, time.time, time.monotonic, self.source, self.recorder))
+            self._chains[settings] = _Running(chain, tasks.create_task(chain.run(), name="chain"))
+        return self._chains[settings].chain
+
+    def _place(self, listen: Listen, router: Router) -> _Place:
+        known = self._places.get(listen)
+        if known is None:
+            listener = bind(listen.address, listen.port, shared=self.configuration.workers > 1)
+            watch = bool(self.configuration.metrics) or any(b.settings.log for b in self.configuration.blocks)
+            limit = self.configuration.limit
+            server = Server(
+                router,
+                self.limits,
+                observer=self._observer(listen) if watch else None,
+                limiter=Limiter(limit, time.monotonic) if limit else None,
+            )
+            known = self._places[listen] = _Place(
+                listen, listener, server, router, Metrics(metrics.server_name(listen))
+            )
+        known.router = router
+        return known
+
+    def _observer(self, listen: Listen) -> Observer:
+        def observe(seen: Seen) -> None:
+            place = self._places.get(listen)
+            if place is None:
+                return  # a late answer of a place that is given up
+            end = seen.query.find(0, 12) + 1
+            place.metrics.count(seen, place.router.zone(seen.query[12:end].lower()))
+            if place.log:
+                print(log_line(seen, place.log), flush=True)  # noqa: T201  # the query log goes where CoreDNS' goes
+
+        return observe
+
+    def _options(self, settings: Settings) -> Options:
+        return Options(self.secret, time.time, settings.nsid, self.limits.idle)
+
+    async def _serve(self, place: _Place) -> None:
+        """Answer at one place until cancelled."""
+        listen = place.listen
+        async with AsyncExitStack() as stack:
+            stack.enter_context(closing(place.listener))
+            if listen.scheme == "dns":
+                await place.server.run([place.listener])
+            elif listen.scheme == "tls":
+                tasks = await stack.enter_async_context(asyncio.TaskGroup())
+                server = await place.server.serve_streams(place.listener.tcp, tasks, _tls(listen))
+                stack.callback(server.close)
+            else:
+                from kdns import web  # noqa: PLC0415  # aiohttp is slow to import, and not every use needs it
+
+                await stack.enter_async_context(web.over_https(place.server, place.listener.tcp, _tls(listen)))
+            await asyncio.Event().wait()
+
+
+def _tls(listen: Listen) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(listen.certificate, listen.key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingInvalid(f"{listen}: {listen.certificate} and {listen.key} are no certificate: {error}") from error
+    if listen.scheme == "https":
+        context.set_alpn_protocols(["http/1.1"])
+    return context

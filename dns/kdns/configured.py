@@ -1,0 +1,102 @@
+"""What flags or a Corefile ask for, as a `Configuration`: the thin shell around `flags` and `kdns.corefile`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+from kapi.network import Address
+from kdns.corefile.configuration import configuration
+from kdns.errors import SettingInvalid
+from kdns.settings import EVERYWHERE, Access, Block, Caching, Configuration, Forwarding, Listen, Settings
+
+_RESOLV_CONF = "/etc/resolv.conf"
+
+
+def configured(options: argparse.Namespace) -> Configuration:
+    """Give what the command line asks for. Raises `SettingInvalid`."""
+    found = _by_corefile(options.corefile) if options.corefile else _by_flags(options)
+    count = options.workers or found.workers or len(os.sched_getaffinity(0))
+    blocks = tuple(_completed(block) for block in found.blocks)
+    return replace(found, workers=count, blocks=blocks, limit=options.limit_responses)
+
+
+def _completed(block: Block) -> Block:
+    """Add what only this host knows: its addresses, and the places that no resolv.conf may lead to."""
+    own = tuple((place.address, place.port) for place in block.listen)
+    forwards = tuple(replace(each, never=own) for each in block.settings.forwards)
+    addresses = _own_addresses(place.address for place in block.listen)
+    return replace(block, settings=replace(block.settings, forwards=forwards, addresses=addresses))
+
+
+def _by_corefile(file: Path) -> Configuration:
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingInvalid(f"the Corefile {file} cannot be read: {error}") from error
+    return configuration(text, str(file), _read, os.environ)
+
+
+def _read(pattern: str, importing: str) -> Mapping[str, str]:
+    """Read the files that an `import` in a Corefile means; patterns start at the importing file's folder."""
+    start = Path(importing).parent
+    base, relative = (Path("/"), pattern[1:]) if pattern.startswith("/") else (start, pattern)
+    try:
+        return {str(path): path.read_text() for path in sorted(base.glob(relative)) if path.is_file()}
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise SettingInvalid(f"{importing}: import {pattern} cannot be read: {error}") from error
+
+
+def _by_flags(options: argparse.Namespace) -> Configuration:
+    places = list(options.listen or ()) or [(address, 53) for address in EVERYWHERE if _has(address)]
+    cluster = bool(options.server or options.kubeconfig) or not options.record
+    settings = Settings(
+        cluster=cluster,
+        zone=options.zone,
+        ttl=options.ttl,
+        pods=options.pods,
+        empty_names=options.empty_names == "exist",
+        reverse=tuple(options.reverse),
+        transfer_to=tuple(options.transfer_to),
+        records=tuple(options.record),
+        forwards=_forwards(options),
+        cache=Caching(entries=options.cache, denied_entries=options.cache) if options.cache else None,
+        log=options.log,
+        own=tuple(options.plugin),
+    )
+    kubeconfig = str(options.kubeconfig) if options.kubeconfig else ""
+    return Configuration(
+        blocks=(Block(settings, tuple(Listen(address, port) for address, port in places)),),
+        access=Access(options.server or "", kubeconfig) if cluster else None,
+        health=(options.health,) if options.health else (),
+        metrics=(options.metrics,) if options.metrics else (),
+        lameduck=options.lameduck,
+    )
+
+
+def _forwards(options: argparse.Namespace) -> tuple[Forwarding, ...]:
+    stubs = [Forwarding(zone, (server,)) for zone, server in options.stub]
+    if options.no_forward:
+        return tuple(stubs)
+    upstreams = tuple(options.upstream or ())
+    return (*stubs, Forwarding(upstreams=upstreams, files=() if upstreams else (_RESOLV_CONF,)))
+
+
+def _has(address: Address) -> bool:
+    return address.version == 4 or socket.has_ipv6
+
+
+def _own_addresses(listening: Iterable[Address]) -> tuple[Address, ...]:
+    """Give the addresses that clients may know this server by: what it listens on, or what its host name stands for."""
+    chosen = {address for address in listening if not address.is_unspecified}
+    if not chosen:
+        with contextlib.suppress(OSError):
+            found = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_DGRAM)
+            chosen = {ip_address(str(entry[4][0]).partition("%")[0]) for entry in found}
+    return tuple(sorted((a for a in chosen if not a.is_loopback), key=lambda a: (a.version, a)))

@@ -1,0 +1,130 @@
+"""`kdns explain`: what a pod's resolver tries for a name, what each try answers, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import dnslib
+
+from kapi import decode
+from kapi.network import EndpointSlice, Service
+from kapi.resources import ENDPOINT_SLICES, SERVICES
+from kdns import searchpath
+from kdns.chain import Chain, Setup, load
+from kdns.query import Query, parse
+from kdns.wire import HEADER, Answer, Rcode
+
+_PATIENCE = 20.0  # seconds until the whole cluster must be known
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The objects that names come from."""
+
+    zone: str
+    services: dict[str, Service]
+    slices: dict[str, EndpointSlice]
+
+
+async def explained(setup: Setup, name: str, kind: str, pod: str) -> str:
+    """Ask as a pod (`namespace/name`, or nobody in particular) would; gives lines to print."""
+    namespace = pod.partition("/")[0] if "/" in pod else "default"
+    chain = load(setup)
+    async with asyncio.TaskGroup() as tasks:
+        jobs = [tasks.create_task(chain.run())]
+        world = World(setup.settings.zone, {}, {})
+        if setup.source is not None and setup.settings.cluster:
+            services = setup.source.cache(SERVICES, decode.service)
+            slices = setup.source.cache(ENDPOINT_SLICES, decode.endpoint_slice)
+            jobs.append(tasks.create_task(setup.source.run()))
+            await _ready(chain)
+            world = World(setup.settings.zone, dict(services), dict(slices))
+        lines = [line async for line in _tries(chain, world, name, kind, namespace)]
+        for job in jobs:
+            job.cancel()
+    return "".join(f"{line}\n" for line in lines)
+
+
+async def _ready(chain: Chain) -> None:
+    async with asyncio.timeout(_PATIENCE):
+        while chain.waiting:  # noqa: ASYNC110  # plug-ins tell whether they are ready, not when they become so
+            await asyncio.sleep(0.01)
+
+
+async def _tries(chain: Chain, world: World, name: str, kind: str, namespace: str) -> AsyncIterator[str]:
+    search = searchpath.suffixes(namespace, world.zone)
+    yield f"a pod of namespace {namespace} has: search {' '.join(search)}, ndots:{searchpath.NDOTS}"
+    number = 0
+    for tried in searchpath.tried(name, search):
+        number += 1
+        query = parse(bytes(dnslib.DNSRecord.question(tried, kind).pack()))
+        assert query is not None
+        answer = await chain.resolve(query)
+        yield f"{number}. {tried}. {kind}: {_rcode(answer)}{_author(chain, query)}"
+        for line in _shown(query, answer):
+            yield f"     {line}"
+        yield f"     because {why(tried, world)}"
+        if answer.rcode == Rcode.NOERROR and answer.counts[:2] != b"\0\0":
+            yield f"the resolver stops here, after {number} tr{'y' if number == 1 else 'ies'} for {kind}"
+            return
+    yield f"none of {number} tries has an answer"
+
+
+def why(name: str, world: World) -> str:
+    """Say in a sentence what of the cluster a name stands for, or what is missing."""
+    name = name.lower().removesuffix(".")
+    if not name.endswith(f".{world.zone}"):
+        return f"it is not below the cluster's domain {world.zone}: this is for others to say"
+    labels = name[: -len(world.zone) - 1].split(".")
+    if labels[-1] == "pod":
+        return "the names of pods hold their address: 10-0-0-1.NAMESPACE.pod"
+    if labels[-1] != "svc":
+        return f"below {world.zone} there are only svc and pod"
+    if len(labels) < 3:
+        return "it names no Service: SERVICE.NAMESPACE.svc"
+    service = world.services.get(f"{labels[-2]}/{labels[-3]}")
+    if service is None:
+        return f"namespace {labels[-2]} has no Service {labels[-3]}"
+    return _service(service, labels[:-3], world)
+
+
+def _service(service: Service, below: list[str], world: World) -> str:
+    about = f"Service {service.key}"
+    if service.external_name:
+        return f"{about} is an ExternalName: an alias of {service.external_name}"
+    endpoints = [
+        endpoint for each in world.slices.values() if each.service_key == service.key for endpoint in each.endpoints
+    ]
+    ready = sum(endpoint.ready or service.publish_not_ready for endpoint in endpoints)
+    count = f"{ready} of its {len(endpoints)} endpoints {'is' if ready == 1 else 'are'} ready"
+    if len(below) == 2 and below[1].startswith("_"):
+        ports = ", ".join(f"_{port.name}._{port.protocol.lower()}" for port in service.ports if port.name) or "none"
+        return f"{about} has the named ports {ports}"
+    if len(below) == 1:
+        hostnames = sorted({endpoint.hostname for endpoint in endpoints if endpoint.hostname}) or ["none"]
+        return f"{about}: {count}; their hostnames: {', '.join(hostnames)} (without one: the address with hyphens)"
+    if service.headless:
+        return f"{about} is headless: {count}" + ("" if ready else ", and without one it has no name")
+    return f"{about} has the ClusterIP {', '.join(map(str, service.cluster_ips))}; {count}"
+
+
+def _rcode(answer: Answer) -> str:
+    if answer.rcode == Rcode.NOERROR and answer.counts[:2] == b"\0\0":
+        return "no data"
+    return str(dnslib.RCODE.get(answer.rcode))
+
+
+def _author(chain: Chain, query: Query) -> str:
+    """Name the plug-in that knows the answer from memory."""
+    for plugin in chain.plugins:
+        if plugin.lookup(query.question) is not None:
+            return f" (plug-in {plugin.name})"
+    return ""
+
+
+def _shown(query: Query, answer: Answer) -> Iterator[str]:
+    data = bytes(HEADER - 8) + b"\0\1" + answer.counts + query.sent + answer.tail
+    for record in dnslib.DNSRecord.parse(data).rr:
+        yield f"{record.rname} {record.ttl} {dnslib.QTYPE.get(record.rtype)} {record.rdata}"

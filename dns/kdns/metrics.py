@@ -1,0 +1,153 @@
+"""Numbers for Prometheus, under the names that CoreDNS gave them: dashboards made for it keep working."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+import dnslib
+
+from kdns import wire
+from kdns.histogram import SECONDS, Histogram, Labels, braced
+from kdns.observe import Seen
+from kdns.plugins.cache import Cache
+from kdns.plugins.cluster import Cluster
+from kdns.plugins.forward import Forward
+from kdns.settings import Listen
+
+_SIZES = (0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16000, 32000, 48000, 64000)
+_TYPES = {"A", "AAAA", "CNAME", "DNSKEY", "DS", "HTTPS", "MX", "NS", "PTR", "SOA", "SRV", "TXT", "ANY", "AXFR", "IXFR"}
+
+
+class Metrics:
+    """What one place's queries were; `server` is how CoreDNS names it, such as `dns://:53`."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._requests: Counter[tuple[str, str, str, str]] = Counter()  # zone, proto, family, type
+        self._responses: Counter[tuple[str, str]] = Counter()  # zone, rcode
+        self._seconds: dict[str, Histogram] = {}
+        self._asked: dict[tuple[str, str], Histogram] = {}
+        self._answered: dict[tuple[str, str], Histogram] = {}
+
+    def count(self, seen: Seen, zone: str) -> None:
+        """Count one query that was answered."""
+        query, reply, proto, seconds = seen.query, seen.reply, seen.proto, seen.seconds
+        self._requests[zone, proto, seen.family, _type(query)] += 1
+        self._responses[zone, _RCODES.get(reply[3] & 15, "OTHER")] += 1
+        known = self._seconds.get(zone)
+        if known is None:
+            known = self._seconds[zone] = Histogram(SECONDS)
+        known.observe(seconds)
+        for table, size in ((self._asked, len(query)), (self._answered, len(reply))):
+            sizes = table.get((zone, proto))
+            if sizes is None:
+                sizes = table[zone, proto] = Histogram(_SIZES)
+            sizes.observe(size)
+
+    def lines(self) -> Iterator[tuple[str, str, str]]:
+        """Give (name, kind, line) of all numbers."""
+        base: Labels = (("server", self._server),)
+        labels: Labels
+        for (zone, proto, family, kind), count in self._requests.items():
+            labels = (*base, ("zone", zone), ("view", ""), ("proto", proto), ("family", family), ("type", kind))
+            yield _line("coredns_dns_requests_total", "counter", labels, count)
+        for (zone, rcode), count in self._responses.items():
+            labels = (*base, ("zone", zone), ("view", ""), ("rcode", rcode), ("plugin", ""))
+            yield _line("coredns_dns_responses_total", "counter", labels, count)
+        for zone, histogram in self._seconds.items():
+            name = "coredns_dns_request_duration_seconds"
+            labels = (*base, ("zone", zone), ("view", ""))
+            yield from ((name, "histogram", line) for line in histogram.lines(name, labels))
+        for name, table in (("request", self._asked), ("response", self._answered)):
+            for (zone, proto), histogram in table.items():
+                full = f"coredns_dns_{name}_size_bytes"
+                labels = (*base, ("zone", zone), ("view", ""), ("proto", proto))
+                yield from ((full, "histogram", line) for line in histogram.lines(full, labels))
+
+
+def server_name(listen: Listen) -> str:
+    """Name a place as CoreDNS does: `dns://:53` for every address."""
+    host = "" if listen.address.is_unspecified else str(listen.address)
+    return f"{listen.scheme}://{f'[{host}]' if ':' in host else host}:{listen.port}"
+
+
+def plugin_lines(plugins: Iterable[object], server: str) -> Iterator[tuple[str, str, str]]:
+    """Give the numbers that plug-ins keep themselves."""
+    base = (("server", server),)
+    for plugin in plugins:
+        labels = (*base, ("zone", "."), ("view", ""), ("name", str(getattr(plugin, "name", ""))))
+        yield _line("coredns_plugin_enabled", "gauge", labels, 1)
+        if isinstance(plugin, Cache):
+            yield from _cache_lines(plugin, (*base, ("zones", "."), ("view", "")))
+        elif isinstance(plugin, Forward):
+            yield from _forward_lines(plugin)
+        elif isinstance(plugin, Cluster):
+            name = "coredns_kubernetes_dns_programming_duration_seconds"
+            for kind, histogram in plugin.programming.items():
+                yield from ((name, "histogram", line) for line in histogram.lines(name, (("service_kind", kind),)))
+
+
+def text(lines: Iterable[tuple[str, str, str]]) -> str:
+    """Give the text that Prometheus reads: each name's lines together, after its kind."""
+    grouped: dict[str, tuple[str, list[str]]] = {}
+    for name, kind, line in lines:
+        grouped.setdefault(name, (kind, []))[1].append(line)
+    return "".join(f"# TYPE {name} {kind}\n" + "\n".join(found) + "\n" for name, (kind, found) in grouped.items())
+
+
+def added(lines: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Add up the numbers of several processes, line by line; what is or is not enabled stays 1."""
+    sums: dict[str, tuple[str, str, float]] = {}
+    for name, kind, line in lines:
+        series, _, value = line.rpartition(" ")
+        known = sums.get(series, (name, kind, 0.0))[2]
+        once = name in {"coredns_plugin_enabled", "coredns_build_info"}
+        sums[series] = name, kind, float(value) if once else known + float(value)
+    for series, (name, kind, total) in sums.items():
+        yield name, kind, f"{series} {total!r}"
+
+
+def _cache_lines(cache: Cache, base: Labels) -> Iterator[tuple[str, str, str]]:
+    counts = cache.counts
+    for kind, size in zip(("success", "denial"), cache.sizes, strict=True):
+        yield _line("coredns_cache_entries", "gauge", (*base, ("type", kind)), size)
+    for kind, hits in (("success", counts.hits - counts.denials), ("denial", counts.denials)):
+        yield _line("coredns_cache_hits_total", "counter", (*base, ("type", kind)), hits)
+    numbers = {
+        "misses": counts.misses,
+        "requests": counts.hits + counts.misses,
+        "prefetch": counts.prefetches,
+        "served_stale": counts.stale,
+        "evictions": counts.evictions,
+    }
+    for name, value in numbers.items():
+        yield _line(f"coredns_cache_{name}_total", "counter", base, value)
+
+
+def _forward_lines(forward: Forward) -> Iterator[tuple[str, str, str]]:
+    groups = forward.groups
+    yield _line("coredns_forward_max_concurrent_rejects_total", "counter", (), sum(g.rejected for g in groups))
+    yield _line("coredns_forward_healthcheck_broken_total", "counter", (), sum(g.broken for g in groups))
+    name = "coredns_proxy_request_duration_seconds"
+    for group in groups:
+        for server, histogram in group.seconds.items():
+            labels = (("proxy_name", "forward"), ("to", str(server)))
+            yield from ((name, "histogram", line) for line in histogram.lines(name, labels))
+        for server, failures in group.probe_failures.items():
+            labels = (("proxy_name", "forward"), ("to", str(server)))
+            yield _line("coredns_proxy_healthcheck_failures_total", "counter", labels, failures)
+
+
+def _line(name: str, kind: str, labels: Labels, value: float) -> tuple[str, str, str]:
+    return name, kind, f"{name}{braced(labels)} {value}"
+
+
+def _type(query: bytes) -> str:
+    """Give the type asked for, as CoreDNS labels it: the odd ones are `other`."""
+    end = query.find(0, wire.HEADER) + 1
+    return _NAMES.get(query[end : end + 2], "other")
+
+
+_RCODES: Mapping[int, str] = {code: str(dnslib.RCODE.get(code)) for code in range(6)}
+_NAMES: Mapping[bytes, str] = {int(dnslib.QTYPE.reverse[name]).to_bytes(2, "big"): name for name in _TYPES}

@@ -1,0 +1,53 @@
+"""Which chain answers: the one whose zone is the longest that holds the name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kdns import names
+from kdns.chain import Chain
+from kdns.query import Query
+from kdns.wire import REFUSED, Answer
+
+
+class Router:
+    """The chains of one place, by zone."""
+
+    def __init__(self, chains: Sequence[tuple[Sequence[str], Chain]]) -> None:
+        every = [(names.to_wire(zone), chain) for zones, chain in chains for zone in zones]
+        self._chains = sorted(every, key=lambda pair: len(pair[0]), reverse=True)
+        if len(every) == 1 and every[0][0] == names.ROOT:
+            self.lookup = every[0][1].lookup  # type: ignore[method-assign]  # nothing to choose: one call less
+
+    def lookup(self, question: bytes) -> Answer | None:
+        """See `Chain.lookup`."""
+        found = self._of(question[:-4])
+        return found[1].lookup(question) if found else REFUSED
+
+    async def resolve(self, query: Query) -> Answer:
+        """See `Chain.resolve`."""
+        found = self._of(query.name)
+        return await found[1].resolve(query) if found else REFUSED
+
+    def transfer(self, query: Query) -> Iterator[Answer] | None:
+        """See `Chain.transfer`."""
+        found = self._of(query.name)
+        return found[1].transfer(query) if found else None
+
+    def zone(self, name: bytes) -> str:
+        """Give the zone that a name (lower-case) is served for, as text."""
+        found = self._of(name)
+        return names.to_text(found[0]) if found else ""
+
+    def _of(self, name: bytes) -> tuple[bytes, Chain] | None:
+        for zone, chain in self._chains:
+            if name.endswith(zone) and _whole_labels(name, len(name) - len(zone)):
+                return zone, chain
+        return None
+
+
+def _whole_labels(name: bytes, before: int) -> bool:
+    at = 0
+    while at < before:
+        at += name[at] + 1
+    return at == before
