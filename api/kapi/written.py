@@ -161,7 +161,17 @@ class Written(Mapping[str, V]):
 
 
 def _same_or_older(new: Versioned, held: Versioned) -> bool:
-    """Versions that are no numbers cannot be compared: whatever the cache shows is then taken for newer."""
+    """Versions that are no numbers cannot be compared, but generations can, where objects have them.
+
+    Otherwise whatever the cache shows is taken for newer.
+    """
     if new.resource_version.isdecimal() and held.resource_version.isdecimal():
         return int(new.resource_version) <= int(held.resource_version)
-    return bool(new.resource_version) and new.resource_version == held.resource_version
+    if new.resource_version and new.resource_version == held.resource_version:
+        return True
+    return _generation(new) < _generation(held)
+
+
+def _generation(one: object) -> int:
+    """Give how often an object's specification was changed; 0 for what does not tell."""
+    return getattr(one, "generation", 0)

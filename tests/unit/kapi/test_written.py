@@ -10,10 +10,10 @@ import pytest
 
 from kapi.cache import Cache, Change
 from kapi.client import Client
-from kapi.decode import pod
+from kapi.decode import endpoint_slice, pod
 from kapi.errors import NotFound
 from kapi.network import Pod
-from kapi.resources import PODS
+from kapi.resources import ENDPOINT_SLICES, PODS
 from kapi.transport import Request
 from kapi.written import Written
 
@@ -133,3 +133,19 @@ async def test_a_write_that_the_cache_never_shows_is_asked_about(
     with contextlib.suppress(asyncio.CancelledError):
         await settling
     assert view.version == expected
+
+
+def test_a_generation_tells_where_versions_are_no_numbers() -> None:
+    cache = Cache(ENDPOINT_SLICES, endpoint_slice)
+    written = Written(cache, endpoint_slice)
+
+    def slice_of(version: str, generation: int) -> dict[str, Any]:
+        meta = {"name": "s", "namespace": "default", "uid": "u", "resourceVersion": version, "generation": generation}
+        return {"metadata": meta, "addressType": "IPv4"}
+
+    cache.put(slice_of("a", 1))
+    written.wrote(slice_of("b", 2))
+    cache.put(slice_of("a2", 1))
+    assert written["default/s"].resource_version == "b", "an older state does not hide an own write"
+    cache.put(slice_of("c", 2))
+    assert written["default/s"].resource_version == "c", "labels may change without a new generation"

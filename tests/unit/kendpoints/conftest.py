@@ -214,7 +214,7 @@ class Cluster:
         """Wait until the controller has heard of everything and has nothing to do."""
         quiet = 0
         while quiet < 5:
-            await asyncio.sleep(0.004)
+            await asyncio.sleep(0.0015)
             idle = self.controller is not None and self.controller.idle
             quiet = quiet + 1 if idle else 0
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,8 +86,9 @@ async def meddle(here: Any, index: int, *, gone: bool) -> None:
         await here.client.patch(ENDPOINT_SLICES, name, {"endpoints": []}, "default")
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(STEPS, min_size=5, max_size=40))
+@pytest.mark.timeout(300)  # a thousand histories, some milliseconds each
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(STEPS, min_size=5, max_size=25))
 def test_at_rest_every_service_has_the_oracles_endpoints(cluster: Any, history: list[tuple[Any, ...]]) -> None:
     async def run() -> None:
         async with cluster() as here:
