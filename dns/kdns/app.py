@@ -107,43 +107,49 @@ class App:
             yield from metrics.plugin_lines(chain.plugins, server)
 
     async def reload(self, read: Callable[[], Configuration], tasks: asyncio.TaskGroup) -> None:
-        """Look for another configuration every now and then, until cancelled; one that is wrong changes nothing."""
-        while True:
+        """Look for another configuration every now and then; one that is wrong changes nothing and is told of once."""
+        told = ""
+        while self.configuration.reload:
             await asyncio.sleep(self.configuration.reload)
             try:
                 new = read()
+                if new != self.configuration:
+                    await self.change(new, tasks)
+                told = ""
             except (SettingInvalid, OSError) as error:
                 self.reloads_failed += 1
-                log.error("the configuration stays as it was: %s", error)
-                continue
-            if new != self.configuration:
-                await self.change(new, tasks)
+                if str(error) != told:
+                    log.error("the configuration stays as it was: %s", error)
+                told = str(error)
 
     async def change(self, new: Configuration, tasks: asyncio.TaskGroup) -> None:
-        """Serve another configuration from now on."""
+        """Serve another configuration from now on. Raises `SettingInvalid` where that is not possible."""
         old = self.configuration
         if (new.access, new.health, new.metrics, new.workers) != (old.access, old.health, old.metrics, old.workers):
             log.warning("the API server, health, metrics and workers are as before: they change with a restart")
         for block in new.blocks:
             self._chain(block.settings, tasks)
-        async with asyncio.timeout(_PATIENCE):
-            while self.waiting:  # noqa: ASYNC110  # plug-ins tell whether they are ready, not when they become so
-                await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while self.waiting:  # noqa: ASYNC110  # plug-ins tell whether they are ready, not when they become so
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            log.warning("%s not ready after %g s; served nevertheless", ", ".join(self.waiting), _PATIENCE)
         self._apply(new, tasks)
         log.warning("a new configuration is served")
 
     def _apply(self, new: Configuration, tasks: asyncio.TaskGroup) -> None:
-        """Bind, exchange, and give up what is not wanted any more."""
-        self.configuration = new
+        """Bind, exchange, and give up what is not wanted any more. What is wrong raises before anything changes."""
         wanted = dict.fromkeys(place for block in new.blocks for place in block.listen)
         for listen in wanted:
-            chains = [(b.zones, self._chain(b.settings, tasks)) for b in new.blocks if listen in b.listen]
-            first = next(b.settings for b in new.blocks if listen in b.listen)
-            place = self._place(listen, Router(chains))
-            place.log = first.log
-            place.server.exchange(place.router, self._options(first), first.payload)
+            blocks = [block for block in new.blocks if listen in block.listen]
+            router = Router([(block.zones, self._chain(block.settings, tasks)) for block in blocks])
+            place = self._place(listen, router, new)
+            place.log = next((block.settings.log for block in blocks if block.settings.log), None)
+            place.server.exchange(router, self._options(blocks[0].settings), blocks[0].settings.payload)
             if place.task is None:
                 place.task = tasks.create_task(self._serve(place), name=f"serve {listen}")
+        self.configuration = new
         for listen in [listen for listen in self._places if listen not in wanted]:
             gone = self._places.pop(listen)
             if gone.task is not None:
@@ -157,12 +163,12 @@ class App:
             self._chains[settings] = _Running(chain, tasks.create_task(chain.run(), name="chain"))
         return self._chains[settings].chain
 
-    def _place(self, listen: Listen, router: Router) -> _Place:
+    def _place(self, listen: Listen, router: Router, new: Configuration) -> _Place:
         known = self._places.get(listen)
         if known is None:
-            listener = bind(listen.address, listen.port, shared=self.configuration.workers > 1)
-            watch = bool(self.configuration.metrics) or any(b.settings.log for b in self.configuration.blocks)
-            limit = self.configuration.limit
+            listener = bind(listen.address, listen.port, shared=new.workers > 1)
+            watch = bool(new.metrics) or any(block.settings.log for block in new.blocks)
+            limit = new.limit
             server = Server(
                 router,
                 self.limits,

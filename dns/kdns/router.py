@@ -35,9 +35,9 @@ class Router:
         return found[1].transfer(query) if found else None
 
     def zone(self, name: bytes) -> str:
-        """Give the zone that a name (lower-case) is served for, as text."""
+        """Give the zone that a name (lower-case) is served for, as text with its final dot."""
         found = self._of(name)
-        return names.to_text(found[0]) if found else ""
+        return f"{names.to_text(found[0]).removesuffix('.')}." if found else ""
 
     def _of(self, name: bytes) -> tuple[bytes, Chain] | None:
         for zone, chain in self._chains:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
 from typing import cast
 
 import dnslib
@@ -279,6 +282,106 @@ async def test_cluster_names_are_never_asked_upstream_nor_remembered() -> None:
         source.remove(SERVICES, "d/web")
         assert (await ask(chain, "web.d.svc.cluster.local")).header.get_rcode() == 3
         assert not fake.asked
+
+
+async def test_what_is_asked_for_often_is_asked_again_before_it_ends() -> None:
+    clock = Clock()
+    async with upstream(zone("a.example. 100 A 192.0.2.1")) as fake:
+        chain = chain_with(Caching(prefetch=3, prefetch_percent=20), fake.place, clock=clock)
+        for _ in range(4):
+            await ask(chain, "a.example")
+        clock.now += 85
+        assert (await ask(chain, "a.example")).rr[0].ttl == 15, "seldom asked for within the last minute"
+        assert len(fake.asked) == 1
+        await ask(chain, "a.example")
+        reply = await ask(chain, "a.example")
+        assert reply.rr[0].ttl == 15, "nobody waits for it"
+        await eventually(lambda: len(fake.asked) == 2)
+        assert (await ask(chain, "a.example")).rr[0].ttl == 100
+        assert chain.plugins[0].counts.prefetches == 1  # type: ignore[attr-defined]
+
+
+async def test_a_stale_answer_helps_out_while_no_upstream_answers() -> None:
+    clock = Clock()
+    async with upstream(zone("a.example. 10 A 192.0.2.1")) as fake:
+        chain = chain_with(Caching(stale=100.0), fake.place, clock=clock)
+        await ask(chain, "a.example")
+    clock.now += 50
+    reply = await ask(chain, "a.example")
+    assert (data(reply), reply.rr[0].ttl) == (["192.0.2.1"], 0)
+    clock.now += 61
+    assert (await ask(chain, "a.example")).header.get_rcode() == 2
+
+
+async def test_failures_are_remembered_for_a_moment_and_some_zones_not_at_all() -> None:
+    clock = Clock()
+    async with upstream(zone("a.example. 60 A 192.0.2.1")) as fake:
+        nobody = Upstream("127.0.0.1", unused_port())
+        failing = chain_with(Caching(), nobody, clock=clock)
+        assert (await ask(failing, "a.example")).header.get_rcode() == 2
+        assert failing.plugins[0].sizes == (0, 1)  # type: ignore[attr-defined]
+        without = chain_with(Caching(disabled=(("success", "example"),)), fake.place, clock=clock)
+        for _ in range(3):
+            await ask(without, "a.example")
+        assert len(fake.asked) == 3
+
+
+async def test_policies_limits_and_exceptions() -> None:
+    async with upstream(zone("a.example. 60 A 192.0.2.1")) as one, upstream(zone("a.example. 60 A 192.0.2.2")) as two:
+        both = (one.place, two.place)
+        turns = forwarding(Forwarding(upstreams=both, policy="round_robin"))
+        assert {tuple(data(await ask(turns, "a.example"))) for _ in range(2)} == {("192.0.2.1",), ("192.0.2.2",)}
+        chance = forwarding(Forwarding(upstreams=both, policy="random"))
+        assert len({tuple(data(await ask(chance, "a.example"))) for _ in range(40)}) == 2
+        full = forwarding(Forwarding(upstreams=both, most=1))
+        replies = await asyncio.gather(*(ask(full, "a.example") for _ in range(5)))
+        assert sorted(reply.header.get_rcode() for reply in replies) == [0, 5, 5, 5, 5]
+        excepted = forwarding(Forwarding(upstreams=both, excepted=("a.example",)))
+        assert (await ask(excepted, "a.example")).header.get_rcode() == 5
+        assert (await ask(excepted, "b.example")).header.get_rcode() == 3
+
+
+async def test_an_upstream_that_failed_is_asked_whether_it_is_back() -> None:
+    async with upstream(zone("a.example. 60 A 192.0.2.1")) as well, upstream(zone("a.example. 60 A 192.0.2.2")) as late:
+        silenced = late.reply
+        late.reply = lambda _: []
+        chain = forwarding(Forwarding(upstreams=(late.place, well.place), probe=0.05))
+        job = asyncio.get_running_loop().create_task(chain.run())
+        assert data(await ask(chain, "a.example")) == ["192.0.2.1"]
+        late.reply = silenced
+        await eventually(lambda: any(query.q.qtype == dnslib.QTYPE.NS for query in late.asked))
+        await asyncio.sleep(0.3)
+        assert data(await ask(chain, "a.example")) == ["192.0.2.2"]
+        job.cancel()
+
+
+async def test_upstreams_of_a_file_are_followed_and_never_lead_back_here(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text("nameserver 192.0.2.1\nnameserver 127.0.0.1\n")
+    chain = forwarding(Forwarding(files=(str(file),), never=((ip_address("127.0.0.1"), 53),)))
+    group = chain.plugins[0].groups[0]  # type: ignore[attr-defined]
+    assert group.upstreams == (Upstream("192.0.2.1"),)
+    file.write_text("nameserver 192.0.2.2\n")
+    group.follow()
+    assert group.upstreams == (Upstream("192.0.2.2"),)
+    file.unlink()
+    group.follow()
+    assert group.upstreams == (Upstream("192.0.2.2"),), "a file that is gone changes nothing"
+
+
+def chain_with(cache: Caching, server: Upstream, *, clock: Clock) -> Chain:
+    settings = Settings(forwards=(Forwarding(upstreams=(server,)),), timeout=0.2, cache=cache)
+    return load(Setup(settings, lambda: 1.0, clock))
+
+
+def forwarding(settings: Forwarding) -> Chain:
+    return load(Setup(Settings(forwards=(settings,), timeout=0.2, cache=None), lambda: 1.0, time.monotonic))
+
+
+async def eventually(wanted: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not wanted():  # noqa: ASYNC110  # what happens is in other tasks
+            await asyncio.sleep(0.01)
 
 
 def unused_port() -> int:
