@@ -16,7 +16,7 @@ from kapi.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 from kapi.source import Source
 from kendpoints.codec import endpoints_json, slice_json
 from kendpoints.endpoints import desired
-from kendpoints.labels import MIRROR_CONTROLLER, SLICE_CONTROLLER
+from kendpoints.labels import MIRROR_CONTROLLER, SLICE_CONTROLLER, TOPOLOGY_MODE
 from kendpoints.metrics import MIRROR, SLICES, Metrics
 from kendpoints.mirror import mirror
 from kendpoints.pack import Changes
@@ -217,7 +217,8 @@ class Controller:
     def _report(self, job: Job, about: Reference, problems: frozenset[Problem]) -> None:
         """Tell of problems once, when they appear."""
         for problem in sorted(problems - self._reported.get(job, frozenset()), key=str):
-            self._recorder.event(about, "Warning", "EndpointLeftOut", str(problem))
+            reason = "TopologyAwareHintsDisabled" if TOPOLOGY_MODE in problem.field else "EndpointLeftOut"
+            self._recorder.event(about, "Warning", reason, str(problem))
         self._reported[job] = problems
         if not problems:
             del self._reported[job]

@@ -149,6 +149,7 @@ class Cluster:
         self.recorder = Recorder("endpoints", client)
         self._tasks: asyncio.Task[None] | None = None
         self.controller: Controller | None = None
+        self.twin: Cluster | None = None
 
     def start(self) -> None:
         """Start a controller that knows nothing yet."""
@@ -167,6 +168,27 @@ class Cluster:
         if self._tasks is not None:
             self._tasks.cancel()
             await asyncio.gather(self._tasks, return_exceptions=True)
+
+    async def stop_all(self) -> None:
+        """Stop every controller."""
+        await self.stop()
+        if self.twin is not None:
+            await self.twin.stop()
+
+    async def toggle_twin(self) -> None:
+        """Start a second controller, or stop it."""
+        if self.twin is not None:
+            await self.twin.stop()
+            self.twin = None
+        else:
+            self.twin = Cluster(self.client, self.settings)
+            self.twin.start()
+
+    @property
+    def idle(self) -> bool:
+        """Whether every controller has done what it has heard of."""
+        mine = self.controller is not None and self.controller.idle
+        return mine and (self.twin is None or self.twin.idle)
 
     async def node(self, name: str) -> None:
         await self.client.create(NODES, {"metadata": {"name": name}})
@@ -215,8 +237,7 @@ class Cluster:
         quiet = 0
         while quiet < 5:
             await asyncio.sleep(0.0015)
-            idle = self.controller is not None and self.controller.idle
-            quiet = quiet + 1 if idle else 0
+            quiet = quiet + 1 if self.idle else 0
 
     async def written(self) -> Json:
         """What there is, in the oracle's words."""
@@ -275,7 +296,7 @@ async def _cluster(
         made = Cluster(server.client(), settings)
         if start:
             made.start()
-        stack.push_async_callback(made.stop)
+        stack.push_async_callback(made.stop_all)
         await made.node("a")
         await made.node("b")
         yield made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -175,3 +176,32 @@ async def test_two_controllers_at_once_agree_in_the_end(cluster: Any, settings: 
             await other.at_rest()
         await here.becomes(await here.wanted(), here.written)
         await other.stop()
+
+
+async def test_a_changed_zone_of_cpus_moves_hints_and_what_cannot_be_hinted_is_told(cluster: Any) -> None:
+    async with cluster() as here:
+        for name, zone in (("a", "west"), ("b", "east")):
+            labels = {"metadata": {"labels": {"topology.kubernetes.io/zone": zone}}}
+            await here.client.patch(NODES, name, labels)
+            await _cpu(here, name, "4")
+        for number in range(0, 12, 2):
+            await here.pod(number, node="a" if number < 6 else "b")
+        await here.service("web")
+        annotation = {"metadata": {"annotations": {"service.kubernetes.io/topology-mode": "Auto"}}}
+        await here.client.patch(SERVICES, "web", annotation, "default")
+        await here.becomes({"west": 3, "east": 3}, _hints, here)
+        await _cpu(here, "b", "0")
+        await here.becomes({"": 6}, _hints, here)
+        await here.becomes(1, _told, here, "node b has no allocatable CPU")
+        await _cpu(here, "b", "20")
+        await here.becomes({"west": 1, "east": 5}, _hints, here)
+
+
+async def _cpu(here: Any, node: str, quantity: str) -> None:
+    status = {"allocatable": {"cpu": quantity}, "conditions": [{"type": "Ready", "status": "True"}]}
+    await here.client.patch(NODES, node, {"status": status}, subresource="status")
+
+
+async def _hints(here: Any) -> dict[str, int]:
+    endpoints = [endpoint for one in await here.slices("web") for endpoint in one["endpoints"] or ()]
+    return dict(Counter("".join(z["name"] for z in (e.get("hints") or {}).get("forZones", ())) for e in endpoints))

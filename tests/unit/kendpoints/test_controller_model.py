@@ -26,7 +26,7 @@ STEPS = st.one_of(
     st.tuples(st.just("drop"), st.sampled_from(APPS)),
     st.tuples(st.just("node"), st.sampled_from("ab"), st.booleans()),
     st.tuples(st.just("meddle"), st.integers(0, 5), st.booleans()),
-    st.tuples(st.sampled_from(("crash", "lag", "flow", "rest", "pause"))),
+    st.tuples(st.sampled_from(("crash", "twin", "lag", "flow", "rest", "pause"))),
 )
 
 
@@ -66,6 +66,8 @@ async def disturb(here: Any, what: str) -> None:
         case "crash":
             await here.stop()
             here.start()
+        case "twin":
+            await here.toggle_twin()
         case "lag":
             here.lagging.flowing.clear()
         case "flow":
