@@ -82,10 +82,16 @@ class Client:
         fields: str = "",
         resource_version: str = "",
         timeout_seconds: int = 0,
+        initial_events: bool = False,
     ) -> AbstractAsyncContextManager[AsyncIterator[Json]]:
-        """Follow a collection from `resource_version` on: an iterator of watch events, bookmarks included."""
+        """Follow a collection from `resource_version` on: an iterator of watch events, bookmarks included.
+
+        With `initial_events` it begins with the present objects, and a bookmark that says that these were all.
+        """
         query = _query(labelSelector=labels, fieldSelector=fields, resourceVersion=resource_version)
         query |= {"watch": "true", "allowWatchBookmarks": "true"} | _query(timeoutSeconds=str(timeout_seconds or ""))
+        if initial_events:
+            query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         return self.transport.stream(Request("GET", resource.path(namespace), query))
 
     async def create(self, resource: Resource, obj: Json, namespace: str | None = None) -> Json:

@@ -52,6 +52,7 @@ PURE = (
     "api/kapi/server/kinds/sets.py",
     "api/kapi/server/kinds/storage.py",
     "api/kapi/server/tokens.py",
+    "api/kapi/versions.py",
     "netns-lab/netnslab/steps.py",
     "netns-lab/netnslab/rtnetlink.py",
     "netns-lab/netnslab/topology.py",

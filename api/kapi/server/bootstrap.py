@@ -6,7 +6,16 @@ from typing import Any
 
 from kapi.client import Client
 from kapi.errors import AlreadyExists, NotFound
-from kapi.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, SERVICE_ACCOUNTS, SERVICE_CIDRS, SERVICES, Resource
+from kapi.resources import (
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    NAMESPACES,
+    SERVICE_ACCOUNTS,
+    SERVICE_CIDRS,
+    SERVICES,
+    Resource,
+)
 from kapi.server.settings import Settings
 
 Json = dict[str, Any]
@@ -23,6 +32,7 @@ async def make(client: Client, settings: Settings) -> None:
     await _ensure(client, SERVICES, _service(settings))
     cidrs = [str(network) for network in settings.service_cidrs]
     await _ensure(client, SERVICE_CIDRS, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": cidrs}})
+    await _ensure(client, CONFIG_MAPS, _token_tracking(settings))
     await publish(client, settings)
 
 
@@ -53,6 +63,12 @@ async def _put(client: Client, resource: Resource, obj: Json) -> None:
         await client.update(resource, obj)
     except NotFound:
         await _create(client, resource, obj)
+
+
+def _token_tracking(settings: Settings) -> Json:
+    """Controllers read here since when the use of old tokens is noted."""
+    meta = {"name": "kube-apiserver-legacy-service-account-token-tracking", "namespace": "kube-system"}
+    return {"metadata": meta, "data": {"since": settings.clock().strftime("%Y-%m-%d")}}
 
 
 def _service(settings: Settings) -> Json:
