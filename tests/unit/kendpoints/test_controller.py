@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from kapi import decode
 from kapi.resources import ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES
 from kendpoints.controller import Settings
+from kendpoints.slices import slices
 
 
 async def test_a_ready_pod_becomes_an_endpoint_and_leaves_when_it_is_not(cluster: Any) -> None:
@@ -205,3 +207,34 @@ async def _cpu(here: Any, node: str, quantity: str) -> None:
 async def _hints(here: Any) -> dict[str, int]:
     endpoints = [endpoint for one in await here.slices("web") for endpoint in one["endpoints"] or ()]
     return dict(Counter("".join(z["name"] for z in (e.get("hints") or {}).get("forZones", ())) for e in endpoints))
+
+
+async def test_slices_made_by_hand_are_left_to_their_author(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.service("web")
+        labels = {"kubernetes.io/service-name": "web"}
+        outside = [{"addresses": ["192.0.2.9"]}]
+        meta = {"name": "by-hand", "namespace": "default", "labels": labels}
+        slice_ = {"metadata": meta, "addressType": "IPv4", "endpoints": outside, "ports": [{"port": 80}]}
+        made = await here.client.create(ENDPOINT_SLICES, slice_)
+        await here.pod(2)
+        await here.becomes(1, _ours, here)
+        await here.status(2, ready=False)
+        await here.at_rest()
+        await here.client.patch(SERVICES, "web", {"spec": {"ports": [{"name": "x", "port": 81}]}}, "default")
+        await here.at_rest()
+        assert await here.client.get(ENDPOINT_SLICES, "by-hand", "default") == made
+
+
+async def _ours(here: Any) -> int:
+    return sum("ownerReferences" in one["metadata"] for one in await here.slices("web"))
+
+
+def test_what_a_service_asks_for_in_vain_is_told_and_the_rest_works(build: Any) -> None:
+    ports = [{"name": "a", "port": 80}, {"name": "b", "port": "many"}]
+    spec = {"selector": {"app": "web"}, "ipFamilies": ["IPv4", "IPv9"], "ports": ports}
+    service = decode.service({"metadata": {"name": "web", "uid": "u"}, "spec": spec})
+    plan = slices(service, [build.pod()], build.nodes(), [])
+    (only,) = plan.changes.create
+    assert (only.family, [port.name for port in only.ports], len(only.endpoints)) == (4, ["a"], 1)
+    assert {problem.field for problem in plan.problems} == {"spec.ipFamilies[1]", "spec.ports[1]"}
