@@ -67,10 +67,17 @@ class Controllers:
             tasks.create_task(self._look())
 
     async def _look(self) -> None:
-        """See again and again which nodes are alive."""
+        """See again and again which nodes are alive.
+
+        A look that comes late does not count: this process is busy, and so may be the kubelets that live in it.
+        """
+        pause = self._settings.node_grace / nodes.LOOKS
+        clock = asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(self._settings.node_grace / nodes.LOOKS)
-            self._world.look_at_nodes()
+            began = clock()
+            await asyncio.sleep(pause)
+            if clock() - began < 1.5 * pause:
+                self._world.look_at_nodes()
 
     async def _work(self, job: Job) -> None:
         parts: dict[Part, Callable[[Job], Awaitable[None]]] = {
