@@ -10,7 +10,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 
@@ -22,14 +22,40 @@ from kdns.edns import Options
 from kdns.errors import SettingInvalid
 from kdns.limiter import Limiter
 from kdns.metrics import Metrics
-from kdns.observe import Observer, Seen, log_line
+from kdns.observe import Seen, log_line
 from kdns.router import Router
 from kdns.server import Limits, Listener, Server, bind
 from kdns.settings import Configuration, Listen, Settings
+from kdns.wire import HEADER
 
 log = logging.getLogger(__name__)
 
 _PATIENCE = 30.0  # seconds that a new chain may take to be ready before it takes over nevertheless
+
+
+@dataclass
+class _Observer:
+    """Counts the queries of a place, and logs them where that is asked for."""
+
+    metrics: Metrics
+    router: Router
+    log: str | None = None
+
+    @property
+    def each(self) -> bool:
+        """See `Observer.each`."""
+        return self.log is not None
+
+    def one(self, seen: Seen) -> None:
+        """See `Observer.one`."""
+        end = seen.query.find(0, HEADER) + 1
+        self.metrics.count(seen, self.router.zone(seen.query[HEADER:end].lower()))
+        if self.log:
+            print(log_line(seen, self.log), flush=True)  # noqa: T201  # the query log goes where CoreDNS' goes
+
+    def many(self, pairs: Sequence[tuple[bytes, bytes]], seconds: float, family: str) -> None:
+        """See `Observer.many`."""
+        self.metrics.count_many(pairs, seconds, family, None if self.router.only_root else self.router.zone)
 
 
 @dataclass
@@ -39,9 +65,7 @@ class _Place:
     listen: Listen
     listener: Listener
     server: Server
-    router: Router
-    metrics: Metrics
-    log: str | None = None
+    observer: _Observer
     task: asyncio.Task[None] | None = None
 
 
@@ -101,7 +125,7 @@ class App:
         yield "coredns_panics_total", "counter", "coredns_panics_total 0"
         yield "coredns_reload_failed_total", "counter", f"coredns_reload_failed_total {self.reloads_failed}"
         for place in self._places.values():
-            yield from place.metrics.lines()
+            yield from place.observer.metrics.lines()
         server = metrics.server_name(next(iter(self._places))) if self._places else ""
         for chain in self.chains:
             yield from metrics.plugin_lines(chain.plugins, server)
@@ -145,8 +169,9 @@ class App:
             blocks = [block for block in new.blocks if listen in block.listen]
             router = Router([(block.zones, self._chain(block.settings, tasks)) for block in blocks])
             place = self._place(listen, router, new)
-            place.log = next((block.settings.log for block in blocks if block.settings.log), None)
+            place.observer.log = next((block.settings.log for block in blocks if block.settings.log), None)
             place.server.exchange(router, self._options(blocks[0].settings), blocks[0].settings.payload)
+            place.server.observer = place.observer if new.metrics or place.observer.log else None
             if place.task is None:
                 place.task = tasks.create_task(self._serve(place), name=f"serve {listen}")
         self.configuration = new
@@ -167,31 +192,12 @@ class App:
         known = self._places.get(listen)
         if known is None:
             listener = bind(listen.address, listen.port, shared=new.workers > 1)
-            watch = bool(new.metrics) or any(block.settings.log for block in new.blocks)
-            limit = new.limit
-            server = Server(
-                router,
-                self.limits,
-                observer=self._observer(listen) if watch else None,
-                limiter=Limiter(limit, time.monotonic) if limit else None,
-            )
-            known = self._places[listen] = _Place(
-                listen, listener, server, router, Metrics(metrics.server_name(listen))
-            )
-        known.router = router
+            observer = _Observer(Metrics(metrics.server_name(listen)), router)
+            limiter = Limiter(new.limit, time.monotonic) if new.limit else None
+            server = Server(router, self.limits, limiter=limiter)
+            known = self._places[listen] = _Place(listen, listener, server, observer)
+        known.observer.router = router
         return known
-
-    def _observer(self, listen: Listen) -> Observer:
-        def observe(seen: Seen) -> None:
-            place = self._places.get(listen)
-            if place is None:
-                return  # a late answer of a place that is given up
-            end = seen.query.find(0, 12) + 1
-            place.metrics.count(seen, place.router.zone(seen.query[12:end].lower()))
-            if place.log:
-                print(log_line(seen, place.log), flush=True)  # noqa: T201  # the query log goes where CoreDNS' goes
-
-        return observe
 
     def _options(self, settings: Settings) -> Options:
         return Options(self.secret, time.time, settings.nsid, self.limits.idle)

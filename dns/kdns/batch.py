@@ -71,6 +71,11 @@ class Batch:
             self._room[slot * 2 + 1] = _ROOM
         self._lengths = memoryview(self._in).cast("B").cast("I")
 
+    @property
+    def family(self) -> str:
+        """The addresses' family as metrics name it: 1 for IPv4, 2 for IPv6."""
+        return "1" if self._name == _NAMES[socket.AF_INET] else "2"
+
     def exchange(self, answer: Answer) -> int:
         """Read what has arrived and send what `answer(query, slot)` gives; returns how many queries there were."""
         count = int(self._libc.recvmmsg(self._fd, self._in, SIZE, socket.MSG_DONTWAIT, None))

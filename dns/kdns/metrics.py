@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import dnslib
 
@@ -19,11 +20,17 @@ _SIZES = (0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16000, 32000, 4800
 _TYPES = {"A", "AAAA", "CNAME", "DNSKEY", "DS", "HTTPS", "MX", "NS", "PTR", "SOA", "SRV", "TXT", "ANY", "AXFR", "IXFR"}
 
 
+_MOST_RAW = 4096  # different queries that are counted before they are sorted out
+_Key = tuple[str, str, str, bytes, int, int, int]  # zone, proto, family, type, rcode, octets asked and answered
+T = TypeVar("T")
+
+
 class Metrics:
     """What one place's queries were; `server` is how CoreDNS names it, such as `dns://:53`."""
 
     def __init__(self, server: str) -> None:
         self._server = server
+        self._raw: dict[_Key, int] = {}
         self._requests: Counter[tuple[str, str, str, str]] = Counter()  # zone, proto, family, type
         self._responses: Counter[tuple[str, str]] = Counter()  # zone, rcode
         self._seconds: dict[str, Histogram] = {}
@@ -32,21 +39,49 @@ class Metrics:
 
     def count(self, seen: Seen, zone: str) -> None:
         """Count one query that was answered."""
-        query, reply, proto, seconds = seen.query, seen.reply, seen.proto, seen.seconds
-        self._requests[zone, proto, seen.family, _type(query)] += 1
-        self._responses[zone, _RCODES.get(reply[3] & 15, "OTHER")] += 1
-        known = self._seconds.get(zone)
+        kind = _kind(seen.query)
+        self._count((zone, seen.proto, seen.family, kind, seen.reply[3] & 15, len(seen.query), len(seen.reply)), 1)
+        self._histogram(self._seconds, zone, SECONDS).observe(seen.seconds)
+
+    def count_many(
+        self, pairs: Sequence[tuple[bytes, bytes]], seconds: float, family: str, zone: Callable[[bytes], str] | None
+    ) -> None:
+        """Count queries over UDP that were answered together; without `zone` all names are in the root.
+
+        This is on the way of every query: what differs in nothing is only counted here, and sorted out when asked for.
+        """
+        raw = self._raw
+        for query, reply in pairs:
+            end = query.find(0, wire.HEADER) + 1
+            where = zone(query[wire.HEADER : end].lower()) if zone else "."
+            key = (where, "udp", family, query[end : end + 2], reply[3] & 15, len(query), len(reply))
+            raw[key] = raw.get(key, 0) + 1
+        self._histogram(self._seconds, where, SECONDS).observe(seconds / len(pairs), len(pairs))
+        if len(raw) > _MOST_RAW:
+            self._sort_out()
+
+    def _sort_out(self) -> None:
+        raw, self._raw = self._raw, {}
+        for key, count in raw.items():
+            self._count(key, count)
+
+    def _count(self, key: _Key, count: int) -> None:
+        zone, proto, family, kind, rcode, asked, answered = key
+        self._requests[zone, proto, family, _NAMES.get(kind, "other")] += count
+        self._responses[zone, _RCODES.get(rcode, "OTHER")] += count
+        self._histogram(self._asked, (zone, proto), _SIZES).observe(asked, count)
+        self._histogram(self._answered, (zone, proto), _SIZES).observe(answered, count)
+
+    @staticmethod
+    def _histogram(table: dict[T, Histogram], key: T, bounds: tuple[float, ...]) -> Histogram:
+        known = table.get(key)
         if known is None:
-            known = self._seconds[zone] = Histogram(SECONDS)
-        known.observe(seconds)
-        for table, size in ((self._asked, len(query)), (self._answered, len(reply))):
-            sizes = table.get((zone, proto))
-            if sizes is None:
-                sizes = table[zone, proto] = Histogram(_SIZES)
-            sizes.observe(size)
+            known = table[key] = Histogram(bounds)
+        return known
 
     def lines(self) -> Iterator[tuple[str, str, str]]:
         """Give (name, kind, line) of all numbers."""
+        self._sort_out()
         base: Labels = (("server", self._server),)
         labels: Labels
         for (zone, proto, family, kind), count in self._requests.items():
@@ -143,10 +178,10 @@ def _line(name: str, kind: str, labels: Labels, value: float) -> tuple[str, str,
     return name, kind, f"{name}{braced(labels)} {value}"
 
 
-def _type(query: bytes) -> str:
-    """Give the type asked for, as CoreDNS labels it: the odd ones are `other`."""
+def _kind(query: bytes) -> bytes:
+    """Give the two octets of the type asked for."""
     end = query.find(0, wire.HEADER) + 1
-    return _NAMES.get(query[end : end + 2], "other")
+    return query[end : end + 2]
 
 
 _RCODES: Mapping[int, str] = {code: str(dnslib.RCODE.get(code)) for code in range(6)}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import dnslib
 
@@ -23,7 +24,22 @@ class Seen:
     seconds: float
 
 
-Observer = Callable[[Seen], None]
+class Observer(Protocol):
+    """Who wants to know."""
+
+    @property
+    def each(self) -> bool:
+        """Whether `one` is to be called for every query, since more is wanted than `many` tells."""
+        ...
+
+    def one(self, seen: Seen) -> None:
+        """Take note of a query."""
+        ...
+
+    def many(self, pairs: Sequence[tuple[bytes, bytes]], seconds: float, family: str) -> None:
+        """Take note of queries over UDP with their replies, answered together within `seconds`."""
+        ...
+
 
 _FLAGS = (
     (0x8000, "qr"),

@@ -16,7 +16,8 @@ class Router:
     def __init__(self, chains: Sequence[tuple[Sequence[str], Chain]]) -> None:
         every = [(names.to_wire(zone), chain) for zones, chain in chains for zone in zones]
         self._chains = sorted(every, key=lambda pair: len(pair[0]), reverse=True)
-        if len(every) == 1 and every[0][0] == names.ROOT:
+        self.only_root = len(every) == 1 and every[0][0] == names.ROOT
+        if self.only_root:
             self.lookup = every[0][1].lookup  # type: ignore[method-assign]  # nothing to choose: one call less
 
     def lookup(self, question: bytes) -> Answer | None:

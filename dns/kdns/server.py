@@ -126,13 +126,12 @@ class Server:
         answering: Answering,
         limits: Limits | None = None,
         *,
-        observer: Observer | None = None,
         options: Options | None = None,
         payload: int = EDNS_LIMIT,
         limiter: Limiter | None = None,
     ) -> None:
         self._limits = limits or Limits()
-        self._observer = observer
+        self.observer: Observer | None = None
         self._limiter = limiter
         self._waiting = 0
         self._streams = 0
@@ -192,14 +191,18 @@ class Server:
             reply = answer(data, slot)
             if reply is not None and self._limiter is not None:
                 reply = self._limiter.limited(batch.source(slot), data, reply)
-            if reply is not None and self._observer is not None:
+            if reply is not None and self.observer is not None:
                 self._observe(data, reply, batch.peer(slot).address[:2], "udp", started)
             return reply
 
-        chosen = answer if self._observer is None and self._limiter is None else watched
-
         def read() -> None:
-            batch.exchange(chosen)
+            observer = self.observer
+            if self._limiter is not None or (observer is not None and observer.each):
+                batch.exchange(watched)
+            elif observer is not None:
+                _counted(batch, answer, observer)
+            else:
+                batch.exchange(answer)
 
         return read
 
@@ -236,9 +239,9 @@ class Server:
             return self._responder.reply(query, wire.SERVFAIL, limit)
 
     def _observe(self, data: bytes, reply: bytes | None, client: tuple[str, int], proto: str, started: float) -> None:
-        if self._observer is not None and reply is not None:
+        if self.observer is not None and reply is not None:
             family = "2" if ":" in client[0] else "1"
-            self._observer(Seen(data, reply, client, proto, family, perf_counter() - started))
+            self.observer.one(Seen(data, reply, client, proto, family, perf_counter() - started))
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the queries of one connection as they come, each as soon as its answer is known (RFC 7766)."""
@@ -292,6 +295,22 @@ class Server:
                 return await reader.readexactly(size)
         except (TimeoutError, asyncio.IncompleteReadError, OSError):
             return None
+
+
+def _counted(batch: Batch, answer: Callable[[bytes, int], bytes | None], observer: Observer) -> None:
+    """Answer what has arrived, and tell the observer of all of it at once."""
+    pairs: list[tuple[bytes, bytes]] = []
+
+    def noted(data: bytes, slot: int) -> bytes | None:
+        reply = answer(data, slot)
+        if reply is not None:
+            pairs.append((data, reply))
+        return reply
+
+    started = perf_counter()
+    batch.exchange(noted)
+    if pairs:
+        observer.many(pairs, perf_counter() - started, batch.family)
 
 
 def _socket(address: Address, kind: socket.SocketKind) -> socket.socket:
