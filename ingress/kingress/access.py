@@ -1,12 +1,16 @@
-"""The access log: a line for each request, in the combined format with what a proxy adds.
+"""The access log: a line for each request, as JSON or in the combined format with what a proxy adds.
 
 `client - - [time] "request" status bytes "referer" "user agent" seconds [namespace/service:port] endpoint request-id`
+
+The JSON also has the Ingress, the number of attempts, and the trace id of the W3C trace context, which is passed on.
 
 Lines are gathered and written once a tick; the time of day is written once a second.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -16,14 +20,16 @@ if TYPE_CHECKING:
     from kingress.message import Request
 
 _MOST_LINES = 512  # waiting to be written; more are written at once
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x22, 0x5C, *range(0x7F, 0x100))}
 
 
 class AccessLog:
     """Writes lines with `write`; `clock` gives seconds since 1970."""
 
-    def __init__(self, write: Callable[[str], object], clock: Callable[[], float]) -> None:
+    def __init__(self, write: Callable[[str], object], clock: Callable[[], float], *, as_json: bool = False) -> None:
         self._write = write
+        self._format = self._json if as_json else self._combined
         self._clock = clock
         self._lines: list[str] = []
         self._second = 0
@@ -31,16 +37,43 @@ class AccessLog:
 
     def line(self, exchange: Exchange, seconds: float) -> None:
         """Note an exchange that is over."""
+        self._lines.append(self._format(exchange, seconds))
+        if len(self._lines) >= _MOST_LINES:
+            self.flush()
+
+    def _combined(self, exchange: Exchange, seconds: float) -> str:
         request = exchange.request
         asked, who = request.logged or _logged(request)
         backend, peer = exchange.backend, exchange.peer
-        self._lines.append(
+        return (
             f"{exchange.client.peer} - - [{self._now()}] {asked} {exchange.status} {exchange.sent} {who} {seconds:.3f} "
             f"[{backend.name if backend else '-'}] {peer.name if peer else '-'} "
             f"{exchange.request_id.decode('ascii') or '-'}\n"
         )
-        if len(self._lines) >= _MOST_LINES:
-            self.flush()
+
+    def _json(self, exchange: Exchange, seconds: float) -> str:
+        request, route = exchange.request, exchange.route
+        said = {name.lower(): value.decode("latin-1") for name, value in request.headers}
+        line = {
+            "time": datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),
+            "client": exchange.client.peer,
+            "method": request.method,
+            "host": request.authority.decode("latin-1"),
+            "target": request.target.decode("latin-1"),
+            "version": request.version,
+            "status": exchange.status,
+            "bytes": exchange.sent,
+            "seconds": round(seconds, 6),
+            "referer": said.get(b"referer", ""),
+            "userAgent": said.get(b"user-agent", ""),
+            "ingress": f"{route.ingress.namespace}/{route.ingress.name}" if route else "",
+            "backend": exchange.backend.name if exchange.backend else "",
+            "endpoint": exchange.peer.name if exchange.peer else "",
+            "attempts": exchange.attempts,
+            "requestId": exchange.request_id.decode("ascii"),
+            "traceId": _trace_id(said.get(b"traceparent", "")),
+        }
+        return json.dumps(line, separators=(",", ":")) + "\n"
 
     def flush(self) -> None:
         """Write what waits."""
@@ -54,6 +87,12 @@ class AccessLog:
             self._second = second
             self._stamp = datetime.fromtimestamp(second, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
         return self._stamp
+
+
+def _trace_id(traceparent: str) -> str:
+    """Give the trace id of a `traceparent` header (W3C Trace Context 3.2), or nothing."""
+    found = _TRACEPARENT.fullmatch(traceparent)
+    return found[1] if found else ""
 
 
 def _logged(request: Request) -> tuple[str, str]:

@@ -1,30 +1,22 @@
-"""The command line: flags, and the assembly of the parts. Read this first."""
+"""The command line: flags, and how many processes there are. `kingress.process` puts the parts of one together."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import logging
-import signal
+import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import uvloop
-
 from kapi.errors import ApiError
-from kapi.events import Recorder
-from kapi.kubeconfig import client_from
-from kapi.source import ApiSource
 from kingress import flags, listening
-from kingress.access import AccessLog
-from kingress.controller import Controller, Publishing
-from kingress.gateway import Gateway
+from kingress.crowd import Crowd
 from kingress.listening import Listener
-from kingress.server import Server
-from kingress.settings import Settings
+from kingress.mates import Mates
+from kingress.process import Place, run
+from kingress.workers import Workers, take_over
 
 _FAILED = 1
 
@@ -116,6 +108,16 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--zone", default="", help="the topology zone this runs in: endpoints hinted for it are preferred")
     add("--access-log", metavar="FILE", default="-", help="a line for each request; - is standard output; off is none")
+    add("--access-log-format", choices=("combined", "json"), default="combined", help="how its lines are written")
+    add("--connections", metavar="N", type=flags.count, default=10000, help="open at most (%(default)d)")
+    add("--workers", metavar="N", type=flags.count, default=1, help="processes that serve (%(default)d)")
+    add(
+        "--handover",
+        metavar="PATH",
+        type=Path,
+        help="take the sockets over from the ingress that was started with the same path, and hand them on likewise",
+    )
+    add("--user", metavar="NAME", default="", help="who to be once the sockets are open, if started as root")
     add("--drain", metavar="SECONDS", type=float, default=30.0, help="how long responses may take to end (%(default)g)")
     add("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
     return made
@@ -127,85 +129,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     level = logging.INFO if options.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(options))
+        if options.workers == 1 and options.handover is None:
+            return run(options, Place(listening.sockets(options)))
+        return _processes(options)
     except (ApiError, OSError) as error:
         print(f"kingress: {error}", file=sys.stderr)
         return _FAILED
-    except KeyboardInterrupt:
-        pass  # the signal came before its handler was in place
-    return 0
 
 
-async def _run(options: argparse.Namespace) -> None:
-    """Put the parts together and serve until a signal comes."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    settings = Settings(trusted=tuple(options.trust), drain=options.drain)
-    async with contextlib.AsyncExitStack() as stack:
-        client = client_from(options.kubeconfig, options.server)
-        stack.push_async_callback(client.close)
-        source, recorder = ApiSource(client), Recorder("kingress", client)
-        controller = Controller(
-            source,
-            recorder,
-            settings,
-            client=client,
-            class_name=options.ingress_class,
-            publishing=Publishing(tuple(options.publish_address), options.publish_service or ""),
-            default_certificate=options.default_certificate or "",
-            zone=options.zone,
-        )
-        stack.callback(controller.tls.secrets.close)
-        write = stack.enter_context(_access_log(options.access_log))
-        access = AccessLog(write, time.time) if write else None
-        gateway = Gateway(settings, controller.routes.table, controller.upstreams, controller.metrics, access=access)
-        sockets = listening.sockets(options)
-        for sock, _ in sockets:
-            stack.enter_context(contextlib.closing(sock))
-        if options.admin:
-            from kingress import admin  # noqa: PLC0415  # not every use needs it, and aiohttp.web is slow to import
+def _processes(options: argparse.Namespace) -> int:
+    """Run several processes, on sockets of our own or on those of an ingress that this one replaces."""
+    path, count, before = options.handover, options.workers, None
+    found: list[Listener] = []
+    if path is not None:
+        found, before = take_over(path)
+    found = found or listening.sockets(options)
+    crowd = Crowd(count)
+    with tempfile.TemporaryDirectory(prefix="kingress-") as name:
+        folder = Path(name)
+        if options.user:
+            shutil.chown(folder, options.user)
 
-            pages = await admin.serve(gateway, controller, *options.admin)
-            stack.push_async_callback(pages.cleanup)
-        controller.start()
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(job) for job in (source.run(), recorder.run(), controller.run())]
-            await _serve(gateway, controller, sockets, stop)
-            for task in running:
-                task.cancel()
+        def work(index: int, ready: Callable[[], None]) -> int:
+            crowd.index = index
+            own = listening.of_worker(found, index, count)
+            return run(options, Place(own, index, Mates(folder, index, count), crowd, ready))
 
-
-async def _serve(gateway: Gateway, controller: Controller, sockets: list[Listener], stop: asyncio.Event) -> None:
-    """Serve from the moment when every route is known until a signal comes; then let what is open end."""
-    stopped = asyncio.ensure_future(stop.wait())
-    synced = asyncio.ensure_future(controller.wait_synced())
-    await asyncio.wait({stopped, synced}, return_when=asyncio.FIRST_COMPLETED)
-    synced.cancel()
-    if stopped.done():
-        return
-    async with Server(gateway) as server:
-        for sock, secure in sockets:
-            await server.listen(sock, tls=controller.tls.context if secure else None)
-        where = ", ".join("{} port {}".format(*sock.getsockname()[:2]) for sock, _ in sockets)
-        print(f"kingress serves {len(controller.routes.ingresses)} Ingresses on {where}", flush=True)
-        await stopped
-        await controller.withdraw()
-
-
-@contextlib.contextmanager
-def _access_log(name: str) -> Iterator[Callable[[str], object] | None]:
-    """Give what writes the access log, if it is wanted."""
-    if name == "off":
-        yield None
-    elif name == "-":
-        yield lambda text: print(text, end="", flush=True)
-    else:
-        with Path(name).open("a", buffering=1 << 16, encoding="ascii") as file:
-
-            def write(text: str) -> None:
-                file.write(text)
-                file.flush()
-
-            yield write
+        return Workers(count, work, found, path).run(before)

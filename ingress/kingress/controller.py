@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kapi import decode as core
@@ -45,7 +47,7 @@ class Publishing:
 
 
 class Controller:
-    """Feeds `routes` and `upstreams` from a source. Without a client, no status is written."""
+    """Feeds `routes` and `upstreams` from a source. Without `publishing`, no status is written."""
 
     def __init__(
         self,
@@ -67,7 +69,7 @@ class Controller:
         self._recorder = recorder
         self._client = client
         self._class_name = class_name
-        self._publishing = publishing or Publishing()
+        self._publishing = publishing
         self._zone = zone
         self._withdrawn = False
         self._told: dict[str, frozenset[tuple[str, str]]] = {}  # what was said of each Ingress already
@@ -119,6 +121,13 @@ class Controller:
     def _context(self, conduct: Conduct) -> ssl.SSLContext:
         return client_context(conduct, self.tls.secrets)
 
+    def problem_counts(self) -> Iterator[tuple[str, str, str, int]]:
+        """Give namespace and name of each Ingress with problems, the reason of these, and how many they are."""
+        for key, told in self._told.items():
+            namespace, _, name = key.partition("/")
+            for reason, count in Counter(reason for reason, _ in told).items():
+                yield namespace, name, reason, count
+
     # What the caches tell.
 
     def _ingress_changed(self, change: Change[Ingress]) -> None:
@@ -131,7 +140,8 @@ class Controller:
 
     def _service_changed(self, change: Change[Service]) -> None:
         self.upstreams.refresh(change.key)
-        everyone = self.routes.ingresses if change.key == self._publishing.service else ()
+        ours = self._publishing is not None and change.key == self._publishing.service
+        everyone = self.routes.ingresses if ours else ()
         for key in {*self._users.get(change.key, ()), *everyone}:
             self._queue.add(key)
 
@@ -213,11 +223,11 @@ class Controller:
         return found
 
     def _addresses(self) -> tuple[str, ...]:
-        if self._withdrawn:
+        if self._withdrawn or self._publishing is None:
             return ()
         return publish.addresses(self._publishing.addresses, self._services.get(self._publishing.service))
 
     async def _write_status(self, ingress: Ingress, wanted: tuple[str, ...]) -> None:
         patch = publish.patch(wanted, ingress)
-        if patch is not None and self._client is not None:
+        if patch is not None and self._client is not None and self._publishing is not None:
             await self._client.patch(INGRESSES, ingress.name, patch, ingress.namespace, subresource="status")

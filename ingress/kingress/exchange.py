@@ -116,7 +116,7 @@ class Exchange:
     status = 0  # of the response, once its head is sent
     sent = 0  # bytes of its body
     request_ended = False  # the whole request has come
-    _attempts = 0
+    attempts = 0  # endpoints that were tried
     _tried: tuple[Peer, ...] = ()
     _replay: tuple[bytes, ...] = ()  # the body so far, while it may have to be sent again
     _kept = 0  # bytes of it
@@ -330,13 +330,13 @@ class Exchange:
         """Try the next endpoint; where there is none, answer with `status`, or what the backend lacks."""
         backend = self.backend
         assert backend is not None
-        peer = backend.peer(self._sticky) if self._sticky and not self._attempts else None
-        if peer is None and self._attempts < self._gateway.settings.attempts:
+        peer = backend.peer(self._sticky) if self._sticky and not self.attempts else None
+        if peer is None and self.attempts < self._gateway.settings.attempts:
             peer = backend.choose(self._tried, self._key)
         if peer is None:
             self.answer(status, why or f"{backend.reason}\n({self.route})")
             return
-        self._attempts += 1
+        self.attempts += 1
         self.peer = peer
         self._gateway.upstreams.connect(backend, peer, self)
 

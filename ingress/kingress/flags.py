@@ -20,6 +20,13 @@ def endpoint(text: str) -> tuple[str, int]:
     return at
 
 
+def count(text: str) -> int:
+    """Read a number from 1 on."""
+    if not text.isdigit() or not int(text[:9]) > 0:
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 on, such as 2")
+    return int(text)
+
+
 def network(text: str) -> Network:
     """Read a network, or an address alone."""
     try:

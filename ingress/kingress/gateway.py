@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kingress.access import AccessLog
+from kingress.crowd import Crowd
 from kingress.match import Table
 from kingress.metrics import Metrics
 from kingress.settings import Settings
@@ -32,6 +33,7 @@ class Gateway:
         metrics: Metrics,
         *,
         access: AccessLog | None = None,
+        crowd: Crowd | None = None,
     ) -> None:
         self.settings = settings
         self.table = table
@@ -39,6 +41,7 @@ class Gateway:
         self.metrics = metrics
         self.clients: set[ClientConnection] = set()
         self.request_heads: dict[bytes, Request] = {}  # what heads mean that have been read before
+        self.crowd = crowd or Crowd()
         self.draining = False
         self.now = time.monotonic
         self.draw = random.random

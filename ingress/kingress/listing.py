@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from kingress.backends import Resolution
+from kingress.features import FEATURES
 from kingress.match import Route, Table
 from kingress.objects import BackendRef
+from kingress.policy import PLAIN, Edit, Policy
+
+if TYPE_CHECKING:
+    from kingress.tls import Tls
 
 Row = dict[str, object]
 
@@ -15,6 +21,42 @@ def rows(table: Table, resolve: Callable[[BackendRef], Resolution]) -> list[Row]
     """Give every route with the rule it comes from and the endpoints behind it, by host and path."""
     found = [_row(route, resolve(route.backend)) for route in _routes(table)]
     return sorted(found, key=lambda row: (row["host"], row["path"], row["pathType"]))
+
+
+def certificates(tls: Tls) -> list[Row]:
+    """Give every Secret that is named for a host, the host, and until when its certificate is good or what is wrong."""
+    found: list[Row] = []
+    for host, key in sorted(tls.table.hosts.items()):
+        certificate = tls.certificates.get(key)
+        found.append(
+            {
+                "host": host,
+                "secret": key,
+                "names": list(certificate.names) if certificate else [],
+                "expires": certificate.expires if certificate else 0,
+                "wrong": certificate.warning if certificate else tls.why_not(key),
+            }
+        )
+    return found
+
+
+def _asked(policy: Policy | None) -> dict[str, str]:
+    """Give what an Ingress asks for beyond its rules: features and their values."""
+    return {
+        feature.name: _shown(getattr(policy, feature.field))
+        for feature in (FEATURES if policy is not None else ())
+        if getattr(policy, feature.field) != getattr(PLAIN, feature.field)
+    }
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, Edit):
+        kept = {name.lower() for name, _ in value.set}
+        lines = [f"{name.decode()}: {text.decode()}" for name, text in value.set]
+        return "; ".join([*lines, *(f"-{name.decode()}" for name in sorted(value.remove - kept))])
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _routes(table: Table) -> Iterator[Route]:
@@ -33,6 +75,8 @@ def _row(route: Route, resolution: Resolution) -> Row:
         "ingress": f"{route.ingress.namespace}/{route.ingress.name}",
         "rule": route.where,
         "backend": str(route.backend),
+        "canaries": [str(canary.backend) for canary in route.canaries],
+        "asks": _asked(route.policy),
         "endpoints": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in resolution.addresses],
         "missing": resolution.reason,
     }

@@ -10,6 +10,7 @@ from kingress.gateway import Gateway
 from kingress.h1.client import ClientConnection
 
 _BACKLOG = 1024
+_ARRIVING = 0.05  # seconds; until then, connections that were accepted just before have become clients
 
 
 class Server:
@@ -49,6 +50,7 @@ class Server:
         gateway.draining = True
         for server in self._servers:
             server.close()
+        await asyncio.sleep(_ARRIVING)
         for client in list(gateway.clients):
             client.drain()
         try:

@@ -66,13 +66,16 @@ class Tls:
                 found += self._problems_of(key, entry.hosts)
         return found
 
+    def why_not(self, key: str) -> str:
+        """Say why a Secret gives no certificate."""
+        return self._wrong.get(key, "it does not exist")
+
     def _problems_of(self, key: str, hosts: tuple[str, ...]) -> list[str]:
         certificate = self.certificates.get(key)
         if not self.secrets.known(key):
             return []
         if certificate is None:
-            why = self._wrong.get(key, "it does not exist")
-            return [f"Secret {key} gives no certificate: {why}."]
+            return [f"Secret {key} gives no certificate: {self.why_not(key)}."]
         if certificate.warning:
             return [f"Secret {key} has a certificate that clients will refuse: {certificate.warning}."]
         strange = [host for host in hosts if not certificate.covers(host)]

@@ -81,12 +81,14 @@ class ClientConnection(asyncio.Protocol):
         self.forwarding = Forwarding(self.peer, self._scheme, self._port, self._gateway.settings.trusted)
         clients = self._gateway.clients
         clients.add(self)
-        if len(clients) > self._gateway.settings.connections:
+        if self._gateway.crowd.is_over(len(clients), self._gateway.settings.connections):
             self._refuse(Refused(503, "too many connections are open"))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio calls it so
         """See `asyncio.BaseProtocol`."""
-        self._gateway.clients.discard(self)
+        clients = self._gateway.clients
+        clients.discard(self)
+        self._gateway.crowd.set(len(clients))
         self._events.clear()
         self._out.clear()
         exchange, self._exchange = self._exchange, None
@@ -349,12 +351,28 @@ class ClientConnection(asyncio.Protocol):
         if self._reader.in_head:
             if quiet > settings.head_timeout:
                 self._refuse(Refused(408, f"its head was not complete after {settings.head_timeout:g} s"))
-        elif quiet > (settings.keep_alive if self._served else settings.head_timeout):
+        elif quiet > self._patience():
             self._transport.close()
 
+    def _patience(self) -> float:
+        """How long a connection may be idle."""
+        settings = self._gateway.settings
+        if self._gateway.draining:
+            return settings.linger
+        return settings.keep_alive if self._served else settings.head_timeout
+
     def drain(self) -> None:
-        """Take no further request: an idle connection ends now, another one after the response it is waiting for."""
-        if self._exchange is None and self._tunnel is None and not self._events and not self._reader.in_message:
+        """Take no further request: an idle connection ends now, another one after the response it is waiting for.
+
+        One that has not asked anything yet was made for a request that is on its way: it may ask once.
+        """
+        if (
+            self._served
+            and self._exchange is None
+            and self._tunnel is None
+            and not self._events
+            and not self._reader.in_message
+        ):
             self._transport.close()
 
     def close(self) -> None:

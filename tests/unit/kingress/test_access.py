@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +11,10 @@ from kingress.balance import Peer
 from kingress.message import Request
 
 
-def line(*headers: tuple[bytes, bytes], target: bytes = b"/x?y") -> str:
+def line(*headers: tuple[bytes, bytes], target: bytes = b"/x?y", as_json: bool = False) -> str:
     """The line of one exchange."""
     lines: list[str] = []
-    log = AccessLog(lines.append, lambda: 1_767_225_600.5)
+    log = AccessLog(lines.append, lambda: 1_767_225_600.5, as_json=as_json)
     request = Request("GET", target, "/x", b"a", "a", list(headers))
     exchange: Any = SimpleNamespace(
         request=request,
@@ -23,6 +24,8 @@ def line(*headers: tuple[bytes, bytes], target: bytes = b"/x?y") -> str:
         sent=12,
         peer=Peer("10.0.0.1", 8080),
         request_id=b"abc",
+        route=None,
+        attempts=1,
     )
     log.line(exchange, 0.0123)
     assert lines == []
@@ -43,3 +46,29 @@ def test_a_client_cannot_forge_a_field_or_a_line(evil: bytes) -> None:
     assert written.count('"') == 6
     assert written.isascii()
     assert written.removesuffix("\n").isprintable()
+
+
+def test_as_json_a_line_has_what_a_person_looks_for_and_the_trace() -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    said = (b"Traceparent", f"00-{trace}-b7ad6b7169203331-01".encode())
+    read = json.loads(line((b"User-Agent", b'"x"\n'), said, as_json=True))
+    assert read == {
+        "time": "2026-01-01T00:00:00.500+00:00",
+        "client": "192.0.2.1",
+        "method": "GET",
+        "host": "a",
+        "target": "/x?y",
+        "version": "1.1",
+        "status": 200,
+        "bytes": 12,
+        "seconds": 0.0123,
+        "referer": "",
+        "userAgent": '"x"\n',
+        "ingress": "",
+        "backend": "shop/web:80",
+        "endpoint": "10.0.0.1:8080",
+        "attempts": 1,
+        "requestId": "abc",
+        "traceId": trace,
+    }
+    assert json.loads(line((b"traceparent", b"forged"), as_json=True))["traceId"] == ""

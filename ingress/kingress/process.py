@@ -1,0 +1,179 @@
+"""One process of the ingress: the assembly of the parts. Read this first."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import importlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from kapi.client import Client
+from kapi.errors import ApiError
+from kapi.events import Recorder
+from kapi.kubeconfig import client_from
+from kapi.source import ApiSource
+from kingress.access import AccessLog
+from kingress.controller import Controller, Publishing
+from kingress.crowd import Crowd
+from kingress.gateway import Gateway
+from kingress.identity import become
+from kingress.listening import Listener
+from kingress.mates import Mates
+from kingress.server import Server
+from kingress.settings import Settings
+from kingress.state import State
+from kingress.workers import LEAVE
+
+_FAILED = 1
+_LATE = ("aiohttp", "encodings.idna", "kingress.admin")  # imported late otherwise, when their files may not be readable
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What one process of an ingress has of its own."""
+
+    sockets: list[Listener]
+    index: int = 0
+    mates: Mates = field(default_factory=Mates)
+    crowd: Crowd = field(default_factory=Crowd)
+    ready: Callable[[], None] = lambda: None  # called once it serves
+
+
+def run(options: argparse.Namespace, place: Place) -> int:
+    """Run one process: with what only root may read, then without root's rights, until a signal comes."""
+    with _access_log(options.access_log) as write:
+        client = client_from(options.kubeconfig, options.server)
+        if options.user:
+            for name in _LATE:
+                importlib.import_module(name)
+            become(options.user)
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_run(options, place, client, write))
+        except (ApiError, OSError) as error:
+            print(f"kingress: {error}", file=sys.stderr)  # noqa: T201  # its last words
+            return _FAILED
+        except KeyboardInterrupt:
+            pass  # the signal came before its handler was in place
+    return 0
+
+
+async def _run(
+    options: argparse.Namespace, place: Place, client: Client, write: Callable[[str], object] | None
+) -> None:
+    """Put the parts together and serve until a signal comes. Of several processes, the first writes to the API."""
+    end = _end()
+    settings = Settings(trusted=tuple(options.trust), drain=options.drain, connections=options.connections)
+    first = place.index == 0
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(client.close)
+        source, recorder = ApiSource(client), Recorder("kingress", client if first else None)
+        controller = Controller(
+            source,
+            recorder,
+            settings,
+            client=client,
+            class_name=options.ingress_class,
+            publishing=Publishing(tuple(options.publish_address), options.publish_service or "") if first else None,
+            default_certificate=options.default_certificate or "",
+            zone=options.zone,
+        )
+        stack.callback(controller.tls.secrets.close)
+        access = AccessLog(write, time.time, as_json=options.access_log_format == "json") if write else None
+        gateway = Gateway(
+            settings,
+            controller.routes.table,
+            controller.upstreams,
+            controller.metrics,
+            access=access,
+            crowd=place.crowd,
+        )
+        for each in place.sockets:
+            stack.enter_context(contextlib.closing(each.sock))
+        await _tell(options, place, gateway, controller, stack)
+        controller.start()
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(job) for job in (source.run(), recorder.run(), controller.run())]
+            await _serve(gateway, controller, place, end)
+            for task in running:
+                task.cancel()
+
+
+async def _tell(
+    options: argparse.Namespace,
+    place: Place,
+    gateway: Gateway,
+    controller: Controller,
+    stack: contextlib.AsyncExitStack,
+) -> None:
+    """Answer the other processes, and in the first one the admin pages."""
+    state = State(gateway, controller)
+    answering = await place.mates.answer(state.dump)
+    if answering is not None:
+        stack.callback(answering.close)
+    if options.admin and place.index == 0:
+        from kingress import admin  # noqa: PLC0415  # not every use needs it, and aiohttp.web is slow to import
+
+        pages = await admin.serve(state, place.mates, *options.admin, shared=options.handover is not None)
+        stack.push_async_callback(pages.cleanup)
+
+
+async def _serve(gateway: Gateway, controller: Controller, place: Place, end: asyncio.Future[int]) -> None:
+    """Serve from the moment when every route is known until a signal comes; then let what is open end."""
+    synced = asyncio.ensure_future(controller.wait_synced())
+    waits: list[asyncio.Future[Any]] = [end, synced]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    synced.cancel()
+    if end.done():
+        return
+    gc.collect()
+    gc.freeze()  # the routes of now stay: they need not be looked at again and again
+    async with Server(gateway) as server:
+        for each in place.sockets:
+            await server.listen(each.sock, tls=controller.tls.context if each.secure else None)
+        place.ready()
+        where = ", ".join("{} port {}".format(*each.sock.getsockname()[:2]) for each in place.sockets)
+        print(f"kingress serves {len(controller.routes.ingresses)} Ingresses on {where}", flush=True)  # noqa: T201  # who started it waits for this
+        if await end != LEAVE:
+            await controller.withdraw()
+
+
+def _end() -> asyncio.Future[int]:
+    """Give what is done with the number of the first signal to end."""
+    loop = asyncio.get_running_loop()
+    end: asyncio.Future[int] = loop.create_future()
+
+    def stop(number: int) -> None:
+        if not end.done():
+            end.set_result(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, LEAVE):
+        loop.add_signal_handler(number, stop, number)
+    return end
+
+
+@contextlib.contextmanager
+def _access_log(name: str) -> Iterator[Callable[[str], object] | None]:
+    """Give what writes the access log, if it is wanted."""
+    if name == "off":
+        yield None
+    elif name == "-":
+        yield lambda text: print(text, end="", flush=True)  # noqa: T201  # standard output is where it was asked for
+    else:
+        with Path(name).open("a", buffering=1 << 16, encoding="ascii") as file:
+
+            def write(text: str) -> None:
+                file.write(text)
+                file.flush()
+
+            yield write
