@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from netnslab.errors import InvalidManifest, LabError, NotRunning
+from netnslab.errors import InvalidManifest, InvalidTopology, LabError, NotRunning
 from netnslab.state import LabFolder, labs
 
 Json = dict[str, Any]
@@ -24,6 +24,7 @@ def up(options: Options) -> int:
     from netnslab import lifecycle, picture  # noqa: PLC0415  # see the module's docstring
     from netnslab.config import Config  # noqa: PLC0415  # as above
 
+    _usable(options)
     config = Config(options.name, options.nodes, options.backend, _manifests(options.file))
     status = lifecycle.up(
         config,
@@ -160,6 +161,16 @@ VERBS: Mapping[str, Callable[[Options], int]] = {
     "doctor": doctor,
     "completion": completion,
 }
+
+
+def _usable(options: Options) -> None:
+    """Refuse at once what no lab can be made of. Raises InvalidTopology."""
+    from kproxy.backends import names  # noqa: PLC0415  # see the module's docstring
+    from netnslab import topology  # noqa: PLC0415  # as above
+
+    topology.default(options.nodes)
+    if options.backend not in names():
+        raise InvalidTopology(f"there is no backend {options.backend!r}: choose one of {', '.join(names())}")
 
 
 def _manifests(files: list[str]) -> tuple[Json, ...]:

@@ -5,6 +5,7 @@ Every feature is tried for real, in a child process that goes into namespaces of
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ from netnslab.steps import Bridge, Sysctl, Veth
 
 _NETLINK_NETFILTER = 12
 _EVERYTHING = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS
+_EXTRAS = ("uvloop", "httptools", "dnslib")  # of the extra `lab`; a plain installation is for the proxy alone
 _GREEN, _YELLOW, _RED, _PLAIN = "\033[32m", "\033[33m", "\033[31m", "\033[0m"
 
 
@@ -168,14 +170,21 @@ def _command(name: str) -> Callable[[], None]:
     return trial
 
 
+def _packages() -> None:
+    lacking = [name for name in _EXTRAS if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise LabError(f"not installed: {', '.join(lacking)}")
+
+
 _CONNTRACK = _file("/proc/sys/net/netfilter")
 _IPVS = _file("/proc/net/ip_vs")
 _KUBECTL = _command("kubectl")
 _NFT = _command("nft")
 _IPTABLES = _command("iptables-restore")
-_ON_HOST: frozenset[Callable[[], None]] = frozenset({_CONNTRACK, _IPVS, _KUBECTL, _NFT, _IPTABLES})
+_ON_HOST: frozenset[Callable[[], None]] = frozenset({_packages, _CONNTRACK, _IPVS, _KUBECTL, _NFT, _IPTABLES})
 
 _CHECKS = (
+    Check("the Python packages of a lab", _packages, "nothing runs: pip install 'kproxy[lab]'", needed=True),
     Check(
         "PID, network, mount and UTS namespaces",
         _namespaces,

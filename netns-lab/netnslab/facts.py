@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
 from kapi import decode
 from kapi.resources import PODS, SERVICES
+from netnslab import system
 from netnslab.cluster import Cluster
 from netnslab.kubelet.kubelet import same
 
@@ -17,6 +19,7 @@ def status(cluster: Cluster) -> Json:
     """The whole of it: where to reach what, and what runs where."""
     pods = cluster.source.cache(PODS, same)
     services = cluster.source.cache(SERVICES, decode.service)
+    ingress = services.get(f"{system.NAMESPACE}/{system.INGRESS}")
     return {
         "name": cluster.ground.config.name,
         "backend": cluster.ground.config.backend,
@@ -24,6 +27,8 @@ def status(cluster: Cluster) -> Json:
         "kubeconfig": str(cluster.ground.folder.kubeconfig),
         "api": cluster.ground.sockets.api_url,
         "ingress": cluster.ground.sockets.ingress_url,
+        "ingress_addresses": [str(address.ip) for address in ingress.load_balancer] if ingress else [],
+        "installation": sys.prefix,
         "client": {"addresses": [str(address) for address in cluster.ground.topology.client.both]},
         "router": {"addresses": [str(address) for address in cluster.ground.topology.router.both]},
         "nodes": [
@@ -48,5 +53,6 @@ def _pods(pods: list[Json]) -> list[Json]:
         ready = any(c["type"] == "Ready" and c["status"] == "True" for c in state.get("conditions") or ())
         meta = pod["metadata"]
         address = state.get("podIP") or ""
-        found.append({"namespace": meta["namespace"], "name": meta["name"], "address": address, "ready": ready})
+        who = {"namespace": meta["namespace"], "name": meta["name"], "address": address}
+        found.append({**who, "ready": ready, "phase": state.get("phase") or "Pending"})
     return sorted(found, key=lambda pod: (pod["namespace"], pod["name"]))

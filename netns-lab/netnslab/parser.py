@@ -28,8 +28,9 @@ a first look:
   netns-lab up
   export KUBECONFIG=$(netns-lab kubeconfig)
   kubectl create deployment web --image=nginx --port=80
-  kubectl expose deployment web
-  netns-lab exec client -- curl -s http://203.0.113.1/
+  kubectl expose deployment web --type=LoadBalancer
+  kubectl get service web                                  # its EXTERNAL-IP is for the world outside
+  netns-lab exec client -- curl -s http://203.0.113.2/
   netns-lab down
 
 """
@@ -49,7 +50,7 @@ examples:
   netns-lab exec web -- curl -s http://cart:8080/      in the pod default/web
   netns-lab exec kube-system/kube-dns-x1 -- ip addr    in a pod of another namespace
   netns-lab exec node/worker-1 -- nft list ruleset     on a node
-  netns-lab exec client -- curl -s http://203.0.113.1/ outside the cluster, beyond the router
+  netns-lab exec client -- curl -s http://203.0.113.2/ outside the cluster, beyond the router
   netns-lab exec node/worker-2                         a shell
 
 The command is one of this machine's, run in the pod's or node's network namespace, with the pod's resolv.conf, hosts

@@ -18,10 +18,10 @@ def draw(status: Json, *, color: bool) -> str:
 
 def _lines(status: Json, color: bool) -> Iterator[str]:  # passed on from `draw`
     client, router = status["client"]["addresses"], status["router"]["addresses"]
-    facts = f"{len(status['nodes'])} nodes, {status['services']} Services, {status['backend']}"
+    facts = f"{_count(len(status['nodes']), 'node')}, {_count(status['services'], 'Service')}, {status['backend']}"
     yield f"{_painted(status['name'], _BOLD, color)}: {facts}, up for {_duration(status['uptime_seconds'])}"
     yield f"  API      {status['api']}"
-    yield f"  ingress  {status['ingress']}"
+    yield f"  ingress  {', '.join([status['ingress'], *(f'http://{_host(a)}' for a in status['ingress_addresses'])])}"
     yield ""
     yield f"  client {', '.join(client)}"
     yield "    |"
@@ -39,9 +39,10 @@ def _node(node: Json, *, last: bool, color: bool) -> Iterator[str]:
     yield f"    +-- {name} {', '.join(node['addresses'])}  ({node['zone']}; pods {', '.join(node['pod_networks'])})"
     line = "     " if last else "    |"
     for pod in node["pods"][:_MOST_PODS]:
-        mark = _painted("*", _GREEN, color) if pod["ready"] else _painted("o", _YELLOW, color)
-        ready = "" if pod["ready"] else "  (not ready)"
-        yield f"{line}     {mark} {pod['namespace']}/{pod['name']}  {pod['address']}{ready}"
+        fine = pod["ready"] or pod["phase"] == "Succeeded"
+        mark = _painted("*", _GREEN, color) if fine else _painted("o", _YELLOW, color)
+        state = "" if pod["ready"] else "(completed)" if fine else "(not ready)"
+        yield "  ".join(filter(None, [f"{line}     {mark} {pod['namespace']}/{pod['name']}", pod["address"], state]))
     if len(node["pods"]) > _MOST_PODS:
         rest = node["pods"][_MOST_PODS:]
         yield f"{line}       and {len(rest)} more, {sum(pod['ready'] for pod in rest)} of them ready"
@@ -50,6 +51,14 @@ def _node(node: Json, *, last: bool, color: bool) -> Iterator[str]:
 def _names(pods: list[Json]) -> str:
     names = [f"{pod['namespace']}/{pod['name']}" for pod in pods[:_MOST_PODS]]
     return ", ".join(names) + (f" and {len(pods) - _MOST_PODS} more" if len(pods) > _MOST_PODS else "")
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _painted(text: str, paint: str, color: bool) -> str:  # as above

@@ -50,7 +50,9 @@ def find(cluster: Cluster, name: str) -> Target:
     if name in (CLIENT, ROUTER):
         return Target(cluster.ground.namespaces[name], name, outside.files(cluster.ground.folder), {})
     node = name.removeprefix("node/")
-    if name.startswith("node/") and node in cluster.kubelets:
+    if node != name:
+        if node not in cluster.kubelets:
+            raise NoSuchTarget(f"no node {node!r} is in this lab: there are {', '.join(cluster.kubelets)}")
         return Target(cluster.ground.namespaces[node], node, outside.files(cluster.ground.folder), {})
     worker = pod(cluster, name)
     assert worker.sandbox is not None
@@ -98,5 +100,5 @@ def _hint(cluster: Cluster, name: str, found: dict[str, PodWorker]) -> str:
     close = get_close_matches(name.rpartition("/")[2], known, n=3, cutoff=0.5)
     starting = [one for one in short if one.startswith(name)]
     names = [short.get(one, one) for one in dict.fromkeys([*starting, *close])][:3]
-    where = "`kubectl get pods -A` lists the pods; nodes are node/NAME"
+    where = "`kubectl get pods -A` tells which pods there are and which run; nodes are node/NAME"
     return f"; did you mean {' or '.join(names)}?" if names else f": {where}"

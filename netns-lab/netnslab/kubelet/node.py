@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kapi.server.discovery import KUBERNETES
 from netnslab.topology import NodeSpec
 
 Json = dict[str, Any]
@@ -12,6 +13,7 @@ Json = dict[str, Any]
 LEASE_NAMESPACE = "kube-node-lease"
 LEASE_SECONDS = 3
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
+_RELEASE = "v{}.{}.0".format(*KUBERNETES)
 MOST_PODS = 253  # host numbers 2 to 254 of its pod network
 
 
@@ -73,8 +75,8 @@ def node_status(node: NodeSpec, machine: Machine, now: str, since: str) -> Json:
             "kernelVersion": machine.kernel,
             "osImage": machine.system,
             "containerRuntimeVersion": "netns-lab://0.1",
-            "kubeletVersion": "v1.32.0+netns-lab",
-            "kubeProxyVersion": "v1.32.0+kproxy",
+            "kubeletVersion": f"{_RELEASE}+netns-lab",
+            "kubeProxyVersion": f"{_RELEASE}+kproxy",
             "machineID": "",
             "systemUUID": "",
             "bootID": "",

@@ -30,7 +30,7 @@ _WORKERS = 8
 class Settings:
     """What the controllers need to know beside the cluster itself."""
 
-    pools: tuple[Network, ...] = (ip_network("203.0.113.0/24"),)  # of load-balancer addresses
+    pools: tuple[Network, ...] = (ip_network("203.0.113.0/24"), ip_network("2001:db8:1b::/112"))  # of load balancers
     node_grace: float = 3.0  # seconds that a node may be silent before it is taken for dead; at most
     clock: Callable[[], datetime] = now
 

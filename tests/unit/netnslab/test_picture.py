@@ -6,13 +6,14 @@ import pytest
 
 from netnslab import picture
 
-POD = {"namespace": "default", "name": "web-1", "address": "10.244.0.2", "ready": True}
+POD = {"namespace": "default", "name": "web-1", "address": "10.244.0.2", "ready": True, "phase": "Running"}
 STATUS: dict[str, Any] = {
     "name": "lab",
     "backend": "nftables",
     "uptime_seconds": 3.25,
     "api": "http://127.0.0.1:1234",
     "ingress": "http://127.0.0.1:1235",
+    "ingress_addresses": ["203.0.113.1"],
     "client": {"addresses": ["198.51.100.10"]},
     "router": {"addresses": ["172.30.0.1"]},
     "nodes": [
@@ -21,7 +22,11 @@ STATUS: dict[str, Any] = {
             "zone": "zone-a",
             "addresses": ["172.30.0.10"],
             "pod_networks": ["10.244.0.0/24"],
-            "pods": [POD, {**POD, "name": "web-2", "ready": False}],
+            "pods": [
+                POD,
+                {**POD, "name": "web-2", "ready": False},
+                {**POD, "name": "job-1", "ready": False, "phase": "Succeeded"},
+            ],
         }
     ],
     "waiting_pods": [{**POD, "name": "web-3", "address": ""}],
@@ -31,9 +36,9 @@ STATUS: dict[str, Any] = {
 
 def test_the_whole_lab_is_in_the_picture() -> None:
     assert picture.draw(STATUS, color=False).splitlines() == [
-        "lab: 1 nodes, 2 Services, nftables, up for 3.2 s",
+        "lab: 1 node, 2 Services, nftables, up for 3.2 s",
         "  API      http://127.0.0.1:1234",
-        "  ingress  http://127.0.0.1:1235",
+        "  ingress  http://127.0.0.1:1235, http://203.0.113.1",
         "",
         "  client 198.51.100.10",
         "    |",
@@ -42,6 +47,7 @@ def test_the_whole_lab_is_in_the_picture() -> None:
         "    +-- control-plane 172.30.0.10  (zone-a; pods 10.244.0.0/24)",
         "          * default/web-1  10.244.0.2",
         "          o default/web-2  10.244.0.2  (not ready)",
+        "          * default/job-1  10.244.0.2  (completed)",
         "  not on a node: default/web-3",
     ]
 
