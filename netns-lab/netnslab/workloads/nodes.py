@@ -100,6 +100,8 @@ def _orphaned(pulses: Pulses, pods_on: Mapping[str, Mapping[str, Pod]]) -> Itera
 
 
 def _condition(resource: Resource, key: str, status: str, reason: str, now: str) -> Patch:
-    """Change the Ready condition, and leave the others as they are."""
+    """Change the Ready condition, and leave the others as they are; its message goes with what it told of."""
+    message = "the node has stopped renewing its lease" if status != "True" else None
     condition = {"type": "Ready", "status": status, "lastTransitionTime": now, "reason": reason or None}
+    condition["message"] = message
     return Patch(resource, key, {"status": {"conditions": [condition]}}, "status", kind="strategic")

@@ -180,6 +180,8 @@ async def test_the_endpoints_of_a_silent_node_leave_within_the_grace_and_come_ba
         assert took <= GRACE + 0.5, "half a second for a busy machine"
         assert await lab.conditions(NODES, "a") == {"Ready": "Unknown"}
         assert await lab.conditions(PODS, "p", "default") == {"Initialized": "True", "Ready": "False"}
+        (said,) = (await lab.client.get(NODES, "a"))["status"]["conditions"]
+        assert (said["reason"], said["message"]) == (NODE_SILENT, "the node has stopped renewing its lease")
         lab.beating = True
         await lab.becomes([True], lab.ready)
         assert await lab.conditions(NODES, "a") == {"Ready": "True"}
