@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kapi.errors import ApiError
-from kingress import flags, listening
+from kingress import ask, flags, listening
 from kingress.crowd import Crowd
 from kingress.listening import Listener
 from kingress.mates import Mates
@@ -29,6 +29,9 @@ examples:
         as a cluster's ingress, behind a Service whose address goes into the status of the Ingresses
   kingress --server URL --trust 10.0.0.0/8 --access-log off
         behind a load balancer in that network, whose X-Forwarded-For is believed
+
+  kingress explain http://shop.example/cart --server URL
+        which rule would answer, why it and not others, and which endpoints there are; sends nothing
 
 exit codes: 0 ended by a signal, after open responses were completed; 1 could not start or go on; 2 wrong usage
 """
@@ -123,9 +126,30 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def explainer() -> argparse.ArgumentParser:
+    """Give the parser of `kingress explain`."""
+    made = argparse.ArgumentParser(
+        prog="kingress explain",
+        description="Says what would become of a request, and sends nothing: which rule applies, why it, "
+        "what the Ingress asks for, which endpoints there are.",
+    )
+    add = made.add_argument
+    add("url", metavar="URL", help="such as http://shop.example/cart?full=1")
+    add("--header", "-H", metavar="NAME: VALUE", action="append", default=[], help="a header of it; may be repeated")
+    add("--method", "-X", default="GET", help="(%(default)s)")
+    add("--client", metavar="ADDRESS", default="127.0.0.1", help="who would ask (%(default)s)")
+    add("--server", metavar="URL", help="the API server, without credentials")
+    add("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as kubectl knows them")
+    add("--ingress-class", metavar="NAME", default="", help="as of the ingress")
+    return made
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the ingress until SIGTERM or SIGINT; returns the exit code."""
-    options = parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["explain"]:
+        return ask.run(explainer().parse_args(words[1:]))
+    options = parser().parse_args(words)
     level = logging.INFO if options.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

@@ -40,7 +40,7 @@ def certificates(tls: Tls) -> list[Row]:
     return found
 
 
-def _asked(policy: Policy | None) -> dict[str, str]:
+def asked(policy: Policy | None) -> dict[str, str]:
     """Give what an Ingress asks for beyond its rules: features and their values."""
     return {
         feature.name: _shown(getattr(policy, feature.field))
@@ -76,7 +76,7 @@ def _row(route: Route, resolution: Resolution) -> Row:
         "rule": route.where,
         "backend": str(route.backend),
         "canaries": [str(canary.backend) for canary in route.canaries],
-        "asks": _asked(route.policy),
+        "asks": asked(route.policy),
         "endpoints": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in resolution.addresses],
         "missing": resolution.reason,
     }

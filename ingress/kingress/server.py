@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 
+from kingress import checks
 from kingress.gateway import Gateway
 from kingress.h1.client import ClientConnection
 
@@ -19,10 +20,11 @@ class Server:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self._servers: list[asyncio.Server] = []
-        self._ticking: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Server:
-        self._ticking = asyncio.create_task(self._tick(), name="ingress ticks")
+        checking = checks.run(self.gateway.upstreams, self.gateway.settings)
+        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(checking)]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -60,8 +62,8 @@ class Server:
         except TimeoutError:
             for client in list(gateway.clients):
                 client.cut()
-        if self._ticking is not None:
-            self._ticking.cancel()
+        for task in self._tasks:
+            task.cancel()
         gateway.upstreams.close()
         await asyncio.sleep(0)  # lets the connections see that they are closed
         gateway.flush()

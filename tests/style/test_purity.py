@@ -162,6 +162,7 @@ PURE = (
     "ingress/kingress/publish.py",
     "ingress/kingress/routes.py",
     "ingress/kingress/settings.py",
+    "ingress/kingress/explain.py",
     "ingress/kingress/features.py",
     "ingress/kingress/policy.py",
     "ingress/kingress/pool.py",

@@ -149,3 +149,26 @@ async def test_a_route_has_its_own_time_to_answer(shop: Any) -> None:
     status, page = await live.get()
     assert status == 504
     assert b"nothing came for 0.2 s" in page
+
+
+async def test_an_endpoint_that_says_it_is_not_well_is_left_alone_until_it_is(start: Any, upstream: Any) -> None:
+    live, well = await start(check_interval=0.05), await upstream(b"well")
+    state = b"503 Service Unavailable"
+
+    async def answer(seen: Any, _: Any) -> bytes:
+        return reply(b"ill", status=state if seen.line.startswith("GET /health ") else b"200 OK")
+
+    ill = await upstream(answer=answer)
+    live.service("web", well, ill)
+    live.ingress("web", [("shop.example", "Prefix", "/", "web")], {"health-path": "/health"})
+    (await live.get())
+    peers = live.gateway.upstreams.backends[0].peers
+    await live.until(lambda: any(peer.unhealthy for peer in peers))
+    assert {(await live.get())[1] for _ in range(10)} == {b"well"}
+    state = b"204 No Content"
+    await live.until(lambda: not any(peer.unhealthy for peer in peers))
+    assert {(await live.get())[1] for _ in range(10)} == {b"well", b"ill"}
+
+
+def reply(body: bytes, status: bytes) -> bytes:
+    return b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
