@@ -70,8 +70,9 @@ class Pipe(Feed):
 
 
 async def _lines(stream: BinaryIO) -> AsyncIterator[bytes]:
-    """Give the lines of a pipe, socket or terminal as they come, and those of a file at once."""
-    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+    """Give the lines of a pipe, socket or terminal as they come, and those of anything else at once."""
+    mode = os.fstat(stream.fileno()).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stream.isatty()):
         for line in await asyncio.to_thread(stream.readlines):
             yield line
         return

@@ -1,128 +1,80 @@
-"""The command line: flags, and the assembly of the parts."""
+"""The command line: from flags and a configuration file to the parts, put together and run."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from ipaddress import ip_network
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
-from kapi.client import Client
+import yaml
+
 from kapi.errors import ApiError
 from kapi.events import Recorder
 from kapi.kubeconfig import client_from
-from kapi.network import Network
-from kapi.source import ApiSource
-from kproxy.backends import Backend, load, names
-from kproxy.errors import ProxyError
-from kproxy.host import ThisHost
-from kproxy.model import LocalTraffic
+from kapi.manifests import Manifests
+from kapi.network import Address
+from kapi.pipe import Pipe
+from kapi.source import ApiSource, Source
+from kproxy import configuration, flags, modes, sysctls
+from kproxy.backends import Backend, names
+from kproxy.configuration import Configuration
+from kproxy.errors import Misconfigured, ProxyError, Unavailable
+from kproxy.host import Host, ThisHost
+from kproxy.model import Absence
 from kproxy.proxy import Proxy
-from kproxy.settings import ALL, PRIMARY, Settings
+from kproxy.settings import Settings
 
-_FAILED, _UNAVAILABLE = 1, 3  # argparse itself ends with 2
+Json = dict[str, Any]
 
-_EXAMPLES = """\
-examples:
-  kproxy --server http://127.0.0.1:8001
-        serve this host, whose Node is called as the host is, for the cluster whose API is reachable there
-  kproxy --kubeconfig /etc/kubernetes/kubelet.conf --node-name worker-1 --cluster-cidr 10.244.0.0/16
-        as a node's service proxy; pods are known by their addresses
-  kproxy --server http://127.0.0.1:8001 --proxy-mode memory --verbose
-        touch nothing, and say what would be done; needs no privilege
-  kproxy --cleanup
-        remove every rule that kproxy has made, and end
+log = logging.getLogger(__name__)
 
-exit codes: 0 ended by a signal or cleaned up, 1 could not start or go on, 2 wrong usage,
-            3 this host lacks the privilege or the kernel feature that the mode needs
-"""
+_FAILED, _MISUSED, _UNAVAILABLE = 1, 2, 3
+_ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # nothing is sent there
 
 
-def parser() -> argparse.ArgumentParser:
-    """Give the command line's parser."""
-    made = argparse.ArgumentParser(
-        prog="kproxy",
-        description="The service proxy of a node: Services and EndpointSlices in, kernel rules out.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = made.add_argument
-    add("--server", metavar="URL", help="the API server, without credentials")
-    add("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as kubectl knows them")
-    add("--node-name", metavar="NAME", default=socket.gethostname(), help="this node's name (%(default)s)")
-    add("--proxy-mode", choices=names(), default="nftables", help="how traffic is led (%(default)s)")
-    add(
-        "--cluster-cidr",
-        metavar="CIDR[,CIDR]",
-        type=networks,
-        default=(),
-        help="where pods have their addresses (the Node's own pod CIDRs)",
-    )
-    add("--pod-interface", metavar="NAME", default="", help="know pods by this interface instead; NAME* is a prefix")
-    add(
-        "--nodeport-addresses",
-        metavar="WORD|CIDR[,...]",
-        type=node_port_addresses,
-        default=(PRIMARY,),
-        help=f"the node's addresses that answer on NodePorts: {PRIMARY}, {ALL}, or CIDRs ({PRIMARY})",
-    )
-    add(
-        "--service-cidr",
-        metavar="CIDR[,CIDR]",
-        type=networks,
-        default=(),
-        help="drop new connections to addresses within that no Service has",
-    )
-    add("--masquerade-all", action="store_true", help="masquerade pods that call a clusterIP, too")
-    add(
-        "--iptables-masquerade-bit",
-        metavar="N",
-        type=int,
-        choices=range(32),
-        default=14,
-        help="the bit of the packet mark that asks for masquerading (%(default)s)",
-    )
-    add("--cleanup", action="store_true", help="remove the rules of the mode, and end")
-    add("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
-    return made
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a command line asks for, all of it checked."""
 
+    configuration: Configuration
+    settings: Settings  # but for what follows from the mode and the host
+    source: str  # "api", "manifests" or "events"
+    server: str | None
+    kubeconfig: Path | None
+    manifests: Path | None
+    cleanup: bool
+    verbose: bool
 
-def networks(words: str) -> tuple[Network, ...]:
-    """Read networks, joined by commas."""
-    try:
-        return tuple(ip_network(word.strip()) for word in words.split(",") if word.strip())
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}; networks look like 10.244.0.0/16,fd44::/48") from error
-
-
-def node_port_addresses(words: str) -> tuple[str, ...]:
-    """Read `primary`, `all` or networks, joined by commas."""
-    found = tuple(word.strip() for word in words.split(",") if word.strip())
-    for word in found:
-        if word not in (PRIMARY, ALL):
-            networks(word)
-    return found
+    @property
+    def node_name(self) -> str:
+        """The name of this node's object."""
+        return self.configuration.hostname_override.strip().lower() or socket.gethostname().lower()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the proxy until SIGTERM or SIGINT; returns the exit code."""
-    options = parser().parse_args(argv)
-    level = logging.INFO if options.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    """Run the proxy until SIGTERM or SIGINT, or explain; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        backend = load(options.proxy_mode)(ThisHost())
-        if why := backend.missing():
-            backend.close()
-            print(f"kproxy: mode {options.proxy_mode} cannot work here: {why}", file=sys.stderr)
-            return _UNAVAILABLE
-        with contextlib.closing(backend):
-            asyncio.run(backend.clear() if options.cleanup else _run(options, backend))
+        options = read(flags.parser().parse_args(words))
+        level = logging.INFO if options.verbose else logging.WARNING
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        run(options, ThisHost())
+    except Misconfigured as error:
+        print(f"kproxy: {error}", file=sys.stderr)
+        return _MISUSED
+    except Unavailable as error:
+        print(f"kproxy: {error}", file=sys.stderr)
+        return _UNAVAILABLE
     except (ProxyError, ApiError, OSError) as error:
         print(f"kproxy: {error}", file=sys.stderr)
         return _FAILED
@@ -131,35 +83,138 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def settings(options: argparse.Namespace) -> Settings:
-    """Give what the flags ask for."""
-    return Settings(
-        local_traffic=LocalTraffic(
-            networks=() if options.pod_interface else options.cluster_cidr, interface=options.pod_interface
+def read(options: argparse.Namespace) -> Options:
+    """Check flags and the configuration file. Raises Misconfigured."""
+    used = list(flags.given(options))
+    file = _file(options.config) if options.config else {}
+    try:
+        made = configuration.load(
+            flags.laid_over(file, used), {field: flag.name for flag, _ in used for field in flag.fields}, names()
+        )
+    except Misconfigured as error:
+        of_a_flag = str(error).startswith("--") or not options.config
+        raise Misconfigured(str(error) if of_a_flag else f"{options.config}: {error}") from error
+    kubeconfig = made.client_connection.kubeconfig
+    return Options(
+        configuration=made,
+        settings=Settings(
+            service_cidrs=_networks("--service-cidr", options.service_cidr),
+            without_endpoints=Absence(options.without_endpoints) if options.without_endpoints else None,
+            count_traffic=options.count_traffic,
         ),
-        node_port_addresses=options.nodeport_addresses,
-        service_cidrs=options.service_cidr,
-        masquerade_all=options.masquerade_all,
-        masquerade_bit=options.iptables_masquerade_bit,
+        source=_source(options),
+        server=options.server,
+        kubeconfig=options.kubeconfig or (Path(kubeconfig) if kubeconfig else None),
+        manifests=options.manifests,
+        cleanup=options.cleanup,
+        verbose=options.verbose or options.v > 0,
     )
 
 
-async def _run(options: argparse.Namespace, backend: Backend) -> None:
+def settings(options: Options, mode: str, host: Host) -> Settings:
+    """Give what follows from the options, the mode and the host."""
+    made = options.configuration.settings(mode, _addresses(options.configuration, host))
+    return replace(
+        made,
+        service_cidrs=options.settings.service_cidrs,
+        without_endpoints=options.settings.without_endpoints,
+        count_traffic=options.settings.count_traffic,
+    )
+
+
+def run(options: Options, host: Host) -> None:
+    """Do what the options ask for. Raises what the parts raise."""
+    if options.cleanup:
+        asyncio.run(modes.clear_others(host, ""))
+        return
+    backend, why = modes.choose(options.configuration.mode, host)
+    with contextlib.closing(backend):
+        print(f"kproxy: {why}", file=sys.stderr)
+        sysctls.write(host, options.configuration.conntrack)
+        try:
+            asyncio.run(_run(options, backend, host))
+        except* (ProxyError, ApiError, OSError) as group:
+            first: BaseException = group
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            raise first from None
+
+
+async def _run(options: Options, backend: Backend, host: Host) -> None:
     """Work until a signal; the rules stay, so that connections outlive a restart."""
-    client: Client = client_from(options.kubeconfig, options.server)
-    source = ApiSource(client)
-    recorder = Recorder("kproxy", client)
-    proxy = Proxy(source, options.node_name, backend, recorder=recorder, settings=settings(options))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    try:
+    async with _cluster(options) as (source, recorder):
+        chosen = settings(options, backend.name, host)
+        proxy = Proxy(source, options.node_name, backend, recorder=recorder, settings=chosen)
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(work) for work in (source.run(), recorder.run(), proxy.run())]
+            parts = (source.run(), recorder.run(), proxy.run(), _after_the_start(proxy, host))
+            running = [tasks.create_task(work) for work in parts]
             await stop.wait()
             for task in running:
                 task.cancel()
-    finally:
-        with contextlib.suppress(OSError):
-            await client.close()
+
+
+async def _after_the_start(proxy: Proxy, host: Host) -> None:
+    """Once the rules of this mode are in place, remove those of others: so there is no moment without any."""
+    await proxy.wait_synced()
+    if proxy.backend.host is not None:
+        await modes.clear_others(host, proxy.backend.name)
+    gc.freeze()  # what is known of the cluster is no garbage, and need not be looked through again
+
+
+@contextlib.asynccontextmanager
+async def _cluster(options: Options) -> AsyncIterator[tuple[Source, Recorder]]:
+    """Give where the cluster is known from, and who is told of problems."""
+    if options.manifests is not None:
+        yield Manifests(options.manifests), Recorder("kproxy")
+    elif options.source == "events":
+        yield Pipe(sys.stdin.buffer), Recorder("kproxy")
+    else:
+        client = client_from(options.kubeconfig, options.server)
+        try:
+            yield ApiSource(client), Recorder("kproxy", client)
+        finally:
+            with contextlib.suppress(OSError):
+                await client.close()
+
+
+def _source(options: argparse.Namespace) -> str:
+    asked = [name for name in ("server", "manifests", "events") if getattr(options, name)]
+    if options.kubeconfig and not options.server:
+        asked.append("kubeconfig")
+    if len(asked) > 1:
+        raise Misconfigured(f"--{' and --'.join(asked)} exclude each other: the cluster is known from one place")
+    return asked[0] if asked and asked[0] in ("manifests", "events") else "api"
+
+
+def _file(path: Path) -> Json:
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Misconfigured(f"--config: {path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise Misconfigured(f"--config: {path} holds no {configuration.KIND} of {configuration.API_VERSION}")
+    return found
+
+
+def _networks(flag: str, words: str) -> tuple[Any, ...]:
+    try:
+        return configuration.networks(words)
+    except ValueError as error:
+        raise Misconfigured(f"{flag}: {words!r} is not accepted: {error}") from error
+
+
+def _addresses(made: Configuration, host: Host) -> tuple[Address, ...]:
+    """Give this node's addresses: the one it was told, else those from which it would reach others."""
+    told = ip_address(made.bind_address)
+    if not told.is_unspecified:
+        return (told,)
+    found: list[Address] = []
+    for family, elsewhere in _ELSEWHERE.items():
+        with contextlib.suppress(OSError), host.socket(family, socket.SOCK_DGRAM) as asked:
+            asked.connect((elsewhere, 9))
+            found.append(ip_address(asked.getsockname()[0]))
+    return tuple(found)

@@ -34,9 +34,13 @@ WITHOUT_ENDPOINTS = "kproxy.io/without-endpoints"  # "reject" or "drop": what cl
 
 def is_ours(service: Service) -> bool:
     """Whether the Service is for this proxy: it has an address of its own and no label that says otherwise."""
-    if service.type is ServiceType.EXTERNAL_NAME or service.headless or not service.cluster_ips:
-        return False
-    return PROXY_NAME not in service.labels and HEADLESS not in service.labels
+    return bool(service.cluster_ips) and not _is_for_others(service)
+
+
+def _is_for_others(service: Service) -> bool:
+    if service.type is ServiceType.EXTERNAL_NAME or service.headless:
+        return True
+    return PROXY_NAME in service.labels or HEADLESS in service.labels
 
 
 def duties(
@@ -53,7 +57,8 @@ def duties(
     """
     rank = f"{service.created} {service.key}"
     if not is_ours(service):
-        return Duties(service.key, service.reference, rank=rank)
+        problems = () if _is_for_others(service) else service.problems
+        return Duties(service.key, service.reference, rank=rank, problems=problems)
     slices = [s for s in slices if HEADLESS not in s.labels]
     shares = weights.parse(service.annotations.get(weights.ANNOTATION, ""))
     chosen, unknown = _absence(service, absence)

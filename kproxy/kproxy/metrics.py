@@ -101,7 +101,7 @@ class Metrics:
 
     def _failed(self, prefix: str) -> Iterator[str]:
         total = self._failures.total()
-        match self.mode:
+        match self.mode.partition("-")[0]:  # of the flavours of iptables, too
             case "iptables":
                 told, partial = "Failures of iptables-restore.", self._failures["partial"]
                 yield from family(f"{prefix}_iptables_restore_failures_total", "counter", told, [({}, total)])

@@ -115,6 +115,7 @@ PURE = (
     "netns-lab/netnslab/workloads/template.py",
     "netns-lab/netnslab/workloads/values.py",
     "kproxy/kproxy/claims.py",
+    "kproxy/kproxy/configuration.py",
     "kproxy/kproxy/exposition.py",
     "kproxy/kproxy/metrics.py",
     "kproxy/kproxy/pending.py",

@@ -20,6 +20,7 @@ _BUILT_IN: Mapping[str, str] = {
     "iptables": "kproxy.backends.iptables.backend:Iptables",
     "iptables-legacy": "kproxy.backends.iptables.backend:Legacy",
     "iptables-nft": "kproxy.backends.iptables.backend:Nft",
+    "ipvs": "kproxy.backends.ipvs.backend:Ipvs",
     "memory": "kproxy.backends.memory:Memory",
 }
 
@@ -64,6 +65,11 @@ class Backend(Protocol):
     def close(self) -> None:
         """Give back sockets and the like; the rules stay."""
         ...
+
+
+def built_in() -> tuple[str, ...]:
+    """List the backends that come with kproxy."""
+    return tuple(_BUILT_IN)
 
 
 def names() -> tuple[str, ...]:

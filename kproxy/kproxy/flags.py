@@ -1,0 +1,189 @@
+"""The command line's flags: kube-proxy's, each of them a field of its configuration file, and our own. Pure."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+Field = tuple[str, ...]
+
+_EXAMPLES = """\
+examples:
+  kproxy --server http://127.0.0.1:8001
+        serve this host, whose Node is called as the host is, for the cluster whose API is reachable there
+  kproxy --kubeconfig /etc/kubernetes/kubelet.conf --hostname-override worker-1 --cluster-cidr 10.244.0.0/16
+        as a node's service proxy; pods are known by their addresses
+  kproxy --config /var/lib/kube-proxy/config.conf
+        as kube-proxy is started
+  kproxy --manifests ./cluster
+        Services and EndpointSlices from files; changes are taken as they are written
+  my-core | kproxy --events -
+        the same as watch events, one JSON object a line
+  kproxy --manifests ./cluster --proxy-mode memory --verbose
+        touch nothing, and say what would be done; needs no privilege
+  kproxy --cleanup
+        remove every rule that kproxy has made, in whatever mode, and end
+
+exit codes: 0 ended by a signal or cleaned up, 1 could not start or go on, 2 wrong usage or configuration,
+            3 this host lacks the privilege or the kernel feature that the mode needs
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One of kube-proxy's flags: its fields in the configuration file, and what it is for."""
+
+    name: str
+    fields: tuple[Field, ...]
+    metavar: str  # "" for a flag that is true or false
+    told: str
+
+
+def _one(name: str, field: str, metavar: str, told: str) -> Flag:
+    return Flag(name, (tuple(field.split(".")),), metavar, told)
+
+
+FLAGS = (
+    _one("--hostname-override", "hostnameOverride", "NAME", "this node's name (the host's)"),
+    _one(
+        "--proxy-mode", "mode", "MODE", "how traffic is led: auto, nftables, iptables, ipvs, userspace, memory (auto)"
+    ),
+    _one("--cluster-cidr", "clusterCIDR", "CIDR[,CIDR]", "where pods have addresses (the Node's own pod CIDRs)"),
+    _one("--detect-local-mode", "detectLocalMode", "MODE", "how pods of this node are known"),
+    _one("--pod-bridge-interface", "detectLocal.bridgeInterface", "NAME", "by this bridge"),
+    _one("--pod-interface-name-prefix", "detectLocal.interfaceNamePrefix", "PREFIX", "by interfaces so called"),
+    _one(
+        "--nodeport-addresses",
+        "nodePortAddresses",
+        "WORD|CIDR[,...]",
+        "the node's addresses that answer on NodePorts: primary, all, localhost, networks (primary)",
+    ),
+    _one("--bind-address", "bindAddress", "ADDRESS", "this node's address, where no Node object tells it"),
+    _one("--healthz-bind-address", "healthzBindAddress", "ADDRESS[:PORT]", "/healthz, /livez; '' for none"),
+    _one("--metrics-bind-address", "metricsBindAddress", "ADDRESS[:PORT]", "/metrics, /proxyMode; '' for none"),
+    Flag(
+        "--masquerade-all",
+        (("iptables", "masqueradeAll"), ("nftables", "masqueradeAll")),
+        "",
+        "masquerade pods that call a clusterIP, too",
+    ),
+    Flag(
+        "--iptables-masquerade-bit",
+        (("iptables", "masqueradeBit"), ("nftables", "masqueradeBit")),
+        "N",
+        "the bit of the packet mark that asks for masquerading (14)",
+    ),
+    _one("--iptables-localhost-nodeports", "iptables.localhostNodePorts", "", "NodePorts on 127.0.0.1"),
+    Flag(
+        "--iptables-sync-period",
+        (("iptables", "syncPeriod"), ("nftables", "syncPeriod")),
+        "DURATION",
+        "half of what a change may wait before /healthz fails (30s)",
+    ),
+    _one("--ipvs-scheduler", "ipvs.scheduler", "NAME", "how IPVS chooses an endpoint (rr)"),
+    _one("--conntrack-max-per-core", "conntrack.maxPerCore", "N", "connections tracked for each core"),
+    _one("--conntrack-min", "conntrack.min", "N", "connections tracked at least"),
+    _one("--conntrack-tcp-timeout-established", "conntrack.tcpEstablishedTimeout", "DURATION", "idle TCP connections"),
+    _one("--conntrack-tcp-timeout-close-wait", "conntrack.tcpCloseWaitTimeout", "DURATION", "half-closed ones"),
+    _one("--conntrack-tcp-be-liberal", "conntrack.tcpBeLiberal", "", "TCP packets out of the window are valid"),
+    _one("--conntrack-udp-timeout", "conntrack.udpTimeout", "DURATION", "UDP flows without an answer"),
+    _one("--conntrack-udp-timeout-stream", "conntrack.udpStreamTimeout", "DURATION", "UDP flows with answers"),
+)
+# Accepted for the sake of command lines that have them; they do nothing.
+WITHOUT_EFFECT = (
+    "--bind-address-hard-fail",
+    "--config-sync-period",
+    "--feature-gates",
+    "--iptables-min-sync-period",
+    "--ipvs-exclude-cidrs",
+    "--ipvs-min-sync-period",
+    "--ipvs-strict-arp",
+    "--ipvs-sync-period",
+    "--ipvs-tcp-timeout",
+    "--ipvs-tcpfin-timeout",
+    "--ipvs-udp-timeout",
+    "--kube-api-burst",
+    "--kube-api-content-type",
+    "--kube-api-qps",
+    "--log-flush-frequency",
+    "--logging-format",
+    "--oom-score-adj",
+    "--profiling",
+    "--show-hidden-metrics-for-version",
+    "--vmodule",
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the command line's parser."""
+    made = argparse.ArgumentParser(
+        prog="kproxy",
+        description="The service proxy of a node: Services and EndpointSlices in, kernel rules out.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    sources(made.add_argument_group("where the cluster is known from, one of"))
+    own(made.add_argument_group("what kube-proxy does not have"))
+    same = made.add_argument_group("what kube-proxy has; each is laid over the configuration file")
+    same.add_argument("--config", metavar="FILE", type=Path, help="a KubeProxyConfiguration in YAML or JSON")
+    known(same)
+    same.add_argument("--cleanup", action="store_true", help="remove the rules of every mode, and end")
+    made.add_argument("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
+    made.add_argument("--v", metavar="LEVEL", type=int, default=0, help="the same, as kube-proxy has it: from 1 on")
+    return made
+
+
+def sources(to: argparse._ArgumentGroup) -> None:
+    """Add the flags that say where the cluster is known from."""
+    to.add_argument("--server", "--master", metavar="URL", help="the API server, without credentials")
+    to.add_argument("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as for kubectl")
+    to.add_argument("--manifests", metavar="FOLDER", type=Path, help="files in YAML or JSON, watched for changes")
+    to.add_argument("--events", metavar="-", choices=["-"], help="watch events on standard input, then SYNC, then more")
+
+
+def own(to: argparse._ArgumentGroup) -> None:
+    """Add the flags that kube-proxy does not have."""
+    told = "drop new connections to addresses within that no Service has"
+    to.add_argument("--service-cidr", metavar="CIDR[,CIDR]", default="", help=told)
+    told = "what clients meet where nobody serves them (reject; drop where another node serves)"
+    to.add_argument("--without-endpoints", choices=["reject", "drop"], help=told)
+    told = "count packets and bytes of every Service and endpoint in /metrics"
+    to.add_argument("--count-traffic", action="store_true", help=told)
+
+
+def known(to: argparse._ArgumentGroup) -> None:
+    """Add kube-proxy's flags."""
+    for flag in FLAGS:
+        names = [flag.name, "--node-name"] if flag.name == "--hostname-override" else [flag.name]
+        if flag.metavar:
+            to.add_argument(*names, dest=flag.name, metavar=flag.metavar, help=flag.told)
+        else:
+            to.add_argument(*names, dest=flag.name, nargs="?", const="true", metavar="true|false", help=flag.told)
+    for name in WITHOUT_EFFECT:
+        to.add_argument(name, nargs="?", help=argparse.SUPPRESS)
+
+
+def given(options: argparse.Namespace) -> Iterator[tuple[Flag, str]]:
+    """Give the flags of kube-proxy that were used, with their values."""
+    for flag in FLAGS:
+        value = getattr(options, flag.name)
+        if value is not None:
+            yield flag, value
+
+
+def laid_over(file: Json, used: Iterable[tuple[Flag, str]]) -> Json:
+    """Write flags over a configuration file's fields."""
+    made = dict(file)
+    for flag, value in used:
+        for *parts, last in flag.fields:
+            inner = made
+            for part in parts:
+                inner[part] = dict(inner.get(part) or {})
+                inner = inner[part]
+            inner[last] = value
+    return made
