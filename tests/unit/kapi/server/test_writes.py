@@ -145,7 +145,7 @@ async def test_a_malformed_object_is_refused_with_its_field_named(
 ) -> None:
     with pytest.raises(error, match=re.escape(text)):
         await served.client.transport.send(Request("POST", CONFIG_MAPS.path("default"), {}, obj))
-    assert [i["metadata"]["name"] for i in (await served.client.list(CONFIG_MAPS)).items] == []
+    assert [i["metadata"]["name"] for i in (await served.client.list(CONFIG_MAPS, "default")).items] == []
 
 
 async def test_unknown_fields_are_refused_when_strict_and_kept_otherwise(served: Served) -> None:
