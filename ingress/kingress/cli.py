@@ -100,6 +100,11 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="an address or host name for the status; may be repeated",
     )
+    add(
+        "--leader-elect",
+        action="store_true",
+        help="several ingresses serve the same class: one at a time writes Events and status",
+    )
     add("--admin", metavar="ADDRESS:PORT", type=flags.endpoint, help="serve /healthz, /readyz, /metrics, /routes")
     add(
         "--trust",

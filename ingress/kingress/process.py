@@ -7,9 +7,12 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import logging
 import signal
+import socket
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +21,8 @@ from typing import Any
 import uvloop
 
 from kapi.client import Client
-from kapi.errors import ApiError
+from kapi.election import Elector, Terms
+from kapi.errors import ApiError, LeaseLost
 from kapi.events import Recorder
 from kapi.kubeconfig import client_from
 from kapi.source import ApiSource
@@ -33,6 +37,8 @@ from kingress.server import Server
 from kingress.settings import Settings
 from kingress.state import State
 from kingress.workers import LEAVE
+
+log = logging.getLogger(__name__)
 
 _FAILED = 1
 _LATE = ("aiohttp", "encodings.idna", "kingress.admin")  # imported late otherwise, when their files may not be readable
@@ -103,10 +109,27 @@ async def _run(
         await _tell(options, place, gateway, controller, stack)
         controller.start()
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(job) for job in (source.run(), recorder.run(), controller.run())]
-            await _serve(gateway, controller, place, end)
+            jobs = (source.run(), recorder.run(), _report(options, controller, client))
+            running = [tasks.create_task(job) for job in jobs]
+            number = await _serve(gateway, controller, place, end)
+            if number != LEAVE and not options.leader_elect:  # with a lease, another one takes the status over
+                await controller.withdraw()
             for task in running:
                 task.cancel()
+
+
+async def _report(options: argparse.Namespace, controller: Controller, client: Client) -> None:
+    """Write Events and status; of several ingresses alike, the one that holds the lease does."""
+    if not options.leader_elect:
+        await controller.run()
+        return
+    identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+    elector = Elector(client, Terms(identity, f"kingress-{options.ingress_class or 'leader'}"))
+    while True:
+        try:
+            await elector.lead(controller.run)
+        except LeaseLost as error:
+            log.warning("%s", error)
 
 
 async def _tell(
@@ -128,14 +151,17 @@ async def _tell(
         stack.push_async_callback(pages.cleanup)
 
 
-async def _serve(gateway: Gateway, controller: Controller, place: Place, end: asyncio.Future[int]) -> None:
-    """Serve from the moment when every route is known until a signal comes; then let what is open end."""
+async def _serve(gateway: Gateway, controller: Controller, place: Place, end: asyncio.Future[int]) -> int:
+    """Serve from the moment when every route is known until a signal comes; then let what is open end.
+
+    Gives the signal.
+    """
     synced = asyncio.ensure_future(controller.wait_synced())
     waits: list[asyncio.Future[Any]] = [end, synced]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     synced.cancel()
     if end.done():
-        return
+        return end.result()
     gc.collect()
     gc.freeze()  # the routes of now stay: they need not be looked at again and again
     async with Server(gateway) as server:
@@ -144,8 +170,7 @@ async def _serve(gateway: Gateway, controller: Controller, place: Place, end: as
         place.ready()
         where = ", ".join("{} port {}".format(*each.sock.getsockname()[:2]) for each in place.sockets)
         print(f"kingress serves {len(controller.routes.ingresses)} Ingresses on {where}", flush=True)  # noqa: T201  # who started it waits for this
-        if await end != LEAVE:
-            await controller.withdraw()
+        return await end
 
 
 def _end() -> asyncio.Future[int]:

@@ -65,14 +65,21 @@ def _ingress_container() -> Json:
         f"--server={API}",
         "--listen=0.0.0.0:80",
         "--listen=[::]:80",
+        "--listen-tls=0.0.0.0:443",
+        "--listen-tls=[::]:443",
         "--listen-fd=3",
         f"--ingress-class={INGRESS_CLASS}",
         f"--publish-service={NAMESPACE}/{INGRESS}",
+        "--drain=4",
         "--admin=0.0.0.0:10254",
     ]
     return {
         "args": arguments,
-        "ports": [{"name": "http", "containerPort": 80}, {"name": "admin", "containerPort": 10254}],
+        "ports": [
+            {"name": "http", "containerPort": 80},
+            {"name": "https", "containerPort": 443},
+            {"name": "admin", "containerPort": 10254},
+        ],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": 10254}, "periodSeconds": 2},
         "livenessProbe": {"httpGet": {"path": "/healthz", "port": 10254}, "periodSeconds": 10},
     }
@@ -119,7 +126,10 @@ def _ingress_service() -> Json:
         "ipFamilyPolicy": "PreferDualStack",
         "externalTrafficPolicy": "Local",  # so that it sees its clients' own addresses
         "selector": {"k8s-app": INGRESS},
-        "ports": [{"name": "http", "port": 80, "targetPort": 80}],
+        "ports": [
+            {"name": "http", "port": 80, "targetPort": 80},
+            {"name": "https", "port": 443, "targetPort": 443},
+        ],
     }
     metadata = {"name": INGRESS, "namespace": NAMESPACE, "labels": {"k8s-app": INGRESS}}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from kapi.client import Client
-from kapi.resources import INGRESS_CLASSES, INGRESSES, SERVICES
+from kapi.resources import INGRESS_CLASSES, INGRESSES, LEASES, SERVICES
 from kapi.server import ApiServer
 from kapi.store.memory import MemoryStore
 
@@ -183,3 +183,31 @@ async def test_it_serves_without_the_rights_of_root(run: Run) -> None:
     assert set(uids) == {"65534"}
     assert "CapEff:\t0000000000000000" in status
     assert b" 200 " in await get(port)
+
+
+async def test_of_several_ingresses_one_at_a_time_holds_the_lease_and_writes_the_status(run: Run, url: str) -> None:
+    client = Client.connect(url)
+
+    async def holder() -> str:
+        lease = await client.get(LEASES, "kingress-leader", "kube-system")
+        return str(lease["spec"]["holderIdentity"])
+
+    first, second = [
+        await run(
+            "--listen", "127.0.0.1:0", "--leader-elect", "--publish-address", f"203.0.113.{i}", "--access-log=off"
+        )
+        for i in (1, 2)
+    ]
+
+    async def published(address: str) -> bool:
+        found = await client.get(INGRESSES, "web", "default")
+        return bool(((found.get("status") or {}).get("loadBalancer") or {}).get("ingress") == [{"ip": address}])
+
+    await eventually(lambda: published("203.0.113.1"))
+    before = await holder()
+    first.terminate()
+    await asyncio.wait_for(first.communicate(), 10)
+    await eventually(lambda: published("203.0.113.2"))
+    assert await holder() not in ("", before)
+    await client.close()
+    assert second.returncode is None
