@@ -77,11 +77,18 @@ class Cache(Mapping[str, T]):
             listener(Change(key, None, value))
 
     def put(self, obj: Json) -> None:
-        """Take in an object as the API gave it."""
+        """Take in an object as the API gave it; one that cannot be read is removed: what was known is no longer so."""
         try:
-            key, new = key_of(obj), self._decode(obj)
+            key = key_of(obj)
+        except (KeyError, TypeError):
+            log.warning("skipped one of %s: it has no name", self.resource.plural)
+            return
+        try:
+            new = self._decode(obj)
         except (DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-            log.warning("skipped one of %s that cannot be read: %s", self.resource.plural, error)
+            why = f"{type(error).__name__}: {error}"
+            log.warning("skipped %s %s, which cannot be read: %s", self.resource.kind, key, why)
+            self.remove(key)
             return
         old = self._objects.get(key)
         if old == new:

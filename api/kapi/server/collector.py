@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from kapi.codec.bodies import own
 from kapi.errors import NotFound
+from kapi.queue import Queue
 from kapi.server.deleting import FOREGROUND, ORPHAN, Deleter
 from kapi.server.kinds import Kind
 from kapi.server.options import DeleteOptions, Options
 from kapi.server.routes import Route
 from kapi.server.state import Change, Record, State
-from kapi.server.work import Work
 from kapi.server.writing import Writer
 
 Json = dict[str, Any]
@@ -41,7 +41,7 @@ class Collector:
         self._deleter = deleter
         self._alive: set[str] = set()
         self._dependents: dict[str, set[Node]] = {}
-        self._work: Work[Node] = Work(self._settle)
+        self._work: Queue[Node] = Queue(longest=5.0)
 
     def start(self) -> None:
         """Take in what there is, and follow what changes."""
@@ -56,7 +56,7 @@ class Collector:
 
     async def run(self) -> None:
         """Do what follows from changes, for ever."""
-        await self._work.run()
+        await self._work.work(self._settle)
 
     def _hear(self, kind: Kind, change: Change) -> None:
         if change.kind != "DELETED":

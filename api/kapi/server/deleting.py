@@ -23,6 +23,7 @@ FOREGROUND = "foregroundDeletion"
 
 _TRIES = 100
 _POD_GRACE = 30
+_LONGEST_GRACE = 2**31 - 1  # seconds; beyond it there is no date to write down
 
 
 class Deleter:
@@ -109,8 +110,9 @@ def _grace(kind: Kind, obj: Json, options: DeleteOptions) -> int:
     if kind.resource != PODS or not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
         return 0
     if options.grace is not None:
-        return max(0, options.grace)
-    return int(spec.get("terminationGracePeriodSeconds", _POD_GRACE))
+        return min(max(0, options.grace), _LONGEST_GRACE)
+    asked = int(spec.get("terminationGracePeriodSeconds", _POD_GRACE))
+    return 1 if asked < 0 else min(asked, _LONGEST_GRACE)  # a negative one counts as 1, as in the real API
 
 
 def _later(now: str, seconds: int) -> str:

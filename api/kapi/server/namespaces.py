@@ -6,13 +6,13 @@ from typing import Any
 
 from kapi.codec.bodies import own
 from kapi.errors import AlreadyExists, Forbidden, NotFound
+from kapi.queue import Queue
 from kapi.resources import NAMESPACES, SERVICE_ACCOUNTS
 from kapi.server.deleting import Deleter
 from kapi.server.kinds import Kind
 from kapi.server.options import DeleteOptions, Options
 from kapi.server.routes import Route
 from kapi.server.state import Change, Record, State
-from kapi.server.work import Work
 from kapi.server.writing import Writer
 
 Json = dict[str, Any]
@@ -28,7 +28,7 @@ class NamespaceController:
         self._state = state
         self._writer = writer
         self._deleter = deleter
-        self._work: Work[str] = Work(self._settle)
+        self._work: Queue[str] = Queue(longest=5.0)
 
     def start(self) -> None:
         """Take in what there is, and follow what changes."""
@@ -41,7 +41,7 @@ class NamespaceController:
 
     async def run(self) -> None:
         """Do what follows from changes, for ever."""
-        await self._work.run()
+        await self._work.work(self._settle)
 
     def _hear_inside(self, change: Change) -> None:
         if change.kind != "DELETED":

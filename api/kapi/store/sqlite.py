@@ -27,9 +27,10 @@ _MOST_IN_ONE = 512  # writes of one transaction: more would only make the first 
 
 @dataclass(slots=True)
 class _Waiting:
-    """A write that was accepted and is not yet committed."""
+    """A write that was accepted and is not yet committed. `encoded` is its value as it will be kept, None to delete."""
 
     write: Write
+    encoded: bytes | None
     done: asyncio.Future[None]
 
 
@@ -71,11 +72,15 @@ class SqliteStore:
             await asyncio.wait([self._pending[key].done])
         if self._connection is None:
             raise StoreError(f"{key} was not written: the store is not open")
+        try:  # before it joins a group: a value that cannot be kept must fail nobody else's write
+            encoded = None if value is None else _encode(value)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise StoreError(f"{key} was not written: its value is not JSON: {error}") from error
         actual = self._revisions.get(key, 0)
         if actual != expected:
             raise Changed(f"{key} is at revision {actual}, not {expected}")
         self._revision += 1
-        waiting = _Waiting(Write(key, self._revision, value), asyncio.get_running_loop().create_future())
+        waiting = _Waiting(Write(key, self._revision, value), encoded, asyncio.get_running_loop().create_future())
         self._pending[key] = waiting
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all(), name=f"commits to {self.path.name}")
@@ -97,8 +102,8 @@ class SqliteStore:
         while self._pending:
             group = list(self._pending.values())[:_MOST_IN_ONE]
             try:
-                await loop.run_in_executor(self._thread, self._commit, [waiting.write for waiting in group])
-            except (sqlite3.Error, ValueError, TypeError) as error:
+                await loop.run_in_executor(self._thread, self._commit, group)
+            except sqlite3.Error as error:
                 self._settle(group, StoreError(f"{self.path} does not take writes: {error}"))
             else:
                 self._settle(group, None)
@@ -133,17 +138,17 @@ class SqliteStore:
         self._connection = connection
         return Snapshot(revision, entries)
 
-    def _commit(self, writes: list[Write]) -> None:
+    def _commit(self, group: list[_Waiting]) -> None:
         """Run one transaction; all of it happens or nothing does."""
         assert self._connection is not None
-        puts = [(w.key, w.revision, _encode(w.value)) for w in writes if w.value is not None]
-        gone = [(w.key,) for w in writes if w.value is None]
+        puts = [(w.write.key, w.write.revision, w.encoded) for w in group if w.encoded is not None]
+        gone = [(w.write.key,) for w in group if w.encoded is None]
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         try:
             self._connection.executemany("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)", puts)
             self._connection.executemany("DELETE FROM objects WHERE key = ?", gone)
-            execute("UPDATE counter SET revision = ?", (writes[-1].revision,))
+            execute("UPDATE counter SET revision = ?", (group[-1].write.revision,))
             execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
@@ -152,4 +157,4 @@ class SqliteStore:
 
 
 def _encode(value: Json) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

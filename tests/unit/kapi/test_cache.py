@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from kapi import decode
 from kapi.cache import Cache, Change
 from kapi.network import Service
@@ -66,3 +68,17 @@ def test_one_unreadable_object_hides_no_other() -> None:
     cache, _ = watched()
     cache.replace([{"metadata": {"namespace": "shop"}}, service("web"), {}])
     assert list(cache) == ["shop/web"]
+
+
+def test_an_object_that_cannot_be_read_any_more_is_as_good_as_absent(caplog: pytest.LogCaptureFixture) -> None:
+    def decode_even(obj: Json) -> int:
+        number = obj["spec"]["ports"][0]["port"]
+        if number % 2:
+            raise ValueError(f"{number} is odd")
+        return int(number)
+
+    cache = Cache(SERVICES, decode_even)
+    cache.put(service("web", port=80))
+    cache.put(service("web", port=81))
+    assert "shop/web" not in cache
+    assert "skipped Service shop/web, which cannot be read: ValueError: 81 is odd" in caplog.text

@@ -163,3 +163,16 @@ def test_an_acknowledged_write_survives_the_sudden_end_of_its_writer(tmp_path: P
     kept = {key for (key,) in connection.execute("SELECT key FROM objects")}
     connection.close()
     assert set(acknowledged) <= kept
+
+
+async def test_a_value_that_cannot_be_kept_fails_no_other_write(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "state.db")
+    await store.open(lambda _: None)
+    try:
+        writes = [store.write(f"/k/{n}", {"n": "\ud800" if n == 7 else n}, 0) for n in range(20)]
+        results = await asyncio.gather(*writes, return_exceptions=True)
+    finally:
+        await store.close()
+    failed = [n for n, result in enumerate(results) if isinstance(result, BaseException)]
+    assert failed == [7]
+    assert "/k/7 was not written: its value is not JSON" in str(results[7])

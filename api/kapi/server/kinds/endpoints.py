@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Any
 
 from kapi.objects import Endpoints, EndpointSlice
 from kapi.resources import ENDPOINT_SLICES, ENDPOINTS
 from kapi.server.columns import AGE, NAME, Column, at, shortened
 from kapi.server.fields import FieldError, duplicate, invalid, required, unsupported
+from kapi.server.kinds.ips import ip_error
 from kapi.server.kinds.kind import Kind
 
 Json = dict[str, Any]
@@ -30,18 +30,6 @@ def _default_endpoints(obj: Json) -> None:
     for subset in obj.get("subsets") or ():
         for port in subset.get("ports") or ():
             port.setdefault("protocol", "TCP")
-
-
-def _address_error(text: Any, family: int, path: str) -> list[FieldError]:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return [invalid(path, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
-    if family and address.version != family:
-        return [invalid(path, text, f"must be an IPv{family} address")]
-    if address.is_unspecified or address.is_loopback or address.is_link_local or address.is_multicast:
-        return [invalid(path, text, "may not be unspecified, loopback, link-local or multicast")]
-    return []
 
 
 def _port_errors(ports: list[Json], path: str) -> list[FieldError]:
@@ -84,7 +72,7 @@ def _endpoint_errors(endpoint: Json, kind: str, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     if kind in _FAMILIES:
         for index, address in enumerate(addresses):
-            errors += _address_error(address, _FAMILIES[kind], f"{path}.addresses[{index}]")
+            errors += ip_error(address, f"{path}.addresses[{index}]", _FAMILIES[kind])
     return errors
 
 
@@ -97,7 +85,7 @@ def _check_endpoints(new: Json, _: Json | None) -> list[FieldError]:
             errors.append(required(path, "must specify `addresses` or `notReadyAddresses`"))
         for part, found in parts:
             for number, address in enumerate(found):
-                errors += _address_error(address.get("ip"), 0, f"{path}.{part}[{number}].ip")
+                errors += ip_error(address.get("ip"), f"{path}.{part}[{number}].ip")
         errors += _port_errors(subset.get("ports") or [], f"{path}.ports")
     return errors
 

@@ -13,6 +13,7 @@ from kapi.objects import Service
 from kapi.resources import SERVICES
 from kapi.server.columns import AGE, NAME, Column, at, pairs
 from kapi.server.fields import FieldError, duplicate, forbidden, invalid, required, unsupported
+from kapi.server.kinds.ips import NOT_AN_ADDRESS, ip_error, is_ip
 from kapi.server.kinds.kind import EVERYWHERE, Kind
 from kapi.server.names import LABEL_TEXT, SUBDOMAIN_TEXT, is_label, is_subdomain
 
@@ -123,7 +124,7 @@ def _validate(new: Json, old: Json | None) -> list[FieldError]:
     if kind not in TYPES:
         return [unsupported("spec.type", kind, TYPES)]
     errors = _ports_errors(spec) + _cluster_ip_errors(spec) + _type_errors(spec)
-    errors += _affinity_errors(spec) + _policy_errors(spec) + _list_errors(spec)
+    errors += _affinity_errors(spec) + _policy_errors(spec) + _list_errors(spec) + _status_errors(new)
     return errors + (_update_errors(spec, old["spec"]) if old is not None else [])
 
 
@@ -203,22 +204,10 @@ def _cluster_ip_errors(spec: Json) -> list[FieldError]:
 
 
 def _address_errors(addresses: list[str], shown: list[str]) -> list[FieldError]:
-    errors = [
-        invalid(f"spec.clusterIPs[{i}]", a, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
-        for i, a in enumerate(addresses)
-        if not _is_address(a)
-    ]
+    errors = [invalid(f"spec.clusterIPs[{i}]", a, NOT_AN_ADDRESS) for i, a in enumerate(addresses) if not is_ip(a)]
     if not errors and len({ip_address(a).version for a in addresses}) < len(addresses):
         errors.append(invalid("spec.clusterIPs", shown, "may specify no more than one IP for each IP family"))
     return errors
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _type_errors(spec: Json) -> list[FieldError]:
@@ -271,9 +260,9 @@ def needs_health_port(spec: Json) -> bool:
 
 def _list_errors(spec: Json) -> list[FieldError]:
     errors = [
-        invalid(f"spec.externalIPs[{i}]", a, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
-        for i, a in enumerate(spec.get("externalIPs") or ())
-        if not _is_address(a)
+        error
+        for index, address in enumerate(spec.get("externalIPs") or ())
+        for error in ip_error(address, f"spec.externalIPs[{index}]")
     ]
     for index, text in enumerate(spec.get("loadBalancerSourceRanges") or ()):
         try:
@@ -286,6 +275,16 @@ def _list_errors(spec: Json) -> list[FieldError]:
     families = ("IPv4", "IPv6")
     strange = [family for family in spec.get("ipFamilies") or () if family not in families]
     return errors + [unsupported("spec.ipFamilies", family, families) for family in strange]
+
+
+def _status_errors(obj: Json) -> list[FieldError]:
+    """Say what is wrong with the addresses that a load balancer's controller wrote."""
+    entries = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    return [
+        invalid(f"status.loadBalancer.ingress[{index}].ip", entry["ip"], NOT_AN_ADDRESS)
+        for index, entry in enumerate(entries)
+        if entry.get("ip") and not is_ip(entry["ip"])
+    ]
 
 
 def _update_errors(new: Json, old: Json) -> list[FieldError]:

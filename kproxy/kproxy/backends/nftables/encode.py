@@ -59,7 +59,6 @@ _HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting":
 _INTERVAL, _MAP, _TIMEOUT, _EVALUATED, _CONCATENATED = 0x4, 0x8, 0x10, 0x20, 0x80
 _INTERVAL_END = 1
 _VERDICT_DATA, _VERDICT_SIZE = 0xFFFFFF00, 16
-_DYNAMIC_SIZE = 65535
 _ADDRESS_TYPE = {4: 7, 6: 8}
 _INTEGER_TYPE, _PORT_TYPE = 4, 13
 
@@ -135,7 +134,7 @@ def _type(key: Key, family: int) -> int:
 
 def _description(declared: Set, family: int) -> bytes:
     if declared.dynamic:
-        return nested(9, number(1, _DYNAMIC_SIZE))
+        return b""  # a size would be allocated at once, over a megabyte a set; the kernel's own limit is 65535
     if not declared.interval or len(declared.key) == 1:
         return b""
     widths = (2 if isinstance(part, Port) else width(part, family) for part in declared.key)

@@ -275,3 +275,28 @@ async def test_what_is_set_anew_with_another_type_is_refused_where_it_makes_no_s
     port = {"port": 80, "protocol": "TCP", "nodePort": 30999}
     with pytest.raises(Invalid, match="may not be used when `type` is 'ClusterIP'"):
         await served.client.patch(SERVICES, "web", {"spec": {"type": "ClusterIP", "ports": [port]}}, "default")
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("::1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("0.0.0.0", "may not be unspecified (0.0.0.0)"),
+        ("169.254.1.1", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        ("224.0.0.1", "may not be a multicast address (224.0.0.0/4, ff00::/8)"),
+        ("fe80::1%eth0", "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"),
+    ],
+)
+async def test_an_external_ip_is_nobodys_private_address(served: Served, address: str, text: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        await served.client.create(SERVICES, service(externalIPs=[address]))
+    assert text in str(refused.value)
+    assert refused.value.status["details"]["causes"][0]["field"] == "spec.externalIPs[0]"
+
+
+async def test_a_load_balancers_status_holds_addresses(served: Served) -> None:
+    made = await served.client.create(SERVICES, service(type="LoadBalancer"))
+    bad = {**made, "status": {"loadBalancer": {"ingress": [{"ip": "bad"}]}}}
+    with pytest.raises(Invalid, match=r"status.loadBalancer.ingress\[0\].ip"):
+        await served.client.update(SERVICES, bad, subresource="status")

@@ -189,6 +189,17 @@ async def test_a_running_pod_ends_gracefully_and_a_waiting_one_at_once(served: S
         await served.client.get(PODS, "running", "default")
 
 
+@pytest.mark.parametrize(("asked", "granted"), [(-5, 1), (2**63 - 1, 2**31 - 1), (0, 0)])
+async def test_odd_grace_periods_never_keep_a_pod_from_being_deleted(served: Served, asked: int, granted: int) -> None:
+    await served.client.create(PODS, pod("odd", nodeName="n", terminationGracePeriodSeconds=asked))
+    marked = await served.client.delete(PODS, "odd", "default")
+    assert marked["metadata"].get("deletionGracePeriodSeconds", 0) == granted
+    if granted:
+        await served.client.delete(PODS, "odd", "default", grace_seconds=0)
+    with pytest.raises(NotFound):
+        await served.client.get(PODS, "odd", "default")
+
+
 async def test_binding_a_pod_places_it_once(served: Served) -> None:
     await served.client.create(PODS, pod())
     bind = Request("POST", PODS.path("default", "p", "binding"), {}, {"target": {"name": "n1"}})
