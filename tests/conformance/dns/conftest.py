@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -105,6 +106,12 @@ class World:
             endpoint: Json = {"addresses": [str(ip_address(written))]}
             if self.rng.random() < 0.4:
                 endpoint["hostname"] = f"pod-{self._last % 5}"
+            if self.rng.random() < 0.5:
+                endpoint["targetRef"] = {
+                    "kind": "Pod",
+                    "name": f"{name}-{self._last}",
+                    "namespace": of["metadata"]["namespace"],
+                }
             endpoint["conditions"] = {"ready": always or self.rng.random() < 0.75}
             endpoints.append(endpoint)
         about = of["metadata"]
@@ -169,31 +176,50 @@ def settled(port: int) -> None:
 
 
 @pytest.fixture
-def coredns(api: str, tmp_path: Path, unused: Callable[[], int]) -> Callable[[str], Any]:
+def coredns(api: str, tmp_path: Path) -> Callable[[str], Any]:
     """Start CoreDNS with some more lines in its kubernetes block; gives its port."""
     if not (PEERS / "coredns").exists():
         pytest.skip("CoreDNS is not built: scripts/peers coredns")
 
     @contextmanager
     def start(options: str = "") -> Iterator[int]:
-        port, ready = unused(), unused()
-        file = tmp_path / "Corefile"
-        text = COREFILE.format(port=port, ready=ready, reverse=" ".join(REVERSE), server=api, options=options)
-        file.write_text(text)
-        with running([str(PEERS / "coredns"), "-conf", str(file)], "CoreDNS-", errors=subprocess.DEVNULL):
-            settled(ready)
+        with by_corefile([str(PEERS / "coredns"), "-conf"], "CoreDNS-", tmp_path / "theirs", api, options) as port:
+            yield port
+
+    return start
+
+
+@contextmanager
+def by_corefile(words: list[str], look: str, file: Path, api: str, options: str) -> Iterator[int]:
+    """A server by the Corefile above; gives its port."""
+    port, ready = free(), free()
+    file.write_text(COREFILE.format(port=port, ready=ready, reverse=" ".join(REVERSE), server=api, options=options))
+    with running([*words, str(file)], look, errors=subprocess.DEVNULL):
+        settled(ready)
+        yield port
+
+
+@pytest.fixture
+def kdns_by_corefile(api: str, tmp_path: Path) -> Callable[[str], Any]:
+    """Start this server by the same Corefile; gives its port."""
+
+    @contextmanager
+    def start(options: str = "") -> Iterator[int]:
+        with by_corefile(
+            [sys.executable, "-m", "kdns", "--corefile"], "kdns answers", tmp_path / "ours", api, options
+        ) as port:
             yield port
 
     return start
 
 
 @pytest.fixture
-def kdns(api: str, unused: Callable[[], int]) -> Callable[..., Any]:
+def kdns(api: str) -> Callable[..., Any]:
     """Start this server with some more flags; gives its port."""
 
     @contextmanager
     def start(*options: str) -> Iterator[int]:
-        port, health = unused(), unused()
+        port, health = free(), free()
         words = [sys.executable, "-m", "kdns", "--server", api, "--ttl", "30", "--record", "ext.example=10.9.9.9"]
         words += ["--no-forward", "--health", f"127.0.0.1:{health}", *(f"--reverse={network}" for network in REVERSE)]
         words += ["--listen", f"127.0.0.1:{port}", "--listen", f"[::1]:{port}"]
@@ -204,14 +230,8 @@ def kdns(api: str, unused: Callable[[], int]) -> Callable[..., Any]:
     return start
 
 
-@pytest.fixture
-def unused() -> Callable[[], int]:
-    """Give ports that are free on loopback."""
-    import socket
-
-    def port() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return port
+def free() -> int:
+    """Give a port that is free on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
