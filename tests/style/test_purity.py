@@ -43,6 +43,7 @@ PURE = (
     "api/kapi/server/kinds/pods.py",
     "api/kapi/server/kinds/services.py",
     "api/kapi/server/kinds/endpoints.py",
+    "api/kapi/server/kinds/ips.py",
     "api/kapi/server/kinds/ingresses.py",
     "api/kapi/server/kinds/workloads.py",
     "api/kapi/server/kinds/batch.py",

@@ -13,6 +13,7 @@ from kapi.patch.shape import Shape
 from kapi.resources import NAMESPACES, Resource
 from kapi.server import metadata, statuses
 from kapi.server.admission import Admission
+from kapi.server.fields import FieldError
 from kapi.server.kinds import Kind
 from kapi.server.options import Options
 from kapi.server.routes import Route
@@ -146,7 +147,9 @@ class Writer:
         resource = kind.resource
         metadata.check_update(resource, old, new)
         if subresource == "status":
-            return {**old, "status": new.get("status") or {}}
+            new = {**old, "status": new.get("status") or {}}
+            self._refuse(kind, old, kind.validate_status(new))
+            return new
         metadata.carry_over(old, new)
         if kind.has_status and not subresource:
             new.pop("status", None)
@@ -154,11 +157,13 @@ class Writer:
                 new["status"] = old["status"]
         kind.adopt(new, old)
         kind.default(new)
-        errors = metadata.errors_of(resource, new) + kind.validate(new, old)
-        if errors:
-            raise statuses.invalid(resource, old["metadata"]["name"], errors)
+        self._refuse(kind, old, metadata.errors_of(resource, new) + kind.validate(new, old))
         metadata.count_generation(kind, old, new)
         return new
+
+    def _refuse(self, kind: Kind, old: Json, errors: list[FieldError]) -> None:
+        if errors:
+            raise statuses.invalid(kind.resource, old["metadata"]["name"], errors)
 
     def _tracked(self, kind: Kind, old: Json, new: Json, manager: str) -> Json:
         """Give `new` with the record of the fields' owners kept, where there is one."""

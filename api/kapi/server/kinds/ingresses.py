@@ -11,6 +11,7 @@ from kapi.objects import Ingress, IngressClass
 from kapi.resources import INGRESS_CLASSES, INGRESSES
 from kapi.server.columns import AGE, NAME, Column, at, shortened
 from kapi.server.fields import FieldError, invalid, required, unsupported
+from kapi.server.kinds.ips import load_balancer_errors
 from kapi.server.kinds.kind import Kind
 from kapi.server.names import LABEL_1035_TEXT, SUBDOMAIN_TEXT, is_label_1035, is_subdomain
 
@@ -143,6 +144,7 @@ INGRESS = Kind(
     INGRESSES,
     Ingress,
     validate=_validate,
+    validate_status=load_balancer_errors,
     columns=(
         NAME,
         Column("Class", _class),

@@ -39,3 +39,13 @@ def ip_error(text: Any, path: str, family: int = 0) -> list[FieldError]:
     if address.is_multicast:
         return [invalid(path, text, "may not be a multicast address (224.0.0.0/4, ff00::/8)")]
     return []
+
+
+def load_balancer_errors(obj: dict[str, Any]) -> list[FieldError]:
+    """Say what is wrong with the addresses in `status.loadBalancer` of a Service or an Ingress."""
+    entries = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    return [
+        invalid(f"status.loadBalancer.ingress[{index}].ip", entry["ip"], NOT_AN_ADDRESS)
+        for index, entry in enumerate(entries)
+        if entry.get("ip") and not is_ip(entry["ip"])
+    ]

@@ -31,12 +31,18 @@ def _no_errors(_new: Json, _old: Json | None) -> list[FieldError]:
     return []
 
 
+def _no_status_errors(_: Json) -> list[FieldError]:
+    """Find nothing wrong."""
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of object: its type, its defaults and rules, how it is shown, and how it is written.
 
     `adopt` gives a changed object back what its update left out and only the server knows; `default` fills in a new or
-    changed object; `validate` compares it with the one before (None: it is new).
+    changed object; `validate` compares it with the one before (None: it is new), `validate_status` looks at a status
+    that is written by itself.
     `counted` are the parts whose change makes a new generation. `status_at_creation` keeps a status that comes with a
     new object, `created_by_update` lets an update of a missing object create it, and `shown_when_deleted` answers a
     deletion with the object instead of a Status, as typed clients expect of some kinds. `stored_as` names the resource
@@ -48,6 +54,7 @@ class Kind:
     adopt: Callable[[Json, Json], None] = _nothing_kept
     default: Callable[[Json], None] = _as_it_is
     validate: Callable[[Json, Json | None], list[FieldError]] = _no_errors
+    validate_status: Callable[[Json], list[FieldError]] = _no_status_errors
     columns: tuple[Column, ...] = PLAIN
     selectable: frozenset[str] = EVERYWHERE
     counted: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from kapi.objects import Service
 from kapi.resources import SERVICES
 from kapi.server.columns import AGE, NAME, Column, at, pairs
 from kapi.server.fields import FieldError, duplicate, forbidden, invalid, required, unsupported
-from kapi.server.kinds.ips import NOT_AN_ADDRESS, ip_error, is_ip
+from kapi.server.kinds.ips import NOT_AN_ADDRESS, ip_error, is_ip, load_balancer_errors
 from kapi.server.kinds.kind import EVERYWHERE, Kind
 from kapi.server.names import LABEL_TEXT, SUBDOMAIN_TEXT, is_label, is_subdomain
 
@@ -124,7 +124,7 @@ def _validate(new: Json, old: Json | None) -> list[FieldError]:
     if kind not in TYPES:
         return [unsupported("spec.type", kind, TYPES)]
     errors = _ports_errors(spec) + _cluster_ip_errors(spec) + _type_errors(spec)
-    errors += _affinity_errors(spec) + _policy_errors(spec) + _list_errors(spec) + _status_errors(new)
+    errors += _affinity_errors(spec) + _policy_errors(spec) + _list_errors(spec)
     return errors + (_update_errors(spec, old["spec"]) if old is not None else [])
 
 
@@ -277,16 +277,6 @@ def _list_errors(spec: Json) -> list[FieldError]:
     return errors + [unsupported("spec.ipFamilies", family, families) for family in strange]
 
 
-def _status_errors(obj: Json) -> list[FieldError]:
-    """Say what is wrong with the addresses that a load balancer's controller wrote."""
-    entries = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-    return [
-        invalid(f"status.loadBalancer.ingress[{index}].ip", entry["ip"], NOT_AN_ADDRESS)
-        for index, entry in enumerate(entries)
-        if entry.get("ip") and not is_ip(entry["ip"])
-    ]
-
-
 def _update_errors(new: Json, old: Json) -> list[FieldError]:
     errors: list[FieldError] = []
     keeps = old.get("type") != "ExternalName" and new["type"] != "ExternalName"
@@ -331,6 +321,7 @@ SERVICE = Kind(
     adopt=_adopt,
     default=_default,
     validate=_validate,
+    validate_status=load_balancer_errors,
     columns=(
         NAME,
         Column("Type", at("spec.type")),
