@@ -95,6 +95,7 @@ class ApiServer:
             self._collector.run(),
             self._namespaces.run(),
             expire_events(self._state, self._writer, self.settings.clock),
+            bootstrap.keep(self.client(), self.settings),
         ):
             self._tasks.append(asyncio.create_task(work))
 

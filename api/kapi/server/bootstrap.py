@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any
 
 from kapi.client import Client
-from kapi.errors import AlreadyExists, NotFound
+from kapi.errors import AlreadyExists, ApiError, NotFound
 from kapi.resources import (
     CONFIG_MAPS,
     ENDPOINT_SLICES,
@@ -19,6 +21,8 @@ from kapi.resources import (
 from kapi.server.settings import Settings
 
 Json = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 NAMESPACES_AT_START = ("default", "kube-system", "kube-public", "kube-node-lease")
 _LABELS = {"component": "apiserver", "provider": "kubernetes"}
@@ -34,6 +38,16 @@ async def make(client: Client, settings: Settings) -> None:
     await _ensure(client, SERVICE_CIDRS, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": cidrs}})
     await _ensure(client, CONFIG_MAPS, _token_tracking(settings))
     await publish(client, settings)
+
+
+async def keep(client: Client, settings: Settings, *, every: float = 10.0) -> None:
+    """Make all of it again, for ever, whenever somebody has deleted or changed it; `every` is in seconds."""
+    while True:
+        await asyncio.sleep(every)
+        try:
+            await make(client, settings)
+        except ApiError as error:
+            log.warning("what every cluster has could not be made again: %s", error)
 
 
 async def publish(client: Client, settings: Settings) -> None:
