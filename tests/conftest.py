@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1]))  # tests.uml is a module beside the tests
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from tests import uml
+
+    uml.install(config)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

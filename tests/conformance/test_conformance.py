@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from tests.conformance.stage import Stage
 
 CASES = cases()
-MODES = [name for name in names() if name not in ("memory", "iptables")]  # iptables is one of its two flavours
+# Without memory, which has no packets, and iptables, which is one of its two flavours.
+MODES = [
+    pytest.param(name, marks=pytest.mark.uml) if name == "ipvs" else name
+    for name in names()
+    if name not in ("memory", "iptables")
+]
 TRIES = 40  # enough that the rarer of two endpoints is missed once in 10^12 runs
 SILENCE = 0.4  # seconds without an answer that count as silence
 # A veth delivers an ICMPv6 error while connect() still holds its socket, and IPv6 then forgets it: the second SYN, one
@@ -53,7 +58,8 @@ async def test_packets_meet_what_must_happen(case: Case, family: int, mode: str,
             for expected in case.expectations:
                 checks.create_task(asyncio.to_thread(_check_packets, stage, expected, family))
     finally:
-        await backend.clear()
+        if mode != "ipvs":  # has a kernel to itself, where the next case's resync replaces this one
+            await backend.clear()
         backend.close()
 
 

@@ -311,6 +311,8 @@ Match = (
     | NewConnection
     | Translated
     | Marked
+    | MarkIs
+    | ConnectionMarked
     | OneIn
     | Within
     | To

@@ -102,7 +102,7 @@ class Iptables:
         """Write everything, whatever is there."""
         for family in FAMILIES:
             there = changes.read(await asyncio.to_thread(self._tool.save, family))
-            await self._run(family, changes.everything(place, family, there))
+            await self._run(family, changes.everything(place.table(family), there))
         self._place = place
 
     async def _carry_out(self, new: Mapping[str, Compiled | None]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -13,6 +13,7 @@ from kproxy.rules.model import Chain, Dialect, Rule, Ruleset, Table
 from kproxy.rules.xtables import TABLES, appended, plain, render_rule
 
 FAMILIES = (4, 6)
+Ours = Callable[[str], bool]  # whether a chain (`table/chain`) is of the layout in question
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,14 @@ class InPlace:
 
     def counts(self, family: int) -> dict[str, int]:
         """Count the rules of every chain of ours, and the jumps to them from others, as `counts` finds them."""
-        chains = self._table(family).chains.values()
-        return {chain.name: len(chain.rules) for chain in chains if chain.rules or not chain.hook}
+        return written(self.table(family))
 
     def ruleset(self) -> Ruleset:
         """Give all rules, those of Services before the ones that close the shared chains."""
-        return Ruleset(tuple(self._table(family) for family in FAMILIES), Dialect.XTABLES)
+        return Ruleset(tuple(self.table(family) for family in FAMILIES), Dialect.XTABLES)
 
-    def _table(self, family: int) -> Table:
+    def table(self, family: int) -> Table:
+        """Give the rules of one family."""
         chains = foundation(self.node, family)
         inserted: dict[str, list[Rule]] = {}
         for service in self.services.values():
@@ -73,36 +74,42 @@ class There:
     jumps: Mapping[str, tuple[str, ...]]  # by table: lines as `iptables-save` writes them
 
 
-def read(listing: str) -> There:
+def read(listing: str, ours: Ours = is_ours) -> There:
     """Read what `iptables-save` wrote."""
     chains: set[str] = set()
     jumps: dict[str, list[str]] = {}
-    for chain, line in _ours(listing):
+    for chain, line in _of(listing, ours):
         if line.startswith(":"):
             chains.add(chain)
-        elif not is_ours(chain):
+        elif not ours(chain):
             jumps.setdefault(chain.partition("/")[0], []).append(line)
     return There(frozenset(chains), {name: tuple(lines) for name, lines in jumps.items()})
 
 
-def counts(listing: str) -> dict[str, int]:
+def counts(listing: str, ours: Ours = is_ours) -> dict[str, int]:
     """Count the rules of every chain of ours that a listing shows, and the jumps to them from others."""
     found: dict[str, int] = {}
-    for chain, line in _ours(listing):
+    for chain, line in _of(listing, ours):
         found[chain] = found.get(chain, 0) + line.startswith("-A ")
     return found
 
 
-def digest(listings: Iterable[str]) -> str:
+def written(table: Table) -> dict[str, int]:
+    """Count the same in rules that are to be in place."""
+    chains = table.chains.values()
+    return {chain.name: len(chain.rules) for chain in chains if chain.rules or not chain.hook}
+
+
+def digest(listings: Iterable[str], ours: Ours = is_ours) -> str:
     """Sum up our chains, and the jumps to them."""
     summed = sha256()
     for listing in listings:
-        for chain, line in _ours(listing):
+        for chain, line in _of(listing, ours):
             summed.update((chain if line.startswith(":") else line).encode())
     return summed.hexdigest()
 
 
-def _ours(listing: str) -> Iterator[tuple[str, str]]:
+def _of(listing: str, ours: Ours) -> Iterator[tuple[str, str]]:
     """Give the lines that are about our chains, each with the chain (`table/chain`) it stands in."""
     table = ""
     for line in listing.splitlines():
@@ -111,15 +118,15 @@ def _ours(listing: str) -> Iterator[tuple[str, str]]:
         elif line.startswith((":", "-A ")):
             chain = f"{table}/{line.removeprefix('-A ').lstrip(':').partition(' ')[0]}"
             target = f"{table}/{line.rpartition(' -j ')[2].partition(' ')[0]}"
-            if is_ours(chain) or (line.startswith("-A ") and is_ours(target)):
+            if ours(chain) or (line.startswith("-A ") and ours(target)):
                 yield chain, line
 
 
-def everything(place: InPlace, family: int, there: There) -> str:
+def everything(table: Table, there: There, names: Sequence[str] = TABLES) -> str:
     """Write all rules of a family, in the place of whatever of this layout is there."""
-    table = next(t for t in place.ruleset().tables if t.family == family)
+    family = table.family
     lines: list[str] = []
-    for name in TABLES:
+    for name in names:
         own = [c for c in table.chains.values() if c.name.startswith(f"{name}/")]
         wanted = {c.name for c in own if not c.hook}
         stale = sorted({c for c in there.chains if c.startswith(f"{name}/")} - wanted)
@@ -131,10 +138,10 @@ def everything(place: InPlace, family: int, there: There) -> str:
     return "\n".join(lines) + "\n"
 
 
-def nothing(there: There) -> str:
+def nothing(there: There, names: Sequence[str] = TABLES) -> str:
     """Write what removes everything of this layout."""
     lines: list[str] = []
-    for name in TABLES:
+    for name in names:
         ours = sorted(c for c in there.chains if c.startswith(f"{name}/"))
         jumps = there.jumps.get(name, ())
         if ours or jumps:

@@ -34,11 +34,9 @@ class Tool:
             command = [self._name(family, "restore"), "-w", _WAIT_SECONDS, "--noflush"]
             self._checked(command, text)
 
-    def save(self, family: int, *, counters: bool = False) -> str:
-        """List both tables. Raises CommitFailed."""
-        command = self._name(family, "save")
-        more = ["-c"] if counters else []
-        return "".join(self._checked([command, *more, "-t", table]).stdout.decode() for table in ("filter", "nat"))
+    def save(self, family: int) -> str:
+        """List every table there is. Raises CommitFailed."""
+        return self._checked([self._name(family, "save")]).stdout.decode()
 
     def _name(self, family: int, verb: str) -> str:
         return f"{_COMMAND[family]}{self._flavour}-{verb}"

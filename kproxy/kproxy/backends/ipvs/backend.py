@@ -1,0 +1,250 @@
+"""The IPVS backend put together: compile, compare, carry out, and look after what is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+from kapi.network import Address
+from kproxy.backends.iptables import changes as xtables
+from kproxy.backends.iptables.tool import Flavour, Tool
+from kproxy.backends.ipvs import changes, device, layout, sets, wire
+from kproxy.backends.ipvs.changes import FAMILIES, InPlace
+from kproxy.backends.ipvs.compile import FIRST_MARK, Compiled, Server, Virtual, compile_service, marks_needed
+from kproxy.backends.ipvs.kernel import Ipvs as Kernel
+from kproxy.errors import CommitFailed, ProxyError, Refused, Unavailable
+from kproxy.host import Host, ThisHost
+from kproxy.model import Duties, NodeDuties, Target
+from kproxy.rules.evaluate import Outcome, Packet, evaluate
+from kproxy.rules.model import Ruleset
+
+_SYSCTLS = {
+    "net/ipv4/vs/conntrack": "1",  # so that iptables can masquerade what IPVS sends on
+    "net/ipv4/vs/conn_reuse_mode": "0",  # a client's port that comes again must not wait a second
+    "net/ipv4/vs/expire_nodest_conn": "1",  # flows to an endpoint that is gone end
+    "net/ipv4/vs/expire_quiescent_template": "1",  # affinity to an endpoint of weight 0 ends
+}
+_NAT_PROBE = "*nat\n:KUBE-IPVS-PROBE - [0:0]\n-X KUBE-IPVS-PROBE\nCOMMIT\n"
+
+
+class Ipvs:
+    """See `kproxy.backends.Backend`. A change is several steps, each of which leaves Services working."""
+
+    name: ClassVar[str] = "ipvs"
+
+    def __init__(self, host: Host | None, scheduler: str = "rr") -> None:
+        self._host: Host = host or ThisHost()
+        self.host: Host | None = self._host
+        self.scheduler = scheduler
+        self._kernel = Kernel(self._host)
+        self._tool: Tool | None = None
+        self._place = InPlace(NodeDuties())
+        self._marks: dict[str, tuple[int, int]] = {}  # by Service: its first mark, and how many it has
+        self._next_mark = FIRST_MARK
+        self._retiring: set[Server] = set()
+        self._digest = ""
+
+    def missing(self) -> str | None:
+        """Look for IPVS, for the ipset tool, and for an iptables whose NAT works here."""
+        try:
+            self._kernel.services()
+            self._checked(["ipset", "list", "-name"])
+            self._usable_tool()
+        except (ProxyError, OSError) as error:
+            return str(error)
+        return None
+
+    async def resync(self, node: NodeDuties, services: Mapping[str, Duties]) -> Mapping[str, str]:
+        """See `Backend.resync`. Connections notice nothing."""
+        return await asyncio.to_thread(self._resync, node, services)
+
+    async def commit(self, services: Mapping[str, Duties | None]) -> Mapping[str, str]:
+        """See `Backend.commit`."""
+        return await asyncio.to_thread(self._commit, services)
+
+    async def drifted(self) -> bool:
+        """See `Backend.drifted`. Endpoints whose last connection has ended are taken away, too."""
+        return await asyncio.to_thread(self._drifted)
+
+    def ruleset(self) -> Ruleset:
+        """Give the rules in place, virtual servers as well."""
+        return self._place.ruleset()
+
+    def evaluate(self, packet: Packet) -> Outcome:
+        """See `Backend.evaluate`."""
+        return evaluate(self.ruleset(), replace(packet, own=packet.own | frozenset(self._place.own)))
+
+    async def clear(self) -> None:
+        """See `Backend.clear`."""
+        tool = self._usable_tool()
+        for family in FAMILIES:
+            there = xtables.read(tool.save(family), layout.is_ours)
+            tool.restore(family, xtables.nothing(there, layout.TABLES))
+        names = self._checked(["ipset", "list", "-name"]).split()
+        self._ipset(line for f in FAMILIES for line in sets.destroy(f) if line.partition(" ")[2] in names)
+        self._kernel.carry_out([wire.delete_service(server) for server in self._kernel.services()])
+        device.remove(self._host)
+        self._place, self._retiring = InPlace(self._place.node), set()
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._kernel.close()
+
+    # -- everything anew -----------------------------------------------------------------------------------------------
+
+    def _resync(self, node: NodeDuties, services: Mapping[str, Duties]) -> dict[str, str]:
+        for name, value in _SYSCTLS.items():
+            with contextlib.suppress(FileNotFoundError):  # newer kernels do without some
+                self._host.set_sysctl(name, value)
+        device.ensure(self._host)
+        tool = self._usable_tool()
+        place = InPlace(node, device.answering(self._host, node.node_port_networks))
+        place.services = {k: self._compile(d, place.own) for k, d in services.items() if d.frontends}
+        for family in FAMILIES:
+            self._ipset(sets.replace(family, place.elements(family)))
+            there = xtables.read(tool.save(family), layout.is_ours)
+            table = next(t for t in place.ruleset().tables if t.family == family)
+            tool.restore(family, xtables.everything(table, there, layout.TABLES))
+        bound, wanted = device.addresses(self._host)[True], place.addresses()
+        device.change(self._host, wanted - bound, ())
+        refused = self._balance(self._present(), place)
+        device.change(self._host, (), bound - wanted)
+        self._place, self._digest = place, ""
+        return refused
+
+    def _present(self) -> dict[Server, Virtual]:
+        """Read back the virtual servers that are there."""
+        found: dict[Server, Virtual] = {}
+        for server, (scheduler, affinity) in self._kernel.services().items():
+            real = self._kernel.destinations(server)
+            found[server] = Virtual(server, scheduler, {r.target: r.weight for r in real}, affinity)
+        return found
+
+    def _balance(self, present: Mapping[Server, Virtual], place: InPlace) -> dict[str, str]:
+        todo: list[wire.Request] = []
+        for compiled in place.services.values():
+            old = {server: present[server] for server in compiled.virtuals if server in present}
+            todo += changes.requests(compiled.key, old, compiled.virtuals)
+        wanted = place.virtuals()
+        stale = {server: virtual for server, virtual in present.items() if server not in wanted}
+        todo += changes.requests("", stale, {})
+        self._retiring |= present.keys()
+        return self._carry_out(todo)
+
+    # -- one change ----------------------------------------------------------------------------------------------------
+
+    def _commit(self, services: Mapping[str, Duties | None]) -> dict[str, str]:
+        old = {key: self._place.services[key] for key in services if key in self._place.services}
+        new: dict[str, Compiled] = {}
+        for key, duties in services.items():
+            if duties is not None and duties.frontends:
+                new[key] = self._compile(duties, self._place.own)
+            else:
+                self._marks.pop(key, None)
+        before = self._place.addresses()
+        self._place.services = {k: c for k, c in self._place.services.items() if k not in services} | new
+        after = self._place.addresses()
+        todo = [
+            request
+            for key in services
+            for request in changes.requests(key, _virtuals(old.get(key)), _virtuals(new.get(key)))
+        ]
+        self._retiring.update(server for c in old.values() for server in c.virtuals)
+        refused = self._carry_out(todo)
+        device.change(self._host, after - before, ())
+        for family in FAMILIES:
+            these, those = (changes.merged((c.elements for c in part.values()), family) for part in (old, new))
+            self._ipset(sets.update(family, these, those))
+        device.change(self._host, (), before - after)
+        self._sweep()
+        return refused
+
+    def _compile(self, duties: Duties, own: Iterable[Address]) -> Compiled:
+        needed = marks_needed(duties)
+        first, count = self._marks.get(duties.key, (0, 0))
+        if needed > count:
+            first, self._next_mark = self._next_mark, self._next_mark + needed
+            self._marks[duties.key] = (first, needed)
+        return compile_service(duties, own, first, self.scheduler)
+
+    def _carry_out(self, todo: list[wire.Request]) -> dict[str, str]:
+        try:
+            self._kernel.carry_out(todo)
+        except Refused as refusal:
+            return dict(refusal.causes)
+        return {}
+
+    def _ipset(self, lines: Iterable[str]) -> None:
+        if text := "\n".join(lines):
+            self._checked(["ipset", "-exist", "restore"], f"{text}\n")
+
+    # -- looking after it ----------------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        """Take away endpoints out of service that have no connection left, and virtual servers without endpoints."""
+        wanted = {server: virtual.weights for server, (_, virtual) in self._place.virtuals().items()}
+        there = self._kernel.services() if self._retiring else {}
+        for server in tuple(self._retiring):
+            weights: Mapping[Target, int] = wanted.get(server, {})
+            real = self._kernel.destinations(server) if server in there else []
+            left = [r for r in real if r.target not in weights]
+            ended = [r.target for r in left if not r.connections]
+            self._carry_out([wire.destination(wire.DEL_DEST, server, target, 0) for target in ended])
+            if len(ended) == len(left):
+                self._retiring.discard(server)
+                if server not in wanted and server in there:
+                    self._carry_out([wire.delete_service(server)])
+
+    def _drifted(self) -> bool:
+        self._sweep()
+        tool = self._usable_tool()
+        listings = [tool.save(family) for family in FAMILIES]
+        before, self._digest = self._digest, self._summary(listings)
+        if before:
+            return before != self._digest
+        tables = {table.family: table for table in self._place.ruleset().tables}
+        return any(
+            xtables.counts(listing, layout.is_ours)
+            != {n: c for n, c in xtables.written(tables[f]).items() if not n.startswith("ipvs/")}
+            for f, listing in zip(FAMILIES, listings, strict=True)
+        )
+
+    def _summary(self, listings: Iterable[str]) -> str:
+        """Sum up the chains, the addresses of the device and of the node, and the virtual servers."""
+        own = device.answering(self._host, self._place.node.node_port_networks)
+        bound = sorted(map(str, device.addresses(self._host)[True]))
+        virtual = sorted(server for server in self._kernel.services() if server not in self._retiring)
+        return f"{xtables.digest(listings, layout.is_ours)} {own} {bound} {virtual}"
+
+    def _usable_tool(self) -> Tool:
+        """Give the first flavour of iptables that can translate addresses here."""
+        if self._tool:
+            return self._tool
+        why = ""
+        for flavour in Flavour:
+            tool = Tool(self._host, flavour)
+            try:
+                for family in FAMILIES:
+                    tool.restore(family, _NAT_PROBE)
+            except CommitFailed as error:
+                why = str(error)
+                continue
+            self._tool = tool
+            return tool
+        raise Unavailable(f"no iptables here can translate addresses: {why}")
+
+    def _checked(self, command: list[str], given: str = "") -> str:
+        try:
+            ran = self._host.run(command, given.encode())
+        except FileNotFoundError as error:
+            raise Unavailable(f"the command {command[0]} is not installed") from error
+        if ran.returncode:
+            raise CommitFailed(f"{command[0]}: {' '.join(ran.stderr.decode().split())}")
+        return ran.stdout.decode()
+
+
+def _virtuals(compiled: Compiled | None) -> Mapping[Server, Virtual]:
+    return compiled.virtuals if compiled else {}
