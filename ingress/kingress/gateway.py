@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from kingress.access import AccessLog
@@ -45,6 +46,7 @@ class Gateway:
         self.draining = False
         self.now = time.monotonic
         self.draw = random.random
+        self.date = formatdate(usegmt=True).encode("ascii")  # of responses that do not say when they were made
         self._access = access
         self._ids: list[bytes] = []  # of requests to come
 
@@ -75,6 +77,7 @@ class Gateway:
 
     def tick(self) -> None:
         """Let time pass for all connections."""
+        self.date = formatdate(usegmt=True).encode("ascii")
         for client in list(self.clients):
             client.tick()
         self.upstreams.tick()

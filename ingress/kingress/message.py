@@ -54,6 +54,7 @@ class Response:
     headers: list[Header]
     length: int  # of the body that follows; UNKNOWN where it is not told beforehand
     declared: int = UNKNOWN  # Content-Length of a response that has no body itself (HEAD, 304)
+    dated: bool = False  # it says when it was made; otherwise that is added (RFC 9110 6.6.1)
     wire: bytes = b""  # as HTTP/1 writes it on a connection that goes on, once it was written
 
 

@@ -222,9 +222,8 @@ class ClientConnection(asyncio.Protocol):
             self._chunked = not old
             self._exchange.last = self._exchange.last or old
         last = self._exchange.last = self._is_last(self._exchange)
-        self._out.append(
-            response_head(response.status, response.reason, response.headers, length=length, last=last, old=old)
-        )
+        headers = response.headers if response.dated else [*response.headers, (b"Date", self._gateway.date)]
+        self._out.append(response_head(response.status, response.reason, headers, length=length, last=last, old=old))
 
     def _is_last(self, exchange: Exchange) -> bool:
         """Whether the connection ends with an exchange."""
@@ -245,7 +244,7 @@ class ClientConnection(asyncio.Protocol):
         self._quiet = 0
         self._served = True
         self._held = False
-        self._transport.write(b"".join((*self._out, response_wire(response), body)))
+        self._transport.write(b"".join((*self._out, response_wire(response, self._gateway.date), body)))
         if self._out:
             self._out = []
         if self._events or self._paused:

@@ -26,6 +26,7 @@ class ResponseReader(Reader):
     _bodiless = False
     _to_the_end = False  # the response ends with the connection
     _reason = b""
+    _dated = False
 
     def __init__(
         self, head_limit: int = 65536, headers_limit: int = 200, heads: dict[bytes, Response] | None = None
@@ -105,6 +106,7 @@ class ResponseReader(Reader):
         self._found = {}
         self._body = 0
         self._reason = b""
+        self._dated = False
         self.in_message = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -112,6 +114,8 @@ class ResponseReader(Reader):
         lower = name.lower()
         if lower not in _SPECIAL:
             self._headers.append((name, value))
+            if lower == b"date":
+                self._dated = True
         elif lower not in self._found:
             self._found[lower] = value.strip(b" \t")
         elif lower in names.FRAMING:
@@ -136,7 +140,7 @@ class ResponseReader(Reader):
         self._bodiless = self._method == "HEAD" or status < 200 or status in (204, 304)
         self._length = 0 if self._bodiless else declared
         self._headers = []  # from here on they are trailers
-        self._events.append(Response(status, self._reason, headers, self._length, declared))
+        self._events.append(Response(status, self._reason, headers, self._length, declared, self._dated))
         if self._bodiless:
             self.in_message = False
             if status >= 200:

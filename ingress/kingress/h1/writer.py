@@ -49,14 +49,14 @@ def _lines(request: Request) -> bytes:
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode("ascii"), request.target, fields)
 
 
-def response_wire(response: Response) -> bytes:
+def response_wire(response: Response, date: bytes) -> bytes:
     """Write the head of a response of known length, for HTTP/1.1 on a connection that goes on."""
     wire = response.wire
     if not wire:
         wire = response.wire = response_head(
             response.status, response.reason, response.headers, length=response.length, last=False, old=False
         )
-    return wire
+    return wire if response.dated else b"%bDate: %b\r\n\r\n" % (wire[:-2], date)
 
 
 def response_head(

@@ -172,3 +172,18 @@ async def test_an_endpoint_that_says_it_is_not_well_is_left_alone_until_it_is(st
 
 def reply(body: bytes, status: bytes) -> bytes:
     return b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+async def test_a_response_says_when_it_was_made_and_what_the_upstream_says_stays(shop: Any) -> None:
+    live, web = shop
+    for _ in range(2):
+        _, headers, _ = await live.ask()
+        assert headers["date"].endswith(" GMT")
+    assert (await live.ask("/", "nobody.example"))[1]["date"].endswith(" GMT")
+
+    async def answer(*_: Any) -> bytes:
+        return b"HTTP/1.1 200 OK\r\nDate: then\r\nContent-Length: 2\r\n\r\nok"
+
+    web.answer = answer
+    for _ in range(2):
+        assert (await live.ask())[1]["date"] == "then"
