@@ -16,6 +16,9 @@ CLASSIC_LIMIT = 512  # of a UDP reply to a client without EDNS, RFC 1035 section
 EDNS_LIMIT = 1232  # of a UDP reply with EDNS: fits IPv6's smallest MTU, so it is never fragmented
 STREAM_LIMIT = 65535  # of a reply over TCP
 ONE_QUESTION = b"\0\1\0\0\0\0\0\0"  # the counts of the plainest query
+ONE_WITH_OPT = b"\0\1\0\0\0\0\0\1"  # and of one with EDNS
+OPT_START, OPT_END = b"\0\0\x29", bytes(6)  # the plainest OPT record, around its two octets of payload size
+PLAIN_OPT = OPT_START + EDNS_LIMIT.to_bytes(2, "big") + OPT_END  # and the one in reply
 
 
 _QR, _RD, _CD, _OPCODE = 0x8000, 0x0100, 0x0010, 0x7800

@@ -9,7 +9,17 @@ from kdns import query as queries
 from kdns import wire
 from kdns.edns import Options
 from kdns.errors import Malformed
-from kdns.query import CLASSIC_LIMIT, ECHOED, EDNS_LIMIT, ONE_QUESTION, Query
+from kdns.query import (
+    CLASSIC_LIMIT,
+    ECHOED,
+    EDNS_LIMIT,
+    ONE_QUESTION,
+    ONE_WITH_OPT,
+    OPT_END,
+    OPT_START,
+    PLAIN_OPT,
+    Query,
+)
 from kdns.wire import Answer
 
 Lookup = Callable[[bytes], Answer | None]
@@ -25,16 +35,20 @@ class Responder:
         self._turn = 0
 
     def plain(self, data: bytes) -> bytes | None:
-        """Reply to the commonest form of query: one question, no EDNS, an answer in memory that fits 512 octets.
+        """Reply to the commonest forms of query: one question, no EDNS or its plainest, an answer in memory that fits.
 
         None means that `considered` must look. Nothing is parsed here: a name ends at the first zero octet unless a
         label contains one, and then the bytes up to it are no known question.
         """
         end = data.find(0, wire.HEADER) + 5
-        if data[4:12] != ONE_QUESTION or len(data) != end:
-            return None
         echoed = ECHOED.get(data[2:4])
         if echoed is None:
+            return None
+        if data[4:12] == ONE_QUESTION and len(data) == end:
+            limit, opt = CLASSIC_LIMIT, b""
+        elif data[4:12] == ONE_WITH_OPT and data[end : end + 3] == OPT_START and data[end + 5 :] == OPT_END:
+            limit, opt = max(CLASSIC_LIMIT, min(self._payload, data[end + 3] << 8 | data[end + 4])), PLAIN_OPT
+        else:
             return None
         answer = self._lookup(data[12 : end - 4].lower() + data[end - 4 : end])
         if answer is None:
@@ -42,7 +56,9 @@ class Responder:
         if answer.stride:
             answer = self._next_turn(answer)
         reply = queries.render(data[:2], echoed, data[12:end], answer)
-        return reply if len(reply) <= CLASSIC_LIMIT else None
+        if opt:
+            reply = reply[:10] + (int.from_bytes(reply[10:12], "big") + 1).to_bytes(2, "big") + reply[12:] + opt
+        return reply if len(reply) <= limit else None
 
     def considered(self, data: bytes, limit: int = 0, client: str = "") -> bytes | Query | None:
         """Read any bytes: the reply, or the query that needs waiting for, or None where no reply is deserved.

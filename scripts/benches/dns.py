@@ -1,4 +1,4 @@
-"""The DNS server beside unbound, one core for each, asked by dnsperf with the same questions in the same run."""
+"""The DNS server beside unbound and CoreDNS, one core for each, asked by dnsperf the same questions in the same run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from kdns import names
 from kdns.chain import Chain, Setup, load
 from kdns.server import Server, bind
-from kdns.settings import Settings
+from kdns.settings import Forwarding, Settings, Upstream
 from kdns.testing import HandFed, endpoint_slice, namespace, service
 
 CLUSTER_IPS = 10_000  # Services with a ClusterIP
@@ -32,6 +32,8 @@ HEADLESS = 5_000
 ENDPOINTS = 10  # behind each headless Service
 SECONDS = 3
 QUESTIONS = 20_000
+FORWARDED = 2000
+COREDNS = Path(__file__).parents[2] / "peers" / "bin" / "coredns"
 SERVER_CORE, CLIENT_CORE = 0, (os.cpu_count() or 1) - 1
 
 
@@ -44,24 +46,50 @@ def rows() -> Iterator[Row]:
     """Measure: what is loaded and how fast, then queries a second."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-dns-")))
-        ours, facts = stack.enter_context(kdns())
+        peer = stack.enter_context(unbound(folder)) if shutil.which("unbound") else 0
+        ours, facts = stack.enter_context(kdns(peer))
         yield row(f"kdns: start with {CLUSTER_IPS + HEADLESS} Services, until ready", facts["seconds"], "s", most=5)
         yield row("kdns: memory with all of them", facts["megabytes"], "MB", most=150)
         yield row("kdns: one endpoint changed, until answers show it", facts["change_ms"], "ms", most=5)
-        if shutil.which("dnsperf"):
-            peer = stack.enter_context(unbound(folder)) if shutil.which("unbound") else None
-            yield from loads(folder, ours, peer)
+        if not shutil.which("dnsperf"):
+            return
+        go = stack.enter_context(coredns(folder)) if COREDNS.exists() else 0
+        for name, asked in (("names of Services", hits()), ("80 % misses", misses()), ("headless SRV", srvs())):
+            yield from side_by_side(name, write(folder, asked), ours, peer, go)
+        if peer:
+            yield from beside_unbound(folder, ours, peer)
 
 
-def loads(folder: Path, ours: int, peer: int | None) -> Iterator[Row]:
-    """Queries a second for names that exist, and for the mix that a search path makes."""
-    for name, asked in (("names of Services", hits()), ("80 % misses", misses())):
-        questions = folder / "questions"
-        questions.write_text("\n".join(asked) + "\n")
-        theirs = rate(peer, questions) if peer else None
-        yield row(f"kdns: {name}", rate(ours, questions), "queries/s", least=theirs and round(theirs), digits=0)
-        if theirs:
-            yield row(f"unbound: {name}", theirs, "queries/s", digits=0)
+def write(folder: Path, asked: list[str]) -> Path:
+    """Write a file of questions for dnsperf."""
+    questions = folder / "questions"
+    questions.write_text("\n".join(asked) + "\n")
+    return questions
+
+
+def side_by_side(name: str, questions: Path, ours: int, peer: int, go: int) -> Iterator[Row]:
+    """Queries a second of each: as many as unbound, twice as many as CoreDNS."""
+    theirs = {label: rate(port, questions) for label, port in (("unbound", peer), ("CoreDNS", go)) if port}
+    wanted = max(theirs.get("unbound", 0), 2 * theirs.get("CoreDNS", 0))
+    yield row(f"kdns: {name}", rate(ours, questions), "queries/s", least=round(wanted) or None, digits=0)
+    for label, found in theirs.items():
+        yield row(f"{label}: {name}", found, "queries/s", digits=0)
+
+
+def beside_unbound(folder: Path, ours: int, peer: int) -> Iterator[Row]:
+    """What is forwarded and remembered, half as fast as unbound; and how long an answer takes at half load."""
+    questions = write(folder, [f"n{n}.example A" for n in range(FORWARDED)])
+    rate(ours, questions)
+    theirs = rate(peer, questions)
+    yield row("kdns: forwarded, from its cache", rate(ours, questions), "queries/s", least=round(theirs / 2), digits=0)
+    yield row("unbound: the same names", theirs, "queries/s", digits=0)
+    questions = write(folder, hits())
+    half = rate(ours, questions) / 2
+    slowest = p99(peer, questions, half)
+    yield row(
+        f"kdns: p99 at {half:.0f} queries/s", p99(ours, questions, half) * 1000, "ms", most=round(slowest * 1000, 3)
+    )
+    yield row("unbound: p99 at as many", slowest * 1000, "ms")
 
 
 def hits() -> list[str]:
@@ -79,6 +107,11 @@ def misses() -> list[str]:
     ]
 
 
+def srvs() -> list[str]:
+    """Questions for the ports of headless Services."""
+    return [f"_http._tcp.head{n % HEADLESS}.ns{n % 100}.svc.cluster.local SRV" for n in range(QUESTIONS)]
+
+
 def service_name(n: int) -> str:
     """The n-th Service's name."""
     return f"svc{n}.ns{n % 100}.svc.cluster.local"
@@ -87,16 +120,25 @@ def service_name(n: int) -> str:
 def rate(port: int, questions: Path) -> float:
     """Queries a second that are answered."""
     command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(questions), "-l", str(SECONDS)]
-    command += ["-c", "16", "-q", "200", "-T", "1"]
+    command += ["-c", "16", "-q", "200", "-T", "1", "-e"]  # with EDNS: ten SRV records need the room
     done = subprocess.run(pinned(CLIENT_CORE, command), capture_output=True, text=True, check=True)
     found = re.search(r"Queries per second:\s+([\d.]+)", done.stdout)
     return float(found[1]) if found else 0.0
 
 
+def p99(port: int, questions: Path, load: float) -> float:
+    """Seconds within which 99 of 100 answers come, at so many queries a second."""
+    command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(questions), "-l", str(SECONDS), "-v"]
+    command += ["-c", "16", "-q", "200", "-T", "1", "-Q", str(round(load))]
+    done = subprocess.run(pinned(CLIENT_CORE, command), capture_output=True, text=True, check=True)
+    times = sorted(float(line.rpartition(" ")[2]) for line in done.stdout.splitlines() if line.startswith("> NOERROR"))
+    return times[len(times) * 99 // 100] if times else 0.0
+
+
 @contextmanager
-def kdns() -> Iterator[tuple[int, dict[str, float]]]:
+def kdns(upstream: int) -> Iterator[tuple[int, dict[str, float]]]:
     """The server with all objects: its port, and what starting it took."""
-    command = pinned(SERVER_CORE, [sys.executable, "-m", "benches.dns"])
+    command = pinned(SERVER_CORE, [sys.executable, "-m", "benches.dns", "kdns", str(upstream)])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -111,7 +153,14 @@ def kdns() -> Iterator[tuple[int, dict[str, float]]]:
 def unbound(folder: Path) -> Iterator[int]:
     """Unbound with the same Services as local data: its port."""
     port = unused_port()
-    data = "\n".join(f'local-data: "{service_name(n)}. 5 IN A 10.96.{n // 256}.{n % 256}"' for n in range(CLUSTER_IPS))
+    records = [f"{service_name(n)}. 5 IN A 10.96.{n // 256 + 1}.{n % 256}" for n in range(CLUSTER_IPS)]
+    records += [f"n{n}.example. 3600 IN A 192.0.2.{n % 256}" for n in range(FORWARDED)]
+    for n in range(HEADLESS):
+        base = f"head{n}.ns{n % 100}.svc.cluster.local."
+        records += [
+            f"_http._tcp.{base} 5 IN SRV 0 10 8080 10-{k}-{n // 256}-{n % 256}.{base}" for k in range(ENDPOINTS)
+        ]
+    data = "\n".join(f'local-data: "{record}"' for record in records)
     settings = f"""server:
 interface: 127.0.0.1@{port}
 num-threads: 1
@@ -121,6 +170,7 @@ chroot: ""
 pidfile: ""
 use-syslog: no
 local-zone: "cluster.local." static
+local-zone: "example." static
 {data}
 """
     config = folder / "unbound.conf"
@@ -135,21 +185,52 @@ local-zone: "cluster.local." static
             process.kill()
 
 
+@contextmanager
+def coredns(folder: Path) -> Iterator[int]:
+    """CoreDNS as kubeadm configures it, following an API server with the same objects: its port."""
+    words = [sys.executable, "-m", "benches.dns", "api"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as api:
+        try:
+            assert api.stdout is not None
+            server = api.stdout.readline().strip()
+            assert server, "the API server ended"
+            port, ready = unused_port(), unused_port()
+            config = folder / "Corefile"
+            config.write_text(
+                f".:{port} {{\n bind 127.0.0.1\n ready 127.0.0.1:{ready}\n cache 30\n loadbalance\n"
+                f" kubernetes cluster.local {{\n  endpoint {server}\n  pods insecure\n  ttl 30\n }}\n}}\n"
+            )
+            command = pinned(SERVER_CORE, [str(COREDNS), "-conf", str(config)])
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            with subprocess.Popen(command, env={**os.environ, "GOMAXPROCS": "1"}, **quiet) as process:
+                try:
+                    wait_for(ready)
+                    time.sleep(8)  # it is ready when it has listed; what it makes of the lists comes after
+                    yield port
+                finally:
+                    process.kill()
+        finally:
+            api.kill()
+
+
 def pinned(core: int, command: list[str]) -> list[str]:
     """Run a command on one core only."""
     return ["taskset", "-c", str(core), *command] if shutil.which("taskset") else command
 
 
 def unused_port() -> int:
-    """A port that is free for UDP on loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free on loopback, below those that the kernel gives to connections."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp, suppress(OSError):
+            udp.bind(("127.0.0.1", port))
+            tcp.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(port: int) -> None:
     """Wait until TCP connections are accepted."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -158,10 +239,30 @@ def wait_for(port: int) -> None:
     raise TimeoutError(f"nothing listens on port {port}")
 
 
-async def serve() -> None:
+async def serve_api() -> None:
+    """Be the API server that CoreDNS follows: print the URL once all objects are there."""
+    from kapi.server import ApiServer  # noqa: PLC0415  # its memory is not the DNS server's
+    from kapi.store.memory import MemoryStore  # noqa: PLC0415  # as above
+
+    async with ApiServer(MemoryStore()) as api:
+        client = api.client()
+        for n in range(100):
+            await client.create(NAMESPACES, namespace(f"ns{n}"))
+        for made in services():
+            await client.create(SERVICES, made)
+        for n in range(HEADLESS):
+            await client.create(ENDPOINT_SLICES, headless(n, 0))
+        sock = socket.create_server(("127.0.0.1", 0))
+        await api.listen(sock)
+        print(f"http://127.0.0.1:{sock.getsockname()[1]}", flush=True)
+        await asyncio.Event().wait()
+
+
+async def serve(upstream: int) -> None:
     """Be the server that is measured: print the port and what starting took, then answer until killed."""
     source = HandFed()
-    chain = load(Setup(Settings(), time.time, time.monotonic, source))
+    forwards = (Forwarding(upstreams=(Upstream("127.0.0.1", upstream),)),) if upstream else ()
+    chain = load(Setup(Settings(forwards=forwards), time.time, time.monotonic, source))
     started = time.monotonic()
     for resource, objects in (
         (NAMESPACES, (namespace(f"ns{n}") for n in range(100))),
@@ -202,7 +303,7 @@ async def one_change(chain: Chain, source: HandFed) -> float:
 def services() -> Iterator[dict[str, Any]]:
     """All Services: those with a ClusterIP, then the headless ones."""
     for n in range(CLUSTER_IPS):
-        yield service(f"svc{n}", namespace=f"ns{n % 100}", ips=[f"10.96.{n // 256}.{n % 256}"], ports=["http:80"])
+        yield service(f"svc{n}", namespace=f"ns{n % 100}", ips=[f"10.96.{n // 256 + 1}.{n % 256}"], ports=["http:80"])
     for n in range(HEADLESS):
         yield service(f"head{n}", namespace=f"ns{n % 100}", ports=["http:80"])
 
@@ -217,4 +318,4 @@ if __name__ == "__main__":
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve())
+        runner.run(serve(int(sys.argv[2])) if sys.argv[1] == "kdns" else serve_api())

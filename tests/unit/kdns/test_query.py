@@ -166,3 +166,14 @@ def test_additional_records_are_left_out_first_and_without_tc() -> None:
     reply = dnslib.DNSRecord.parse(queries.reply(query, answer, 512))
     assert (reply.header.tc, len(reply.rr)) == (0, 1)
     assert 0 < len(reply.ar) < 60
+
+
+@pytest.mark.parametrize("payload", [0, 512, 600, 1232, 4096])
+@pytest.mark.parametrize("name", ["one.z", "gone.z", "ONE.z", "many.z"])
+def test_the_short_way_replies_as_the_long_one_with_and_without_edns(name: str, payload: int) -> None:
+    for data in (asked(name), asked(name, edns=payload)):
+        short, long = responder().plain(data), responder().considered(data)
+        assert short == long or (short is None and name == "many.z"), "what does not fit is cut on the long way"
+    assert responder().plain(asked("one.z", edns=payload)) is not None
+    assert responder().plain(asked("one.z", edns=payload, flags="do")) is None
+    assert responder().plain(asked("one.z", edns=payload, version=1)) is None
