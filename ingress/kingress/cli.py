@@ -114,6 +114,11 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="a network of proxies whose X-Forwarded-* headers are believed; may be repeated (none)",
     )
+    add(
+        "--proxy-protocol",
+        action="store_true",
+        help="connections come from load balancers in networks of --trust, and begin with a PROXY header (v1 or v2)",
+    )
     add("--zone", default="", help="the topology zone this runs in: endpoints hinted for it are preferred")
     add("--access-log", metavar="FILE", default="-", help="a line for each request; - is standard output; off is none")
     add("--access-log-format", choices=("combined", "json"), default="combined", help="how its lines are written")

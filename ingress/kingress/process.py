@@ -79,7 +79,12 @@ async def _run(
 ) -> None:
     """Put the parts together and serve until a signal comes. Of several processes, the first writes to the API."""
     end = _end()
-    settings = Settings(trusted=tuple(options.trust), drain=options.drain, connections=options.connections)
+    settings = Settings(
+        trusted=tuple(options.trust),
+        proxy_protocol=options.proxy_protocol,
+        drain=options.drain,
+        connections=options.connections,
+    )
     first = place.index == 0
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(client.close)

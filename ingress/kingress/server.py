@@ -7,6 +7,7 @@ import socket
 import ssl
 
 from kingress import checks
+from kingress.accept import Acceptor
 from kingress.gateway import Gateway
 from kingress.h1.client import ClientConnection
 
@@ -19,7 +20,7 @@ class Server:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | Acceptor] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Server:
@@ -35,6 +36,11 @@ class Server:
         told = port if port is not None else sock.getsockname()[1]
         scheme = "https" if tls else "http"
         settings = self.gateway.settings
+        if settings.proxy_protocol:
+            self._servers.append(
+                Acceptor(self.gateway, sock, lambda client: ClientConnection(self.gateway, scheme, told, client), tls)
+            )
+            return
         self._servers.append(
             await asyncio.get_running_loop().create_server(
                 lambda: ClientConnection(self.gateway, scheme, told),

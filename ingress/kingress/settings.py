@@ -32,4 +32,5 @@ class Settings:
     connections: int = 10000
     drain: float = 30.0  # after this, what is still open is cut
     tick: float = 1.0
+    proxy_protocol: bool = False  # every connection begins with a PROXY header, from a trusted peer
     trusted: tuple[Network, ...] = ()  # peers whose X-Forwarded-* headers are believed

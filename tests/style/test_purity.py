@@ -161,6 +161,7 @@ PURE = (
     "ingress/kingress/objects.py",
     "ingress/kingress/ownership.py",
     "ingress/kingress/pages.py",
+    "ingress/kingress/proxyprotocol.py",
     "ingress/kingress/publish.py",
     "ingress/kingress/routes.py",
     "ingress/kingress/settings.py",

@@ -44,9 +44,10 @@ class ClientConnection(asyncio.Protocol):
         "peer",
     )
 
-    def __init__(self, gateway: Gateway, scheme: str, port: int) -> None:
+    def __init__(self, gateway: Gateway, scheme: str, port: int, client: str = "") -> None:
+        """Make one; `client` is its address where that is not the peer's, because a load balancer passes it on."""
         settings = gateway.settings
-        self.peer = ""
+        self.peer = client
         self.forwarding: Forwarding = cast(Any, None)
         self._gateway = gateway
         self._scheme = scheme
@@ -77,7 +78,7 @@ class ClientConnection(asyncio.Protocol):
         """See `asyncio.BaseProtocol`."""
         self._transport = cast(asyncio.Transport, transport)
         name = transport.get_extra_info("peername")
-        self.peer = name[0].removeprefix("::ffff:") if name else ""
+        self.peer = self.peer or (name[0].removeprefix("::ffff:") if name else "")
         self.forwarding = Forwarding(self.peer, self._scheme, self._port, self._gateway.settings.trusted)
         clients = self._gateway.clients
         clients.add(self)
