@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import socket as Socket  # noqa: N812  # Namespace has a method called socket
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from netnslab.steps import (
     Attach,
     Bridge,
     RemoveLink,
+    RemoveLinks,
     Route,
     Step,
     Sysctl,
@@ -35,6 +36,7 @@ from netnslab.syscalls import CLONE_NEWNET, setns, unshare
 _OWN = "/proc/thread-self/ns/net"
 _LOOPBACK = 1
 _FIRST_INDEX = 100  # below it the kernel chooses indexes, for links that others make
+_LEAVING = 0x6B70  # the group of links that are removed together
 _CHUNK = 100  # requests in one batch: their acknowledgements must fit the socket's receive buffer
 _SOL_NETLINK, _NETLINK_EXT_ACK, _NETLINK_CAP_ACK = 270, 11, 10
 
@@ -156,8 +158,19 @@ class Namespace:
                 index = self.index(name)
                 del self._links[name]
                 return [rtnetlink.delete_link(index)]
+            case RemoveLinks(names):
+                return self._removal(names)
             case _:
                 raise AssertionError(step)
+
+    def _removal(self, names: Iterable[str]) -> list[Message]:
+        indexes = []
+        for name in names:
+            with suppress(KernelError):  # it went with its far end
+                indexes.append(self.index(name))
+            self._links.pop(name, None)
+        leaving = [rtnetlink.set_group(index, _LEAVING) for index in indexes]
+        return [*leaving, rtnetlink.delete_group(_LEAVING)] if leaving else []
 
     def _send(self, batch: list[tuple[Step, Message]]) -> None:
         for start in range(0, len(batch), _CHUNK):

@@ -23,6 +23,7 @@ NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 NLMSG_ERROR = 2
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_PROTINFO, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 10, 12, 18, 28
+_IFLA_GROUP = 27
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFLA_BR_MCAST_SNOOPING = 23
 _IFLA_BRPORT_MODE, _IFLA_BRPORT_ISOLATED = 4, 33
@@ -82,6 +83,16 @@ def set_port(index: int, *, isolated: bool, hairpin: bool) -> Message:
 def delete_link(index: int) -> Message:
     """Remove a link."""
     return Message(RTM_DELLINK, 0, _link(index))
+
+
+def set_group(index: int, group: int) -> Message:
+    """Put a link into a group of its namespace: 0 is the one that links are born into."""
+    return Message(RTM_SETLINK, 0, _link(index) + _number(_IFLA_GROUP, group))
+
+
+def delete_group(group: int) -> Message:
+    """Remove all links of a group, in one step."""
+    return Message(RTM_DELLINK, 0, _link(0) + _number(_IFLA_GROUP, group))
 
 
 def add_address(index: int, address: AnyInterface) -> Message:

@@ -92,6 +92,16 @@ class RemoveLink:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveLinks:
+    """Remove links together, those that are gone already excepted.
+
+    The kernel waits until nobody can use a link any more, tens of milliseconds, and does so once for all of them.
+    """
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Sysctl:
     """Write a value to `/proc/sys/<name>` as this namespace sees it; `name` is a path: `net/ipv4/ip_forward`.
 
@@ -103,4 +113,4 @@ class Sysctl:
     optional: bool = False
 
 
-Step = Up | Bridge | Veth | Attach | Assign | Route | Unroute | RemoveLink | Sysctl
+Step = Up | Bridge | Veth | Attach | Assign | Route | Unroute | RemoveLink | RemoveLinks | Sysctl

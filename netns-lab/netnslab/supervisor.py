@@ -8,6 +8,7 @@ and with them go the network namespaces, their interfaces and rules.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -24,6 +25,7 @@ from netnslab.errors import KernelError, Unsupported
 from netnslab.state import LabFolder
 
 _NEW = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS
+_COLLECTIONS = (10_000, 20, 20)  # new objects, young collections, middle ones: until the next collection of each kind
 _PRELOADED = ("netnslab.echo", "kdns.cli", "kingress.cli", "kapi.source", "kapi.kubeconfig")
 
 
@@ -123,6 +125,8 @@ def _main(config: Config, folder: LabFolder, inherited: Inherited) -> None:
     line = zygote.fork(_PRELOADED, inherited.close)
     from netnslab import running  # noqa: PLC0415  # the rest, while the zygote imports its own
 
+    gc.freeze()  # what is imported is no garbage, and looking through it again and again would hold up requests,
+    gc.set_threshold(*_COLLECTIONS)  # as would looking through a whole cluster for each few hundred new objects
     caller = Caller(inherited.progress)
     caller.tell("started")
     asyncio.run(running.run(config, folder, inherited, line, caller))

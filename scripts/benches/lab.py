@@ -37,7 +37,10 @@ def rows() -> Iterator[Row]:
     ups, downs = zip(*(up_and_down(f"bench-{os.getpid()}-{run}") for run in range(RUNS)), strict=True)
     yield row("up with 3 nodes, until DNS answers in a pod", statistics.median(ups), "s", most=3)
     yield row("down", statistics.median(downs), "s", most=0.5)
-    yield row(f"{PODS} pods of a Deployment ready", statistics.median(hundred_pods() for _ in range(3)), "s", most=5)
+    ready, gone, memory = zip(*(hundred_pods() for _ in range(3)), strict=True)
+    yield row(f"{PODS} pods of a Deployment ready", statistics.median(ready), "s", most=5)
+    yield row(f"{PODS} pods of a Deployment gone", statistics.median(gone), "s", most=3)
+    yield row(f"memory of the lab's process with {PODS} pods", statistics.median(memory), "MB", most=150)
     yield row("netns-lab status, with a lab up", statistics.median(statuses()), "s", most=0.3)
     changes = asyncio.run(endpoint_changes())
     yield row("one endpoint changed, from API write to kernel commit, median", changes[len(changes) // 2], "ms", most=5)
@@ -49,16 +52,36 @@ def up_and_down(name: str) -> tuple[float, float]:
     return timed([*TOOL, "up", "--name", name]), timed([*TOOL, "down", "--name", name])
 
 
-def hundred_pods() -> float:
-    """Seconds from applying a Deployment to its last pod being ready."""
+def hundred_pods() -> tuple[float, float, float]:
+    """Seconds from applying a Deployment to its last pod being ready, and from deleting it to its last pod being gone.
+
+    The third figure is what the lab's process then has in memory, in megabytes.
+    """
     with lab() as environment:
         apply = ["kubectl", "apply", "-f", "-"]
         started = time.monotonic()
         subprocess.run(apply, input=json.dumps(deployment()).encode(), env=environment, check=True, capture_output=True)
         ready = f"--for=jsonpath={{.status.readyReplicas}}={PODS}"
-        wait = ["kubectl", "wait", ready, "deployment/many", "--timeout=60s"]
-        subprocess.run(wait, env=environment, check=True, capture_output=True)
-        return time.monotonic() - started
+        kubectl_says(environment, "wait", ready, "deployment/many", "--timeout=60s")
+        up = time.monotonic() - started
+        memory = resident_megabytes(environment["NETNS_LAB"])
+        deleted = time.monotonic()
+        kubectl_says(environment, "delete", "deployment", "many", "--wait=false")
+        while kubectl_says(environment, "get", "pods", "-lapp=many", "-o=name"):
+            time.sleep(0.1)
+        return up, time.monotonic() - deleted, memory
+
+
+def kubectl_says(environment: dict[str, str], *words: str) -> bytes:
+    """What kubectl prints."""
+    return subprocess.run(["kubectl", *words], env=environment, check=True, capture_output=True).stdout
+
+
+def resident_megabytes(name: str) -> float:
+    """What the process of a lab has in memory."""
+    status = subprocess.run([*TOOL, "status", "--name", name, "--json"], check=True, capture_output=True)
+    lines = Path(f"/proc/{json.loads(status.stdout)['pid']}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
 def statuses() -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class PodWorker:
         """Run the pod until it has been deleted."""
         while not self._ending.is_set():
             try:
-                with self._connected() as self.sandbox:
+                async with self._connected() as self.sandbox:
                     self._furnish(self.sandbox)
                     await self._live(self.sandbox)
             except LabError as error:
@@ -90,7 +90,7 @@ class PodWorker:
         """Where one of its containers runs."""
         return Place(self._surroundings, self.spec, container, sandbox)
 
-    def _connected(self) -> AbstractContextManager[Sandbox]:
+    def _connected(self) -> AbstractAsyncContextManager[Sandbox]:
         folder = self._surroundings.folder / self.spec.uid
         return self._network.shared(folder) if self.spec.host_network else self._network.connected(folder)
 
@@ -164,13 +164,15 @@ class PodWorker:
     async def _write(self, status: Json) -> None:
         patch = {"metadata": {"uid": self.spec.uid}, "status": status}
         client = self._surroundings.client
-        await client.patch(PODS, self.spec.name, patch, self.spec.namespace, subresource="status")
+        async with self._surroundings.writes:
+            await client.patch(PODS, self.spec.name, patch, self.spec.namespace, subresource="status")
 
     async def _delete(self) -> None:
         """Delete the pod for good: its containers have ended."""
         client = self._surroundings.client
         try:
-            await client.delete(PODS, self.spec.name, self.spec.namespace, uid=self.spec.uid, grace_seconds=0)
+            async with self._surroundings.writes:
+                await client.delete(PODS, self.spec.name, self.spec.namespace, uid=self.spec.uid, grace_seconds=0)
             self._exists = False
         except NotFound:
             self._exists = False

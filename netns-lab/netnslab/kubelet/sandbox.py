@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import shutil
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from netnslab import plan
-from netnslab.errors import KernelError, LabError
+from netnslab.errors import LabError
 from netnslab.kernel import Namespace
-from netnslab.steps import RemoveLink
+from netnslab.kubelet.clearing import Clearing
 from netnslab.topology import Addresses, NodeSpec
 
 _FIRST_HOST = 2  # .1 is the node itself
@@ -41,9 +40,11 @@ class PodNetwork:
         self.namespace = namespace
         self._used: set[int] = set()
         self._next = _FIRST_HOST
+        self._clearing = Clearing(namespace)
+        self._making = asyncio.Lock()
 
-    @contextmanager
-    def connected(self, folder: Path) -> Iterator[Sandbox]:
+    @asynccontextmanager
+    async def connected(self, folder: Path) -> AsyncIterator[Sandbox]:
         """A new namespace with a link to the node, for the length of a block.
 
         Raises LabError when all addresses are taken, KernelError when the kernel refuses.
@@ -51,27 +52,30 @@ class PodNetwork:
         host = self._take()
         addresses = Addresses.at(self._node.pod_networks, host)
         try:
+            async with self._making:
+                await asyncio.sleep(0)  # one pod after the other: everybody else gets a turn between any two of many
             with Namespace.create() as namespace, _folder(folder):
-                steps = plan.pod(self._node, addresses)
-                namespace.apply(plan.before_pod())
-                self.namespace.apply(steps.node, {plan.POD: namespace})
                 try:
-                    namespace.apply(steps.pod)
+                    self._connect(namespace, addresses)
                     yield Sandbox(namespace, tuple(str(address) for address in addresses.both), folder)
                 finally:
-                    end_all(namespace)
                     # The namespace lives on while a process or socket is in it; its link shall go now, so that the
                     # address can be given to another.
-                    with suppress(KernelError):
-                        self.namespace.apply([RemoveLink(plan.port_name(self._node, addresses.v4))])
+                    await self._clearing.clear(namespace, plan.port_name(self._node, addresses.v4))
         finally:
             self._used.discard(host)
 
-    @contextmanager
-    def shared(self, folder: Path) -> Iterator[Sandbox]:
+    @asynccontextmanager
+    async def shared(self, folder: Path) -> AsyncIterator[Sandbox]:
         """The node's own namespace, for a pod with `hostNetwork`."""
         with _folder(folder):
             yield Sandbox(self.namespace, tuple(str(address) for address in self._node.addresses.both), folder)
+
+    def _connect(self, namespace: Namespace, addresses: Addresses) -> None:
+        steps = plan.pod(self._node, addresses)
+        namespace.apply(plan.before_pod())
+        self.namespace.apply(steps.node, {plan.POD: namespace})
+        namespace.apply(steps.pod)
 
     def _take(self) -> int:
         """The next free host number after the last one given: an address rests before it is used again."""
@@ -83,17 +87,6 @@ class PodNetwork:
                 self._next = host + 1
                 return host
         raise LabError(f"node {self._node.name} has no address left in {self._node.pod_networks[0]}")
-
-
-def end_all(namespace: Namespace) -> None:
-    """Kill what is still in a namespace: processes that left their container's group, and those of `exec`."""
-    if os.readlink("/proc/self") != str(os.getpid()):  # noqa: PTH115  # as text
-        return  # this /proc shows another PID namespace, whose numbers mean nothing here
-    inode = os.fstat(namespace.fd).st_ino
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended meanwhile
-            if (path / "ns/net").stat().st_ino == inode:
-                os.kill(int(path.name), signal.SIGKILL)
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from netnslab.topology import NodeSpec
 
 Json = dict[str, Any]
 
+_WRITES = 8  # of one node under way at once
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -29,7 +31,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Surroundings:
     """One kubelet's surroundings.
 
-    `network` is the node's namespace; `handed` are host sockets that a built-in pod may ask for by name.
+    `network` is the node's namespace; `handed` are host sockets that a built-in pod may ask for by name; `writes` is
+    held while a pod is written to the API: hundreds of pods at once must not hold up everybody else's requests.
     """
 
     node: NodeSpec
@@ -45,6 +48,7 @@ class Surroundings:
     zone: str
     host_resolv_conf: str
     handed: Mapping[str, socket.socket]
+    writes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_WRITES))
 
     def sources(self) -> Sources:
         """What variables may refer to."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from netnslab.errors import KernelError
 from netnslab.kernel import Namespace
-from netnslab.steps import Assign, Attach, Bridge, RemoveLink, Route, Sysctl, Unroute, Up, Veth
+from netnslab.steps import Assign, Attach, Bridge, RemoveLink, RemoveLinks, Route, Sysctl, Unroute, Up, Veth
 
 
 @pytest.fixture
@@ -119,6 +120,18 @@ def test_removing_one_end_of_a_pair_removes_the_other(near: Namespace, far: Name
     paired(near, far)
     near.apply([RemoveLink("eth0")])
     assert "eth1" not in shown(far, "link")
+
+
+def test_links_are_removed_together_whether_or_not_some_are_gone_already(near: Namespace, far: Namespace) -> None:
+    names = [f"a{number}" for number in range(150)]
+    near.apply([Veth(name, "far", f"b{name}") for name in (*names, "stays")], {"far": far})
+    near.apply([RemoveLink("a7")])
+    started = time.monotonic()
+    near.apply([RemoveLinks(tuple(names))])
+    assert time.monotonic() - started < 2  # one by one it takes ten seconds
+    near.apply([RemoveLinks(())])
+    left = [line.split()[1].partition("@")[0] for line in shown(near, "-o", "link").splitlines()]
+    assert left == ["lo:", "stays"]
 
 
 def test_a_refused_step_is_named_with_the_kernels_reason(near: Namespace) -> None:
