@@ -147,6 +147,8 @@ class Stage:
                 for port in PORTS:
                     server = namespace.socket(family, kind)
                     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    # A forwarder may take one address of the node from under the node's own server.
+                    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                     if family == socket.AF_INET6:
                         server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                     server.bind(("", port))
@@ -180,7 +182,7 @@ class Stage:
                     with suppress(PermissionError):  # the host's own rules took it; why, the answer tells
                         asking.send(b"?")
                 return asking.recv(200).decode() or "silence"
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):  # a forwarder resets what it cannot refuse
                 return "reject"
             except TimeoutError:
                 return "silence"

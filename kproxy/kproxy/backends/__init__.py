@@ -21,6 +21,7 @@ _BUILT_IN: Mapping[str, str] = {
     "iptables-legacy": "kproxy.backends.iptables.backend:Legacy",
     "iptables-nft": "kproxy.backends.iptables.backend:Nft",
     "ipvs": "kproxy.backends.ipvs.backend:Ipvs",
+    "userspace": "kproxy.backends.userspace.backend:Userspace",
     "memory": "kproxy.backends.memory:Memory",
 }
 

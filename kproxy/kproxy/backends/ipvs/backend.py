@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import ClassVar
 
 from kapi.network import Address
+from kproxy.backends import addresses
 from kproxy.backends.iptables import changes as xtables
 from kproxy.backends.iptables.tool import Flavour, Tool
-from kproxy.backends.ipvs import changes, device, layout, sets, wire
+from kproxy.backends.ipvs import changes, layout, sets, wire
 from kproxy.backends.ipvs.changes import FAMILIES, InPlace
 from kproxy.backends.ipvs.compile import FIRST_MARK, Compiled, Server, Virtual, compile_service, marks_needed
 from kproxy.backends.ipvs.kernel import Ipvs as Kernel
@@ -86,7 +87,7 @@ class Ipvs:
         names = self._checked(["ipset", "list", "-name"]).split()
         self._ipset(line for f in FAMILIES for line in sets.destroy(f) if line.partition(" ")[2] in names)
         self._kernel.carry_out([wire.delete_service(server) for server in self._kernel.services()])
-        device.remove(self._host)
+        addresses.remove_device(self._host, layout.DEVICE)
         self._place, self._retiring = InPlace(self._place.node), set()
 
     def close(self) -> None:
@@ -99,19 +100,19 @@ class Ipvs:
         for name, value in _SYSCTLS.items():
             with contextlib.suppress(FileNotFoundError):  # newer kernels do without some
                 self._host.set_sysctl(name, value)
-        device.ensure(self._host)
+        addresses.ensure_dummy(self._host, layout.DEVICE)
         tool = self._usable_tool()
-        place = InPlace(node, device.answering(self._host, node.node_port_networks))
+        place = InPlace(node, addresses.answering(self._host, layout.DEVICE, node.node_port_networks))
         place.services = {k: self._compile(d, place.own) for k, d in services.items() if d.frontends}
         for family in FAMILIES:
             self._ipset(sets.replace(family, place.elements(family)))
             there = xtables.read(tool.save(family), layout.is_ours)
             table = next(t for t in place.ruleset().tables if t.family == family)
             tool.restore(family, xtables.everything(table, there, layout.TABLES))
-        bound, wanted = device.addresses(self._host)[True], place.addresses()
-        device.change(self._host, wanted - bound, ())
+        bound, wanted = addresses.addresses(self._host, layout.DEVICE)[True], place.addresses()
+        addresses.change(self._host, layout.DEVICE, wanted - bound, ())
         refused = self._balance(self._present(), place)
-        device.change(self._host, (), bound - wanted)
+        addresses.change(self._host, layout.DEVICE, (), bound - wanted)
         self._place, self._digest = place, ""
         return refused
 
@@ -154,11 +155,11 @@ class Ipvs:
         ]
         self._retiring.update(server for c in old.values() for server in c.virtuals)
         refused = self._carry_out(todo)
-        device.change(self._host, after - before, ())
+        addresses.change(self._host, layout.DEVICE, after - before, ())
         for family in FAMILIES:
             these, those = (changes.merged((c.elements for c in part.values()), family) for part in (old, new))
             self._ipset(sets.update(family, these, those))
-        device.change(self._host, (), before - after)
+        addresses.change(self._host, layout.DEVICE, (), before - after)
         self._sweep()
         return refused
 
@@ -214,8 +215,8 @@ class Ipvs:
 
     def _summary(self, listings: Iterable[str]) -> str:
         """Sum up the chains, the addresses of the device and of the node, and the virtual servers."""
-        own = device.answering(self._host, self._place.node.node_port_networks)
-        bound = sorted(map(str, device.addresses(self._host)[True]))
+        own = addresses.answering(self._host, layout.DEVICE, self._place.node.node_port_networks)
+        bound = sorted(map(str, addresses.addresses(self._host, layout.DEVICE)[True]))
         virtual = sorted(server for server in self._kernel.services() if server not in self._retiring)
         return f"{xtables.digest(listings, layout.is_ours)} {own} {bound} {virtual}"
 

@@ -1,0 +1,137 @@
+"""The IPVS backend and a kernel that has IPVS: schedulers, weights, graceful removal, taking over, leaving."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
+
+import pytest
+
+from kapi.network import Protocol, Reference
+from kproxy.backends.addresses import addresses
+from kproxy.backends.ipvs.backend import Ipvs
+from kproxy.backends.ipvs.compile import Server
+from kproxy.backends.ipvs.layout import DEVICE
+from kproxy.host import InNamespace
+from kproxy.model import Duties, Frontend, Kind, NodeDuties, Place, Target
+from netnslab.kernel import Namespace
+from netnslab.steps import Assign, Up, Veth
+
+pytestmark = pytest.mark.uml
+
+VIP, LB = ip_address("10.96.0.1"), ip_address("203.0.113.1")
+SERVER = Server(4, 6, VIP.packed, 80)
+NODE = NodeDuties(service_cidrs=(ip_network("10.96.0.0/16"),))
+
+
+def duties(*last: int, affinity: int = 0, outside: tuple[int, ...] | None = None) -> Duties:
+    def pool(numbers: tuple[int, ...]) -> tuple[Target, ...]:
+        return tuple(Target(ip_address(f"10.244.1.{n}"), 8080) for n in numbers)
+
+    frontend = Frontend(Place(4, VIP, Protocol.TCP, 80), Kind.CLUSTER_IP, "default/web:http", pool(last))
+    frontend = replace(frontend, affinity_seconds=affinity)
+    place = Place(4, LB, Protocol.TCP, 80)
+    external = replace(
+        frontend, place=place, kind=Kind.LOAD_BALANCER, outside=None if outside is None else pool(outside)
+    )
+    return Duties("default/web", Reference("Service", "default", "web"), (frontend, external), (VIP,))
+
+
+@pytest.fixture
+def backend(namespace: Namespace) -> Iterator[Ipvs]:
+    with closing(Ipvs(InNamespace(namespace.fd))) as made:
+        assert made.missing() is None
+        yield made
+
+
+def weights(backend: Ipvs, server: Server = SERVER) -> dict[int, int]:
+    """The real servers by the last number of their address."""
+    return {int(r.target.address) & 0xFF: r.weight for r in backend._kernel.destinations(server)}
+
+
+@pytest.mark.parametrize(
+    "scheduler", ["rr", "wrr", "lc", "wlc", "sh", "dh", "sed", "nq", "mh", "lblc", "lblcr", "fo", "ovf"]
+)
+async def test_every_scheduler_is_taken(namespace: Namespace, scheduler: str) -> None:
+    with closing(Ipvs(InNamespace(namespace.fd), scheduler)) as backend:
+        assert not await backend.resync(NODE, {"default/web": duties(2, 3)})
+        assert backend._kernel.services()[SERVER] == (scheduler, 0)
+
+
+async def test_an_unknown_scheduler_is_told_with_its_service(namespace: Namespace) -> None:
+    with closing(Ipvs(InNamespace(namespace.fd), "roulette")) as backend:
+        refused = await backend.resync(NODE, {"default/web": duties(2)})
+        assert "IPVS did not take" in refused["default/web"]
+
+
+async def test_weights_and_affinity_are_the_kernels(backend: Ipvs) -> None:
+    await backend.resync(NODE, {"default/web": duties(2, 2, 2, 3, affinity=600)})
+    assert weights(backend) == {2: 3, 3: 1}
+    assert backend._kernel.services()[SERVER] == ("wrr", 600)
+    assert not await backend.commit({"default/web": duties(2, 3)})
+    assert weights(backend) == {2: 1, 3: 1}
+    assert backend._kernel.services()[SERVER] == ("rr", 0)
+
+
+async def test_endpoints_without_connections_go_and_come(backend: Ipvs) -> None:
+    await backend.resync(NODE, {"default/web": duties(2, 3)})
+    for last in ((2,), (3, 4), (), (5,)):
+        assert not await backend.commit({"default/web": duties(*last)})
+        assert set(weights(backend) if last else ()) == set(last)
+    assert not await backend.commit({"default/web": None})
+    assert not backend._kernel.services()
+    assert not addresses(backend._host, DEVICE)[True]
+
+
+async def test_an_endpoint_stays_until_its_last_connection_ends(namespace: Namespace, backend: Ipvs) -> None:
+    with Namespace.create() as pod:
+        namespace.apply([Veth("v", "pod", "eth0"), Up("lo")], {"pod": pod})
+        namespace.apply([Assign("v", ip_interface("10.244.1.1/24"))])
+        pod.apply([Assign("eth0", ip_interface("10.244.1.2/24"))])
+        with pod.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+            server.bind(("10.244.1.2", 8080))
+            server.listen()
+            await backend.resync(NODE, {"default/web": duties(2)})
+            with namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+                client.settimeout(5)
+                client.connect((str(VIP), 80))
+                accepted = server.accept()[0]
+                with accepted:
+                    await backend.commit({"default/web": duties(3)})
+                    assert weights(backend) == {2: 0, 3: 1}
+                    client.send(b"still here")
+                    assert accepted.recv(100) == b"still here"
+                    await backend.commit({"default/web": duties(2, 3)})  # it comes back while it is leaving
+                    assert weights(backend) == {2: 1, 3: 1}
+
+
+async def test_a_restart_takes_over_and_removes_what_is_gone(backend: Ipvs) -> None:
+    await backend.resync(NODE, {"default/web": duties(2, 3, outside=(2,))})
+    assert len(backend._kernel.services()) == 3
+    successor = Ipvs(backend.host)
+    await successor.resync(NODE, {"default/web": duties(3)})
+    assert not await successor.drifted()
+    assert weights(successor) == {3: 1}
+    assert len(successor._kernel.services()) == 2
+    successor.close()
+
+
+async def test_somebody_elses_hand_is_noticed(backend: Ipvs) -> None:
+    await backend.resync(NODE, {"default/web": duties(2)})
+    assert not await backend.drifted()
+    backend._host.run(["ip", "address", "delete", f"{VIP}/32", "dev", DEVICE])
+    assert await backend.drifted()
+    await backend.resync(NODE, {"default/web": duties(2)})
+    assert addresses(backend._host, DEVICE)[True] == {VIP, LB}
+
+
+async def test_clearing_leaves_no_trace(backend: Ipvs) -> None:
+    await backend.resync(NODE, {"default/web": duties(2, outside=(2,))})
+    await backend.clear()
+    assert not backend._kernel.services()
+    assert not backend._host.run(["ipset", "list", "-name"]).stdout
+    assert backend._host.run(["ip", "link", "show", DEVICE]).returncode
+    await backend.clear()

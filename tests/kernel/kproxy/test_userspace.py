@@ -1,0 +1,199 @@
+"""The userspace backend with real sockets: bulk, half-closed connections, flows, affinity, and no privilege at all."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
+from typing import Any
+
+import pytest
+
+from kapi.network import Protocol, Reference
+from kproxy.backends.addresses import addresses
+from kproxy.backends.userspace import udp
+from kproxy.backends.userspace.backend import Userspace
+from kproxy.host import InNamespace
+from kproxy.model import Duties, Frontend, Kind, NodeDuties, Place, Pool, Target
+from netnslab.kernel import Namespace
+from netnslab.steps import Assign, Up, Veth
+
+VIP = ip_address("10.96.0.1")
+LOCAL = ip_address("127.0.0.1")
+
+
+@pytest.fixture
+async def backend(namespace: Namespace) -> AsyncIterator[Userspace]:
+    namespace.apply([Up("lo")])
+    made = Userspace(InNamespace(namespace.fd))
+    yield made
+    made.close()
+
+
+def duties(*ports: int, protocol: Protocol = Protocol.TCP, affinity: int = 0, at: Any = VIP) -> Duties:
+    pool: Pool = tuple(Target(LOCAL, port) for port in ports)
+    frontend = Frontend(Place(4, at, protocol, 8000), Kind.CLUSTER_IP, "default/web:p", pool)
+    reference = Reference("Service", "default", "web")
+    return Duties(
+        "default/web", reference, (replace(frontend, affinity_seconds=affinity),), (VIP,) if at is VIP else ()
+    )
+
+
+async def echo(namespace: Namespace, port: int, name: bytes) -> asyncio.Server:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.write(name)
+        writer.close()
+
+    listening = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", port))
+    return await asyncio.start_server(serve, sock=listening)
+
+
+async def connect(namespace: Namespace) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    client = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
+    client.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(client, (str(VIP), 8000))
+    except OSError:
+        client.close()
+        raise
+    return await asyncio.open_connection(sock=client)
+
+
+async def ask(namespace: Namespace) -> bytes:
+    """Say nothing, end, and read who it was."""
+    reader, writer = await connect(namespace)
+    writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_bulk_goes_both_ways_and_a_half_closed_connection_still_answers(
+    namespace: Namespace, backend: Userspace
+) -> None:
+    async with await echo(namespace, 9001, b"first"):
+        await backend.resync(NodeDuties(), {"default/web": duties(9001)})
+        reader, writer = await connect(namespace)
+        sent = os.urandom(1 << 20) * 24
+
+        async def send() -> None:
+            writer.write(sent)
+            await writer.drain()
+            writer.write_eof()
+
+        sending = asyncio.create_task(send())
+        received = await reader.read()
+        await sending
+        assert hashlib.sha256(received).digest() == hashlib.sha256(sent + b"first").digest()
+        writer.close()
+
+
+async def test_clients_take_turns_and_with_affinity_stay(namespace: Namespace, backend: Userspace) -> None:
+    async with await echo(namespace, 9001, b"1"), await echo(namespace, 9002, b"2"):
+        await backend.resync(NodeDuties(), {"default/web": duties(9001, 9002)})
+        assert [await ask(namespace) for _ in range(4)] == [b"1", b"2", b"1", b"2"]
+        await backend.commit({"default/web": duties(9001, 9002, affinity=60)})
+        assert len({await ask(namespace) for _ in range(4)}) == 1
+
+
+async def test_an_endpoint_that_does_not_answer_is_passed_by(namespace: Namespace, backend: Userspace) -> None:
+    async with await echo(namespace, 9002, b"2"):
+        await backend.resync(NodeDuties(), {"default/web": duties(9001, 9002)})
+        assert {await ask(namespace) for _ in range(4)} == {b"2"}
+
+
+async def test_a_live_connection_outlives_its_service(namespace: Namespace, backend: Userspace) -> None:
+    async with await echo(namespace, 9001, b"first"):
+        await backend.resync(NodeDuties(), {"default/web": duties(9001)})
+        reader, writer = await connect(namespace)
+        writer.write(b"a")
+        assert await reader.read(1) == b"a"
+        await backend.commit({"default/web": replace(duties(9001), frontends=())})
+        writer.write(b"b")
+        assert await reader.read(1) == b"b"
+        writer.close()
+        await reader.read()
+        with pytest.raises(ConnectionRefusedError):
+            await connect(namespace)
+
+
+async def test_udp_flows_are_per_client_and_move_when_their_endpoint_goes(
+    namespace: Namespace, backend: Userspace
+) -> None:
+    loop = asyncio.get_running_loop()
+    servers = []
+    for port in (9001, 9002):
+        server = namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.bind(("127.0.0.1", port))
+        server.setblocking(False)
+
+        def answer(server: socket.socket = server, port: int = port) -> None:
+            data, client = server.recvfrom(2000)
+            server.sendto(data + str(port).encode(), client)
+
+        loop.add_reader(server.fileno(), answer)
+        servers.append(server)
+    await backend.resync(NodeDuties(), {"default/web": duties(9001, protocol=Protocol.UDP)})
+    with namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.connect((str(VIP), 8000))
+        for endpoint in (9001, 9002):
+            await backend.commit({"default/web": duties(endpoint, protocol=Protocol.UDP)})
+            await loop.sock_sendall(client, b"?")
+            assert await asyncio.wait_for(loop.sock_recv(client, 100), 5) == f"?{endpoint}".encode()
+    for server in servers:
+        loop.remove_reader(server.fileno())
+        server.close()
+
+
+async def test_an_idle_flow_ends(namespace: Namespace, backend: Userspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp, "IDLE_SECONDS", 0.1)
+    await backend.resync(NodeDuties(), {"default/web": duties(9001, protocol=Protocol.UDP)})
+    (listener,) = backend._listeners.values()
+    assert isinstance(listener, udp.Listener)
+    with namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(b"?", (str(VIP), 8000))
+        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.3)
+    assert not listener._flows
+
+
+async def test_node_ports_are_at_the_nodes_addresses(namespace: Namespace, backend: Userspace) -> None:
+    with Namespace.create() as other:
+        namespace.apply([Veth("v", "other", "eth0")], {"other": other})
+        namespace.apply([Assign("v", ip_interface("172.30.0.12/24"))])
+        node = NodeDuties(node_port_networks=(ip_network("172.30.0.0/24"),))
+        assert not await backend.resync(node, {"default/web": duties(9001, at=None)})
+        assert [str(spot.address) for spot in backend._listeners] == ["172.30.0.12"]
+
+
+async def test_what_cannot_be_had_is_told_with_its_service(backend: Userspace) -> None:
+    class Powerless(InNamespace):
+        def run(self, command: Any, given: bytes = b"") -> Any:
+            change = any(word in given for word in (b"address replace", b"address delete"))
+            return super().run(["false"] if change else command, given)
+
+    powerless = Userspace(Powerless(backend._host._fd))  # type: ignore[attr-defined]
+    refused = await powerless.resync(NodeDuties(), {"default/web": duties(9001)})
+    assert "cannot be given the address 10.96.0.1" in refused["default/web"]
+    assert "cannot listen at 10.96.0.1 port 8000/TCP" in refused["default/web"]
+    free = duties(9001, at=LOCAL)
+    assert not await powerless.resync(NodeDuties(), {"default/web": free})
+    powerless.close()
+
+
+async def test_closing_gives_the_addresses_back(namespace: Namespace, backend: Userspace) -> None:
+    await backend.resync(NodeDuties(), {"default/web": duties(9001)})
+    assert not await backend.drifted()
+    assert VIP in addresses(backend._host, "lo")[True]
+    await backend.clear()
+    assert VIP not in addresses(backend._host, "lo")[True]
