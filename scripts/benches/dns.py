@@ -30,7 +30,8 @@ from kdns.testing import HandFed, endpoint_slice, namespace, service
 CLUSTER_IPS = 10_000  # Services with a ClusterIP
 HEADLESS = 5_000
 ENDPOINTS = 10  # behind each headless Service
-SECONDS = 3
+SECONDS = 1
+ROUNDS = 5
 QUESTIONS = 20_000
 FORWARDED = 2000
 COREDNS = Path(__file__).parents[2] / "peers" / "bin" / "coredns"
@@ -69,9 +70,10 @@ def write(folder: Path, asked: list[str]) -> Path:
 
 def side_by_side(name: str, questions: Path, ours: int, peer: int, go: int) -> Iterator[Row]:
     """Queries a second of each: as many as unbound, twice as many as CoreDNS."""
-    theirs = {label: rate(port, questions) for label, port in (("unbound", peer), ("CoreDNS", go)) if port}
+    mine, *others = rates([port for port in (ours, peer, go) if port], questions)
+    theirs = dict(zip([label for label, port in (("unbound", peer), ("CoreDNS", go)) if port], others, strict=True))
     wanted = max(theirs.get("unbound", 0), 2 * theirs.get("CoreDNS", 0))
-    yield row(f"kdns: {name}", rate(ours, questions), "queries/s", least=round(wanted) or None, digits=0)
+    yield row(f"kdns: {name}", mine, "queries/s", least=round(wanted) or None, digits=0)
     for label, found in theirs.items():
         yield row(f"{label}: {name}", found, "queries/s", digits=0)
 
@@ -80,8 +82,8 @@ def beside_unbound(folder: Path, ours: int, peer: int) -> Iterator[Row]:
     """What is forwarded and remembered, half as fast as unbound; and how long an answer takes at half load."""
     questions = write(folder, [f"n{n}.example A" for n in range(FORWARDED)])
     rate(ours, questions)
-    theirs = rate(peer, questions)
-    yield row("kdns: forwarded, from its cache", rate(ours, questions), "queries/s", least=round(theirs / 2), digits=0)
+    mine, theirs = rates([ours, peer], questions)
+    yield row("kdns: forwarded, from its cache", mine, "queries/s", least=round(theirs / 2), digits=0)
     yield row("unbound: the same names", theirs, "queries/s", digits=0)
     questions = write(folder, hits())
     half = rate(ours, questions) / 2
@@ -115,6 +117,12 @@ def srvs() -> list[str]:
 def service_name(n: int) -> str:
     """The n-th Service's name."""
     return f"svc{n}.ns{n % 100}.svc.cluster.local"
+
+
+def rates(ports: list[int], questions: Path) -> list[float]:
+    """Queries a second of each, asked in turns; the best of each, for what else runs here only ever takes away."""
+    rounds = [[rate(port, questions) for port in ports] for _ in range(ROUNDS)]
+    return [max(found) for found in zip(*rounds, strict=True)]
 
 
 def rate(port: int, questions: Path) -> float:
