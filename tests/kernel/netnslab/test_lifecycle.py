@@ -136,7 +136,7 @@ async def test_an_object_that_is_refused_ends_up_with_its_name_and_leaves_nothin
     [
         (["up", "--nodes=0"], 2, "between 1 and 200 nodes, not 0"),
         (["up", "--name=a/b"], 2, "cannot be a lab's name"),
-        (["up", "--backend=magic"], 1, "magic"),
+        (["up", "--backend=magic"], 2, "there is no backend 'magic': choose one of nftables"),
         (["up", "-f", "/nowhere.yaml"], 2, "/nowhere.yaml cannot be read"),
         (["up", "--api-port=1000000"], 1, "port 1000000"),
         (["status", "--name=nobody"], 3, "no lab 'nobody' runs"),
