@@ -63,7 +63,8 @@ def chain_of(source: HandFed) -> Chain:
 def contents(chain: Chain) -> Any:
     answers = chain.plugins[0]._answers  # type: ignore[attr-defined]
     ordered = {question: sorted_records(answer) for question, answer in answers._sets.items()}
-    return ordered, answers._existing._reasons, answers._aliases, answers._shared
+    shared = {question: sorted(targets) for question, targets in answers._shared.items()}
+    return ordered, answers._existing._reasons, answers._aliases, shared
 
 
 def sorted_records(answer: Any) -> Any:
