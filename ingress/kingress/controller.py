@@ -74,6 +74,7 @@ class Controller:
         self._withdrawn = False
         self._told: dict[str, frozenset[tuple[str, str]]] = {}  # what was said of each Ingress already
         self._slices: dict[str, dict[str, EndpointSlice]] = {}  # by the Service's key
+        self._holders: dict[Target, set[str]] = {}  # the Ingresses that name a backend
         self._users: dict[str, set[str]] = {}  # by the Service's key: the Ingresses that name it
         self._ingresses = source.cache(INGRESSES, decode.ingress)
         self._classes = source.cache(INGRESS_CLASSES, decode.ingress_class)
@@ -172,23 +173,24 @@ class Controller:
             after = frozenset()
             if before is not None:
                 self.metrics.forget(before.namespace, before.name)
-        for target in (before.targets if before is not None else frozenset()) - after:
-            self._unused(target, key)
         for target in after:
+            self._holders.setdefault(target, set()).add(key)
             self._users.setdefault(target.ref.service_key, set()).add(key)
+        for target in (before.targets if before is not None else frozenset()) - after:
+            self._unused(target, key, {each.ref.service_key for each in after})
         for each in changed:
             self._queue.add(each)
 
-    def _unused(self, target: Target, key: str) -> None:
-        """An Ingress names a backend no more."""
+    def _unused(self, target: Target, key: str, services: set[str]) -> None:
+        """An Ingress names a backend no more; `services` are those that it still names."""
         service = target.ref.service_key
-        users = self._users.get(service, set())
-        named = {user: self.routes.ingresses[user].targets for user in users if user in self.routes.ingresses}
-        if not any(each.ref.service_key == service for each in named.get(key, ())):
-            users.discard(key)
-        if not users:
-            self._users.pop(service, None)
-        if not any(target in targets for targets in named.values()):
+        if service not in services:
+            self._users[service].discard(key)
+            if not self._users[service]:
+                del self._users[service]
+        self._holders[target].discard(key)
+        if not self._holders[target]:
+            del self._holders[target]
             self.upstreams.forget(target)
 
     def _secret_changed(self, key: str) -> None:

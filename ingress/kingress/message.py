@@ -37,8 +37,8 @@ class Request:
 
     @property
     def plain(self) -> bool:
-        """Whether there is nothing beyond target, host and headers: no body, no upgrade, not the last, not old."""
-        return not (self.length or self.upgrade or self.last or self.told) and self.version == "1.1"
+        """Whether there is nothing beyond target, host and headers: no body, no upgrade, not old."""
+        return not (self.length or self.upgrade or self.told) and self.version == "1.1"
 
     def again(self) -> Request:
         """Give an equal request, to be altered."""

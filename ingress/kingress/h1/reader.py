@@ -61,7 +61,7 @@ class Reader(ABC):
         self._events: list[Any] = []
         self._headers: list[Header] = []
         self._found: dict[bytes, bytes] = {}  # the headers that are not simply passed on, by name in small letters
-        self._parser = self._new_parser()
+        self._parser: Any = None  # made when something has to be read that was not read before
 
     @abstractmethod
     def _new_parser(self) -> Any:
@@ -78,7 +78,7 @@ class Reader(ABC):
 
     def _renew(self) -> None:
         """Be between messages, with a parser that remembers nothing."""
-        self._parser = self._new_parser()
+        self._parser = None
         self.in_message = self.in_body = False
 
     def _pass(self, data: bytes) -> bytes:

@@ -77,6 +77,8 @@ class RequestReader(Reader):
             self._held += data
             return events
         self._fed += len(data)
+        if self._parser is None:
+            self._parser = self._new_parser()
         try:
             self._parser.feed_data(data)
             if self.in_message:

@@ -67,6 +67,8 @@ class ResponseReader(Reader):
             if not data:
                 return events
         self._fed += len(data)
+        if self._parser is None:
+            self._parser = self._new_parser()
         try:
             self._parser.feed_data(data)
             if self.in_message:
