@@ -67,6 +67,7 @@ PURE = (
     "netns-lab/netnslab/kubelet/images.py",
     "netns-lab/netnslab/kubelet/node.py",
     "netns-lab/netnslab/kubelet/podfiles.py",
+    "netns-lab/netnslab/kubelet/podreading.py",
     "netns-lab/netnslab/kubelet/podspec.py",
     "netns-lab/netnslab/kubelet/podstatus.py",
     "dns/kdns/alias.py",

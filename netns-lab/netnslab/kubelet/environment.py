@@ -70,7 +70,7 @@ def expand(text: str, values: Mapping[str, str]) -> str:
 def _value(pod: PodSpec, item: Json, known: Mapping[str, str], placement: Placement, sources: Sources) -> str | None:
     origin = item.get("valueFrom")
     if not origin:
-        return expand(str(item.get("value") or ""), known)
+        return expand(item.get("value") or "", known)
     if "fieldRef" in origin:
         return _field(pod, origin["fieldRef"]["fieldPath"], placement)
     if "configMapKeyRef" in origin:
@@ -125,10 +125,19 @@ def _from_object(pod: PodSpec, item: Json, sources: Sources) -> dict[str, str]:
 def _strings(kind: str, obj: Json | None) -> dict[str, str] | None:
     if obj is None:
         return None
-    data = obj.get("data") or {}
+    data = obj.get("data")
+    data = data if isinstance(data, dict) else {}
     if kind == "Secret":
-        data = {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()}
+        data = {key: text for key, value in data.items() if (text := _decoded(value)) is not None}
     return {key: str(value) for key, value in data.items()}
+
+
+def _decoded(value: Any) -> str | None:
+    """A Secret's value; None for one that is not base64, which nobody can refer to."""
+    try:
+        return base64.b64decode(value).decode("utf-8", "replace")
+    except (ValueError, TypeError):
+        return None
 
 
 def _links(pod: PodSpec, services: Iterable[Service]) -> dict[str, str]:

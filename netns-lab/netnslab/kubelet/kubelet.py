@@ -76,11 +76,7 @@ class Kubelet:
             self._adopt(uid, new, tasks)
 
     def _adopt(self, uid: str, obj: Json, tasks: asyncio.TaskGroup) -> None:
-        try:
-            worker = self.workers[uid] = PodWorker(self._surroundings, self._network, obj)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            log.warning("pod %s cannot be read and is not run: %r", obj["metadata"].get("name"), error)
-            return
+        worker = self.workers[uid] = PodWorker(self._surroundings, self._network, obj)
         worker.update(obj)
         task = tasks.create_task(self._guard(worker), name=f"pod {worker.spec.key}")
         task.add_done_callback(lambda _: self.workers.pop(uid, None))

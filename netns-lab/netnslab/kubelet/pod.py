@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 from kapi.errors import ApiError, NotFound
 from kapi.resources import PODS
 from netnslab.errors import LabError
-from netnslab.kubelet import podfiles, podspec, podstatus
+from netnslab.kubelet import podfiles, podreading, podspec, podstatus
+from netnslab.kubelet.backoff import Backoff
 from netnslab.kubelet.images import Kind
 from netnslab.kubelet.launch import Place
 from netnslab.kubelet.podspec import PodSpec, RestartPolicy
@@ -31,7 +32,7 @@ class PodWorker:
     """Runs one pod from its binding to its deletion. `run` ends when nothing of the pod is left."""
 
     def __init__(self, surroundings: Surroundings, network: PodNetwork, obj: Json) -> None:
-        self.spec: PodSpec = podspec.read(obj)
+        self.spec: PodSpec = podreading.read(obj)
         self.sandbox: Sandbox | None = None
         self._surroundings = surroundings
         self._network = network
@@ -62,19 +63,50 @@ class PodWorker:
             await runner.listen()
 
     async def run(self) -> None:
-        """Run the pod until it has been deleted."""
+        """Run the pod until it has been deleted; its deletion is finished whatever becomes of it before."""
+        for problem in self.spec.problems:
+            self._warn("PartlyRun", f"left out: {problem}")
+        try:
+            if self.spec.containers:
+                await self._run_again_and_again()
+            else:
+                await self._give_up("InvalidPod", "there is no container in it that can be read")
+        except Exception as error:
+            log.exception("pod %s is given up", self.spec.key)
+            await self._give_up("PodGivenUp", f"the kubelet failed: {type(error).__name__}: {error}")
+        while self._exists:
+            await self._delete()
+
+    async def _run_again_and_again(self) -> None:
+        """Run it in one sandbox after the other, should one fail, until it is to end."""
+        backoff = Backoff()
         while not self._ending.is_set():
             try:
                 async with self._connected() as self.sandbox:
                     self._furnish(self.sandbox)
                     await self._live(self.sandbox)
-            except LabError as error:
-                self._surroundings.recorder.event(self.spec.reference, "Warning", "FailedCreatePodSandBox", str(error))
-                await asyncio.sleep(_RETRY)
+            except* LabError as errors:
+                self._warn("FailedCreatePodSandBox", "; ".join(map(str, errors.exceptions)))
+                delay, backoff = backoff.after(0)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ending.wait(), max(delay, _RETRY))
             finally:
                 self.sandbox = None
-        while self._exists:
-            await self._delete()
+
+    async def _give_up(self, reason: str, message: str) -> None:
+        """Tell why the pod does not run, and wait for its deletion.
+
+        It stays Pending: a pod that failed would be replaced by its controller at once, with one like it.
+        """
+        self._warn(reason, message)
+        try:
+            await self._write({"phase": "Pending", "reason": reason, "message": message, "startTime": self._started})
+        except ApiError as error:
+            log.warning("the status of pod %s could not be written: %s", self.spec.key, error)
+        await self._ending.wait()
+
+    def _warn(self, reason: str, message: str) -> None:
+        self._surroundings.recorder.event(self.spec.reference, "Warning", reason, message)
 
     def log_path(self, container: str) -> Path | None:
         """The file with a container's output; "" is the first container. None where there is no such container."""
@@ -113,7 +145,7 @@ class PodWorker:
             telling = tasks.create_task(self._tell(sandbox), name=f"status {self.spec.key}")
             containers = tasks.create_task(self._run_containers(), name=f"containers {self.spec.key}")
             await self._ending.wait()
-            grace = podspec.grace_of(self._object) if self._exists else 0
+            grace = podreading.grace_of(self._object) if self._exists else 0
             await asyncio.gather(*(runner.stop(grace) for runner in self._main))
             await asyncio.gather(*(runner.stop(grace) for runner in reversed(self._init)))
             containers.cancel()

@@ -42,7 +42,7 @@ class Outcome:
 
 
 async def ask(probe: Probe, target: Target) -> Outcome:
-    """Ask once. Never raises for a container that does not answer: that is the answer."""
+    """Ask once. Never raises: whatever a container does instead of answering well is the answer."""
     try:
         async with asyncio.timeout(probe.timeout):
             return await _ask(probe, target)
@@ -50,19 +50,23 @@ async def ask(probe: Probe, target: Target) -> Outcome:
         return Outcome(False, f"no answer within {probe.timeout:g} s")
     except (OSError, EOFError) as error:
         return Outcome(False, str(error) or type(error).__name__)
+    except Exception as error:  # noqa: BLE001  # the outermost edge of a question: a watch must not end by an answer
+        return Outcome(False, f"{type(error).__name__}: {error}")
 
 
 async def watch(probe: Probe, target: Target, tell: Callable[[bool, Outcome], None], *, eager: bool) -> None:
     """Ask again and again, and `tell` whenever a threshold is reached: success or failure, and the last outcome.
 
     An `eager` watch asks a container that has not answered well yet more often than `periodSeconds` says: where a
-    failure has no consequence (readiness), nobody needs to wait for a container that is up already.
+    failure has no consequence (readiness), nobody needs to wait for a container that is up already. Failures of these
+    early questions do not count towards the threshold.
     """
     await asyncio.sleep(probe.initial_delay)
     streak, last, pause = 0, None, _QUICK if eager else probe.period
     while True:
         outcome = await ask(probe, target)
-        streak = streak + 1 if outcome.success is last else 1
+        early = not outcome.success and pause < probe.period
+        streak = 0 if early else streak + 1 if outcome.success is last else 1
         last = outcome.success
         if streak == (probe.success_threshold if outcome.success else probe.failure_threshold):
             tell(outcome.success, outcome)
@@ -114,9 +118,11 @@ async def _http(probe: Probe, target: Target, sock: socket.socket, port: int) ->
     try:
         writer.write(_request(probe, target.address, port))
         words = (await reader.readline()).split(None, 2)
+    except ValueError:  # no end of the first line, however much is read
+        words = []
     finally:
         writer.close()
-    if len(words) < 2 or not words[1].isdigit():
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
         return Outcome(False, "the answer is not HTTP")
     code = int(words[1])
     return Outcome(200 <= code < 400, "" if 200 <= code < 400 else f"HTTP status {code}")

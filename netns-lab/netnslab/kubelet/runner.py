@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -20,7 +22,9 @@ from netnslab.kubelet.podstatus import ContainerState, Ending, initial
 from netnslab.kubelet.probing import Outcome, Target
 from netnslab.kubelet.surroundings import executable, stamp
 
-_MISSING_PAUSE = 2.0  # seconds until a container that could not be created is tried again
+_LOOK_AGAIN = 1.0  # seconds until it is seen that an object which was missing has come
+
+log = logging.getLogger(__name__)
 
 
 class Runner:
@@ -90,6 +94,7 @@ class Runner:
         started = container.startup is None
         self._set(started=begun, passed_startup=started, ready=started and container.readiness is None, reason="")
         probes = asyncio.create_task(self._probe(instance), name=f"probes {self.place.pod.key}/{self._name}")
+        probes.add_done_callback(_tell_unexpected)
         try:
             code = await instance.process.wait()
         finally:
@@ -100,18 +105,42 @@ class Runner:
         return Ending(128 - code if code < 0 else code, begun, stamp())
 
     async def _started(self) -> Instance:
-        """Start it, again and again where something it refers to is missing."""
+        """Start it, again and again where that fails: as late each time as after a crash."""
+        backoff = Backoff()
         while True:
             try:
-                instance = self._instance = await launch.start(self.place)
-                await self.listen()
+                return await self._start_once()
             except (Missing, LabError) as error:
                 reason = "CreateContainerConfigError" if isinstance(error, Missing) else "CreateContainerError"
                 self._set(reason=reason, message=str(error))
                 self._event("Warning", "Failed", f"container {self._name} cannot be started: {error}")
-                await asyncio.sleep(_MISSING_PAUSE)
+                delay, backoff = backoff.after(0)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(delay, _LOOK_AGAIN)):
+                        await self._something_else_than(str(error))
+
+    async def _start_once(self) -> Instance:
+        instance = self._instance = await launch.start(self.place)
+        try:
+            await self.listen()
+        except BaseException:
+            instance.process.signal(signal.SIGKILL)
+            instance.close()
+            raise
+        return instance
+
+    async def _something_else_than(self, complaint: str) -> None:
+        """Wait until what the container refers to is there, or something else is missing."""
+        while True:
+            await asyncio.sleep(_LOOK_AGAIN)
+            try:
+                launch.variables(self.place)
+            except Missing as error:
+                if str(error) != complaint:
+                    return
             else:
-                return instance
+                if self.state.reason == "CreateContainerConfigError":
+                    return
 
     async def _probe(self, instance: Instance) -> None:
         """Ask, for as long as this run lasts: first whether it has started, then whether it is ready and alive."""
@@ -161,7 +190,7 @@ class Runner:
         )
 
     def _tell_ready(self, success: bool, outcome: Outcome) -> None:  # as above
-        if not success and self.state.ready:
+        if not success:
             self._event("Warning", "Unhealthy", f"Readiness probe failed: {outcome.message}")
         self._set(ready=success)
 
@@ -198,6 +227,12 @@ class Runner:
 
     def _event(self, level: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         self.place.surroundings.recorder.event(self.place.pod.reference, level, reason, message)
+
+
+def _tell_unexpected(probes: asyncio.Task[None]) -> None:
+    """Say that nobody asks a container any more though it runs: its state would stay for ever what it is now."""
+    if not probes.cancelled() and (error := probes.exception()) is not None:
+        log.error("the %s have ended", probes.get_name(), exc_info=error)
 
 
 def _again(policy: RestartPolicy, ending: Ending) -> bool:

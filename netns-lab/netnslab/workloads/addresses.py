@@ -62,15 +62,24 @@ class Assignment:
 def balanced(obj: Json) -> Balanced:
     """Read a v1 Service."""
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    ingress = (status.get("loadBalancer") or {}).get("ingress") or ()
+    balancer = status.get("loadBalancer")
+    ingress = balancer.get("ingress") if isinstance(balancer, dict) else None
     return Balanced(
         identity(obj),
         wanted=spec.get("type") == "LoadBalancer",
         ours=not spec.get("loadBalancerClass"),
         requested=spec.get("loadBalancerIP") or "",
         families=tuple(_FAMILIES[f] for f in spec.get("ipFamilies") or ("IPv4",) if f in _FAMILIES),
-        present=tuple(ip_address(one["ip"]) for one in ingress if one.get("ip")),
+        present=tuple(address for one in ingress or () if (address := _address(one)) is not None),
     )
+
+
+def _address(ingress: Any) -> Address | None:
+    """The address of a part of `status.loadBalancer.ingress`; None where there is none that can be read."""
+    try:
+        return ip_address(ingress["ip"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def assign(service: Balanced, taken: Mapping[Address, str], pools: Iterable[Network]) -> Assignment:

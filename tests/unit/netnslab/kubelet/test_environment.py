@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kapi.network import Protocol, Service, ServicePort, ServiceType
-from netnslab.kubelet import podspec
+from netnslab.kubelet import podreading
 from netnslab.kubelet.environment import Missing, Placement, Sources, expand, variables
 
 PLACEMENT = Placement("worker-1", ("172.30.0.11", "fd30::b"), ("10.244.1.5", "fd44:0:0:1::5"))
@@ -28,7 +28,7 @@ SERVICES = (
 def found(*env: dict[str, Any], env_from: tuple[dict[str, Any], ...] = (), **spec: Any) -> dict[str, str]:
     container = {"name": "main", "image": "x", "env": list(env), "envFrom": list(env_from)}
     meta = {"name": "web-1", "namespace": "shop", "uid": "u1", "labels": {"app": "web"}, "annotations": {"a/b": "c"}}
-    pod = podspec.read({"metadata": meta, "spec": {"containers": [container], **spec}})
+    pod = podreading.read({"metadata": meta, "spec": {"containers": [container], **spec}})
     return variables(pod, pod.containers[0], PLACEMENT, Sources(OBJECTS, SECRETS, SERVICES))
 
 

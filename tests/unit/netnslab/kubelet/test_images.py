@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from kapi.network import Protocol, Service, ServicePort, ServiceType
-from netnslab.kubelet import images, podspec
+from netnslab.kubelet import images, podreading
 from netnslab.kubelet.images import Kind
 from netnslab.kubelet.podspec import PodSpec
 
 
 def pod(*containers: dict[str, Any], labels: dict[str, str] | None = None) -> PodSpec:
     listed = [{"name": f"c{number}", "image": "x", **item} for number, item in enumerate(containers)]
-    return podspec.read(
+    return podreading.read(
         {"metadata": {"name": "p", "namespace": "shop", "labels": labels}, "spec": {"containers": listed}}
     )
 

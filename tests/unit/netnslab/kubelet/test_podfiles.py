@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from netnslab.kubelet import podfiles, podspec
+from netnslab.kubelet import podfiles, podreading
 from netnslab.kubelet.podspec import PodSpec
 
 HOST = "# a comment\nnameserver 192.0.2.53\nsearch example.com\noptions rotate\n"
@@ -12,7 +12,7 @@ CLUSTER = "nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.loca
 
 
 def pod(**spec: Any) -> PodSpec:
-    return podspec.read({"metadata": {"name": "web-1", "namespace": "shop"}, "spec": {"containers": [], **spec}})
+    return podreading.read({"metadata": {"name": "web-1", "namespace": "shop"}, "spec": {"containers": [], **spec}})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from netnslab.kubelet import podspec, podstatus
+from netnslab.kubelet import podreading, podstatus
 from netnslab.kubelet.podspec import PodSpec
 from netnslab.kubelet.podstatus import ContainerState, Ending, Network, PodState
 
@@ -14,7 +14,7 @@ NETWORK = Network(("172.30.0.11", "fd30::b"), ("10.244.1.5", "fd44:0:0:1::5"))
 
 def spec(policy: str = "Always", **rest: Any) -> PodSpec:
     containers = [{"name": "a", "image": "x"}, {"name": "b", "image": "y"}]
-    return podspec.read(
+    return podreading.read(
         {"metadata": {"name": "p", "uid": "u"}, "spec": {"restartPolicy": policy, "containers": containers, **rest}}
     )
 

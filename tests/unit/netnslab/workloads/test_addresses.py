@@ -70,3 +70,11 @@ def test_what_cannot_be_given_is_explained(one: Any, taken: Any, why: str) -> No
 
 def test_a_family_without_a_pool_is_explained() -> None:
     assert "families" in assign(service(ipFamilies=["IPv6"]), {}, POOLS[:1]).problem
+
+
+def test_a_part_of_the_status_that_cannot_be_read_is_passed_over() -> None:
+    obj = {"metadata": {"name": "web", "namespace": "default", "uid": "u"}, "spec": {"type": "LoadBalancer"}}
+    parts = [{"ip": "no address"}, {"ip": "203.0.113.9"}, {"ip": 7.5}, {"hostname": "lb.test"}, "x"]
+    present = balanced({**obj, "status": {"loadBalancer": {"ingress": parts}}}).present
+    assert list(map(str, present)) == ["203.0.113.9"]
+    assert balanced({**obj, "status": {"loadBalancer": "x"}}).present == ()

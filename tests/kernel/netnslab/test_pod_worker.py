@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kapi.client import Client
+from kapi.decode import service
+from kapi.errors import NotFound
+from kapi.events import Recorder
+from kapi.resources import CONFIG_MAPS, EVENTS, PODS, SECRETS, SERVICES
+from kapi.server import ApiServer
+from kapi.source import ApiSource
+from kapi.store.memory import MemoryStore
+from netnslab import topology
+from netnslab.kubelet.kubelet import same
+from netnslab.kubelet.pod import PodWorker
+from netnslab.kubelet.sandbox import PodNetwork
+from netnslab.kubelet.surroundings import Surroundings
+from netnslab.network import network
+from netnslab.processes import Processes
+
+Json = dict[str, Any]
+Kubelet = Callable[[Json], PodWorker]
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    async with ApiServer(MemoryStore()) as server:
+        yield server.client()
+
+
+@pytest.fixture
+async def kubelet(client: Client, processes: Processes, tmp_path: Path) -> AsyncIterator[Kubelet]:
+    """Makes workers as the kubelet of a one-node cluster does."""
+    wanted = topology.default(1)
+    node, source, recorder = wanted.nodes[0], ApiSource(client), Recorder("kubelet", client)
+    tasks = [asyncio.create_task(recorder.run())]
+    with network(wanted) as namespaces:
+        around = Surroundings(
+            node=node,
+            network=namespaces[node.name],
+            client=client,
+            recorder=recorder,
+            processes=processes,
+            services=source.cache(SERVICES, service),
+            config_maps=source.cache(CONFIG_MAPS, same),
+            secrets=source.cache(SECRETS, same),
+            folder=tmp_path,
+            dns_address="10.96.0.10",
+            zone="cluster.local",
+            host_resolv_conf="",
+            handed={},
+        )
+        tasks.append(asyncio.create_task(source.run()))
+        yield lambda obj: PodWorker(around, PodNetwork(node, namespaces[node.name]), obj)
+    for task in tasks:
+        task.cancel()
+
+
+async def pod(client: Client) -> Json:
+    spec = {"containers": [{"name": "main", "image": "x"}], "nodeName": "control-plane"}
+    obj = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "odd"}, "spec": spec}
+    return await client.create(PODS, obj, "default")
+
+
+async def told(client: Client) -> tuple[Json, set[str]]:
+    """The status of the pod, and the reasons of its Events."""
+    status: Json = (await client.get(PODS, "odd", "default")).get("status") or {}
+    return status, {event["reason"] for event in (await client.list(EVENTS, "default")).items}
+
+
+async def until(client: Client, reason: str) -> Json:
+    async with asyncio.timeout(5):
+        while True:
+            status, events = await told(client)
+            if status.get("reason") == reason and reason in events:
+                return status
+            await asyncio.sleep(0.01)
+
+
+async def delete(client: Client, worker: PodWorker) -> None:
+    await client.delete(PODS, "odd", "default")
+    worker.update(await client.get(PODS, "odd", "default"))
+
+
+@pytest.mark.parametrize("containers", [None, [], "x", [{"image": "x"}]], ids=["none", "empty", "text", "nameless"])
+async def test_a_pod_that_cannot_run_says_so_and_its_deletion_is_finished(
+    client: Client, kubelet: Kubelet, containers: Any
+) -> None:
+    obj = await pod(client)
+    worker = kubelet({**obj, "spec": {**obj["spec"], "containers": containers}})
+    running = asyncio.create_task(worker.run())
+    status = await until(client, "InvalidPod")
+    assert (status["phase"], status["message"]) == ("Pending", "there is no container in it that can be read")
+    await delete(client, worker)
+    await asyncio.wait_for(running, 5)
+    with pytest.raises(NotFound):
+        await client.get(PODS, "odd", "default")
+
+
+async def test_a_kubelet_that_fails_with_a_pod_says_so_and_finishes_its_deletion(
+    client: Client, kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr("netnslab.kubelet.podfiles.hosts", fail)
+    worker = kubelet(await pod(client))
+    running = asyncio.create_task(worker.run())
+    status = await until(client, "PodGivenUp")
+    assert status["message"] == "the kubelet failed: RuntimeError: out of luck"
+    assert "pod default/odd is given up" in caplog.text
+    await delete(client, worker)
+    await asyncio.wait_for(running, 5)
+    with pytest.raises(NotFound):
+        await client.get(PODS, "odd", "default")
+
+
+async def test_what_a_container_waits_for_is_found_soon_but_complained_about_seldom(
+    client: Client, kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netnslab.kubelet.runner._LOOK_AGAIN", 0.02)
+    obj = await pod(client)
+    env = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "a"}}}]
+    worker = kubelet({**obj, "spec": {**obj["spec"], "containers": [{"name": "main", "image": "x", "env": env}]}})
+    running = asyncio.create_task(worker.run())
+    await asyncio.sleep(0.6)
+    counts = [event["count"] for event in (await client.list(EVENTS, "default")).items if event["reason"] == "Failed"]
+    assert sum(counts) <= 2
+    await client.create(CONFIG_MAPS, {"metadata": {"name": "late"}, "data": {"a": "1"}}, "default")
+    async with asyncio.timeout(5):
+        while not any(state.ready for state in worker.states()):  # noqa: ASYNC110  # nothing tells a test of it
+            await asyncio.sleep(0.01)
+    worker.gone()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_a_part_that_is_left_out_is_told_and_the_rest_of_the_pod_runs(client: Client, kubelet: Kubelet) -> None:
+    obj = await pod(client)
+    worker = kubelet({**obj, "spec": {**obj["spec"], "hostAliases": [{"hostnames": ["a"]}]}})
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(5):
+        while True:
+            status, events = await told(client)
+            if status.get("phase") == "Running" and "PartlyRun" in events:
+                break
+            await asyncio.sleep(0.01)
+    await client.delete(PODS, "odd", "default", grace_seconds=0)
+    worker.gone()
+    await asyncio.wait_for(running, 5)
