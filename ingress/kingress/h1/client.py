@@ -182,7 +182,8 @@ class ClientConnection(asyncio.Protocol):
             return
         self._exchange = exchange = Exchange(self._gateway, self, event)
         self._take_body()  # what is here already need not be sent apart from the head
-        exchange.start()
+        if self._exchange is exchange:  # its body may be bad
+            exchange.start()
 
     def _take_body(self) -> bool:
         """Hand what has come of the body to the exchange; gives False where the next thing is another request."""
@@ -190,15 +191,16 @@ class ClientConnection(asyncio.Protocol):
         assert exchange is not None
         while events:
             event = events[0]
-            if type(event) is bytes:
-                exchange.body(event)
-            elif event is END:
-                exchange.end()
-            elif type(event) is Refused and not exchange.request_ended:
-                exchange.broken(event)
-            else:
+            refused = type(event) is Refused
+            if type(event) is not bytes and event is not END and not (refused and not exchange.request_ended):
                 return False
             events.popleft()
+            if refused:
+                exchange.broken(event)
+            elif event is END:
+                exchange.end()
+            else:
+                exchange.body(event)
             if self._exchange is not exchange:
                 return True
         return True

@@ -151,3 +151,11 @@ async def test_bytes_that_come_late_on_an_idle_connection_are_for_nobody(shop: A
     web.answer = None
     assert await live.get() == (200, b"ok")
     assert web.connections == 2
+
+
+async def test_a_bad_body_that_comes_with_its_head_is_answered_and_nothing_is_forwarded(shop: Any) -> None:
+    live, web = shop
+    head = b"POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for body in (b"5\nhello\n0\n\n", b"0x5\r\nhello\r\n0\r\n\r\n", b"5\r\nhelloX\r\n"):
+        assert (await live.talk(head + body)).startswith(b"HTTP/1.1 400 "), body
+    assert not web.requests
