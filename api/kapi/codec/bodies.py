@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from typing import Any
 
 import yaml
@@ -97,4 +98,4 @@ def own(value: Any, depth: int = 0) -> Any:
 
 
 def _key(name: Any) -> str:
-    return name if isinstance(name, str) else json.dumps(name)
+    return sys.intern(name) if isinstance(name, str) else json.dumps(name)  # the same few names are in all objects

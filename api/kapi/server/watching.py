@@ -18,6 +18,9 @@ EventKind = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
 _BOOKMARK_EVERY = 60.0  # seconds
 _BOOKMARK_BEFORE_END = 2.0
 _SHORTEST, _LONGEST = 1800.0, 3600.0  # seconds a watch lasts where the client sets no bound
+_CROWD = 10  # watchers of a collection from which on each is written to less often, with more at a time
+_SECONDS_EACH = 0.0002  # that a crowd's watchers wait after a batch, times how many they are: what writing to all costs
+_LONGEST_GATHERING = 0.05
 _MOST_WAITING = 20_000  # events a slow client may leave unread before its watch is ended
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
@@ -101,6 +104,13 @@ class Watch:
                 yield batch
             if self._overrun:
                 return
+            await self._gather()
+
+    async def _gather(self) -> None:
+        """Let events come together where there are many watchers, or one event each would be a write for each."""
+        crowd = len(self._collection.watchers)
+        if crowd > _CROWD:
+            await asyncio.sleep(min(crowd * _SECONDS_EACH, _LONGEST_GATHERING))
 
     def _offer(self, change: Change) -> None:
         record = change.record

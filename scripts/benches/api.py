@@ -1,0 +1,318 @@
+"""The API server on one core, through HTTP, with every write on the disk; for writes, etcd beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import resource
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benches.row import Row, row
+from kapi.resources import CONFIG_MAPS, PODS, SERVICES
+from kapi.store.sqlite import SqliteStore
+
+Json = dict[str, Any]
+
+CREATES, CONNECTIONS = 4_000, 8
+WATCHERS, EVENTS_PER_SECOND, SECONDS = 100, 1_000, 5
+SERVICES_LISTED = 10_000
+PODS_KEPT = 50_000
+SERVER_CORE, CLIENT_CORE = 0, 1
+
+
+def rows() -> Iterator[Row]:
+    """Measure writes, watches, lists, memory and the start."""
+    if (os.cpu_count() or 1) > CLIENT_CORE:
+        os.sched_setaffinity(0, {CLIENT_CORE})
+    with tempfile.TemporaryDirectory(prefix="kapi-bench-") as folder:
+        yield from _writes(Path(folder))
+        yield from _watches(Path(folder))
+        yield from _lists(Path(folder))
+        yield from _sizes(Path(folder))
+
+
+def missing() -> list[str]:
+    """What could have been measured beside it."""
+    return [] if shutil.which("etcd") else ["etcd"]
+
+
+def _writes(folder: Path) -> Iterator[Row]:
+    with _served(folder / "writes.db") as server:
+        yield row("creates/s, 8 connections", asyncio.run(_creates(server.port)), "/s", least=1000, digits=0)
+        p50, p99 = asyncio.run(_latency(server.port))
+        yield row("create to watch event: p50", p50, "ms", most=3)
+        yield row("create to watch event: p99", p99, "ms")
+    if shutil.which("etcd"):
+        with _etcd(folder / "etcd") as port:
+            yield row("etcd: creates/s, 8 connections, JSON gateway", asyncio.run(_etcd_creates(port)), "/s", digits=0)
+
+
+def _watches(folder: Path) -> Iterator[Row]:
+    with _served(folder / "watches.db") as server:
+        written, seconds, heard = asyncio.run(_fan_out(server.port))
+        yield row("100 watchers: events/s written", written / seconds, "/s", least=EVENTS_PER_SECOND * 0.98, digits=0)
+        yield row("100 watchers: events that did not arrive", written * WATCHERS - heard, "", most=0)
+
+
+def _lists(folder: Path) -> Iterator[Row]:
+    asyncio.run(_fill(folder / "lists.db", "services", SERVICES_LISTED, _service))
+    with _served(folder / "lists.db") as server:
+        times = [asyncio.run(_list(server.port, SERVICES.path())) for _ in range(5)]
+        yield row(f"the first list of {SERVICES_LISTED} Services", times[0], "s")
+        yield row(
+            f"list of {SERVICES_LISTED} Services: median of the next", statistics.median(times[1:]), "s", most=0.5
+        )
+
+
+def _sizes(folder: Path) -> Iterator[Row]:
+    asyncio.run(_fill(folder / "pods.db", "pods", PODS_KEPT, _pod))
+    started = time.perf_counter()
+    with _served(folder / "pods.db") as server:
+        yield row(f"start with {PODS_KEPT} pods", time.perf_counter() - started, "s", most=5)
+        yield row(f"memory with {PODS_KEPT} pods", server.megabytes(), "MB", most=400, digits=0)
+        took = asyncio.run(_list(server.port, PODS.path()))
+        yield row(f"list of {PODS_KEPT} pods", took, "s")
+        yield row("memory after that list", server.megabytes(), "MB", digits=0)
+
+
+class Server:
+    """A server in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def megabytes(self) -> float:
+        """Memory that is its own."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 1e6
+
+
+@contextmanager
+def _served(data: Path) -> Iterator[Server]:
+    command = [sys.executable, "-m", "kapi.cli", "serve", "--listen", "127.0.0.1:0", "--data", str(data)]
+    with subprocess.Popen(["taskset", "-c", str(SERVER_CORE), *command], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        try:
+            yield Server(process, int(line.partition(";")[0].rpartition(":")[2]))
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def _etcd(folder: Path) -> Iterator[int]:
+    ports = [_free_port(), _free_port()]
+    client, peer = (f"http://127.0.0.1:{port}" for port in ports)
+    command = ["etcd", "--data-dir", str(folder), "--logger=zap", "--log-level=error"]
+    command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}"]
+    command += [f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}"]
+    with subprocess.Popen(["taskset", "-c", str(SERVER_CORE), *command]) as process:
+        try:
+            time.sleep(2)
+            yield ports[0]
+        finally:
+            process.terminate()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+class Connection:
+    """One HTTP connection with next to no cost of its own."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def open(cls, port: int) -> Connection:
+        """Connect to 127.0.0.1."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=1 << 26))
+
+    async def post(self, path: str, body: Json) -> bytes:
+        """Send an object and wait for the answer."""
+        data = json.dumps(body, separators=(",", ":")).encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: b\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        )
+        self.writer.write(head.encode() + data)
+        return await self.answer()
+
+    async def get(self, path: str) -> bytes:
+        """Ask for something."""
+        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: b\r\nAccept: application/json\r\n\r\n".encode())
+        return await self.answer()
+
+    async def answer(self) -> bytes:
+        """Read an answer of known length."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
+        assert b" 20" in head[:16], head + await self.reader.read(500)
+        size = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        return await self.reader.readexactly(size)
+
+    async def watch(self, path: str) -> None:
+        """Open a watch, whose events are then read from `reader`."""
+        self.writer.write(f"GET {path}&watch=true HTTP/1.1\r\nHost: b\r\nAccept: application/json\r\n\r\n".encode())
+        await self.reader.readuntil(b"\r\n\r\n")
+
+
+def _config_map(name: str) -> Json:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"key": "value" * 20}}
+
+
+async def _creates(port: int) -> float:
+    async def some(worker: int) -> None:
+        connection = await Connection.open(port)
+        for index in range(CREATES // CONNECTIONS):
+            await connection.post(CONFIG_MAPS.path("default"), _config_map(f"c{worker}-{index}"))
+        connection.writer.close()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(some(worker) for worker in range(CONNECTIONS)))
+    return CREATES / (time.perf_counter() - started)
+
+
+async def _etcd_creates(port: int) -> float:
+    async def some(worker: int) -> None:
+        connection = await Connection.open(port)
+        for index in range(CREATES // CONNECTIONS):
+            name = f"c{worker}-{index}"
+            key, value = (base64.b64encode(text.encode()).decode() for text in (name, json.dumps(_config_map(name))))
+            compare = {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": "0"}
+            put = {"request_put": {"key": key, "value": value}}
+            await connection.post("/v3/kv/txn", {"compare": [compare], "success": [put]})
+        connection.writer.close()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(some(worker) for worker in range(CONNECTIONS)))
+    return CREATES / (time.perf_counter() - started)
+
+
+async def _version(port: int, path: str) -> str:
+    connection = await Connection.open(port)
+    listed = json.loads(await connection.get(f"{path}?limit=1"))
+    connection.writer.close()
+    return str(listed["metadata"]["resourceVersion"])
+
+
+async def _latency(port: int) -> tuple[float, float]:
+    path = CONFIG_MAPS.path("default")
+    watcher, writer = await Connection.open(port), await Connection.open(port)
+    await watcher.watch(f"{path}?resourceVersion={await _version(port, path)}")
+    times = []
+    for index in range(500):
+        started = time.perf_counter()
+        writing = asyncio.ensure_future(writer.post(path, _config_map(f"l{index}")))
+        while f'"l{index}"'.encode() not in await watcher.reader.readuntil(b"\n"):
+            pass
+        times.append((time.perf_counter() - started) * 1000)
+        await writing
+    for connection in (watcher, writer):
+        connection.writer.close()
+    return statistics.median(times), sorted(times)[int(len(times) * 0.99)]
+
+
+async def _fan_out(port: int) -> tuple[int, float, int]:
+    """Write events at a steady rate to watchers; gives how many, how long it took, and how many arrived in all."""
+    path = CONFIG_MAPS.path("default")
+    version, heard = await _version(port, path), 0
+
+    async def listen() -> None:
+        nonlocal heard
+        connection = await Connection.open(port)
+        await connection.watch(f"{path}?resourceVersion={version}")
+        opened.release()
+        while data := await connection.reader.read(1 << 20):
+            heard += data.count(b'{"type":"')
+
+    opened = asyncio.Semaphore(0)
+    watchers = [asyncio.create_task(listen()) for _ in range(WATCHERS)]
+    for _ in range(WATCHERS):
+        await opened.acquire()
+    written = EVENTS_PER_SECOND * SECONDS
+    started = time.perf_counter()
+
+    async def write(worker: int) -> None:
+        connection = await Connection.open(port)
+        for index in range(worker, written, CONNECTIONS):
+            await asyncio.sleep(max(0.0, started + index / EVENTS_PER_SECOND - time.perf_counter()))
+            await connection.post(path, _config_map(f"e{index}"))
+
+    await asyncio.gather(*(write(worker) for worker in range(CONNECTIONS)))
+    took = time.perf_counter() - started
+    patience = time.perf_counter() + 30
+    while heard < written * WATCHERS and time.perf_counter() < patience:  # noqa: ASYNC110  # counted by many tasks
+        await asyncio.sleep(0.05)
+    for watcher in watchers:
+        watcher.cancel()
+    await asyncio.gather(*watchers, return_exceptions=True)
+    return written, took, heard
+
+
+async def _list(port: int, path: str) -> float:
+    connection = await Connection.open(port)
+    started = time.perf_counter()
+    await connection.get(path)
+    took = time.perf_counter() - started
+    connection.writer.close()
+    return took
+
+
+async def _fill(data: Path, resource_name: str, count: int, make: Any) -> None:
+    """Write objects straight into a database, as a server would have left them."""
+    store = SqliteStore(data, durability="process")
+    await store.open(lambda _: None)
+    for start in range(0, count, 2000):
+        writes = (store.write(f"{resource_name}/default/o{i}", make(i), 0) for i in range(start, start + 2000))
+        await asyncio.gather(*writes)
+    await store.close()
+
+
+def _meta(index: int) -> Json:
+    uid = f"00000000-0000-0000-0000-{index:012d}"
+    created = "2026-01-01T00:00:00Z"
+    return {
+        "name": f"o{index}",
+        "namespace": "default",
+        "uid": uid,
+        "creationTimestamp": created,
+        "labels": {"app": "a"},
+    }
+
+
+def _service(index: int) -> Json:
+    address = f"10.96.{index // 250}.{index % 250 + 2}"
+    spec: Json = {"type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "ipFamilies": ["IPv4"]}
+    spec |= {"ipFamilyPolicy": "SingleStack", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster"}
+    spec |= {"selector": {"app": f"a{index}"}, "ports": [{"port": 80, "protocol": "TCP", "targetPort": 8080}]}
+    status: Json = {"loadBalancer": {}}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(index), "spec": spec, "status": status}
+
+
+def _pod(index: int) -> Json:
+    address = f"10.244.{index // 250}.{index % 250 + 2}"
+    container: Json = {"name": "main", "image": "example.com/app:1", "imagePullPolicy": "IfNotPresent", "resources": {}}
+    container |= {"ports": [{"containerPort": 8080, "protocol": "TCP"}], "terminationMessagePolicy": "File"}
+    spec: Json = {"containers": [container], "nodeName": f"node-{index % 100}", "restartPolicy": "Always"}
+    spec |= {"dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler", "terminationGracePeriodSeconds": 30}
+    conditions = [
+        {"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+    ]
+    status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": conditions}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": _meta(index), "spec": spec, "status": status}
