@@ -52,6 +52,8 @@ def asked(policy: Policy | None) -> dict[str, str]:
 def _shown(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("latin-1")
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, Edit):
         kept = {name.lower() for name, _ in value.set}
         lines = [f"{name.decode()}: {text.decode()}" for name, text in value.set]

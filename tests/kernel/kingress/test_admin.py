@@ -51,7 +51,7 @@ async def read(url: str) -> Any:
 async def test_routes_and_certificates_are_told_as_json(pages: str) -> None:
     routes = await read(f"{pages}/routes")
     cart = next(row for row in routes if row["path"] == "/cart")
-    assert cart["asks"] == {"request-headers": "X-Team: <script>alert(1)</script>", "sticky": "True"}
+    assert cart["asks"] == {"request-headers": "X-Team: <script>alert(1)</script>", "sticky": "true"}
     assert next(row for row in routes if row["host"] == "lost.example")["missing"].startswith("Service shop/nobody")
     certificates = {row["host"]: row for row in await read(f"{pages}/certificates")}
     assert certificates["shop.example"]["names"] == ["shop.example"]
