@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 from types import TracebackType
@@ -71,7 +72,11 @@ class ApiServer:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> ApiServer:
-        self._state.load(await self._store.open(self._state.take))
+        gc.disable()  # all that is stored comes at once, and none of it is garbage
+        try:
+            self._state.load(await self._store.open(self._state.take))
+        finally:
+            gc.enable()
         try:
             await self._start()
         except BaseException:
