@@ -42,8 +42,8 @@ _HEADLESS = "None"
 
 def service(obj: Json) -> Service:
     """Read a v1 Service."""
-    namespace, name, meta = _identity(obj, "Service")
-    spec = _object(obj.get("spec"))
+    namespace, name, meta = identity(obj, "Service")
+    spec = as_object(obj.get("spec"))
     problems: list[Problem] = []
     kind = _choice(ServiceType, spec.get("type"), ServiceType.CLUSTER_IP, "spec.type", problems)
     declared = _strings(spec.get("clusterIPs")) or _strings([spec.get("clusterIP")])
@@ -80,7 +80,7 @@ def service(obj: Json) -> Service:
 
 def endpoint_slice(obj: Json) -> EndpointSlice:
     """Read a discovery.k8s.io/v1 EndpointSlice. Addresses of the wrong family are left out."""
-    namespace, name, meta = _identity(obj, "EndpointSlice")
+    namespace, name, meta = identity(obj, "EndpointSlice")
     problems: list[Problem] = []
     family = _FAMILIES.get(_text(obj.get("addressType")), 0)
     labels = _labels(meta.get("labels"))
@@ -111,8 +111,8 @@ def endpoint_slice(obj: Json) -> EndpointSlice:
 
 def node(obj: Json) -> Node:
     """Read a v1 Node."""
-    _, name, meta = _identity(obj, "Node")
-    spec, status = _object(obj.get("spec")), _object(obj.get("status"))
+    _, name, meta = identity(obj, "Node")
+    spec, status = as_object(obj.get("spec")), as_object(obj.get("status"))
     problems: list[Problem] = []
     internal = [a.get("address") for a in _objects(status.get("addresses")) if a.get("type") == "InternalIP"]
     conditions = {_text(c.get("type")): c.get("status") for c in _objects(status.get("conditions"))}
@@ -123,7 +123,7 @@ def node(obj: Json) -> Node:
         pod_cidrs=_networks(spec.get("podCIDRs") or [spec.get("podCIDR")], "spec.podCIDRs", problems),
         labels=_labels(meta.get("labels")),
         taints=tuple(str(t.get("key")) for t in _objects(spec.get("taints"))),
-        milli_cpu=_milli_cpu(_object(status.get("allocatable")).get("cpu"), problems),
+        milli_cpu=_milli_cpu(as_object(status.get("allocatable")).get("cpu"), problems),
         ready=conditions.get("Ready", "True") == "True",
         terminating="deletionTimestamp" in meta,
         problems=tuple(problems),
@@ -140,8 +140,8 @@ def _milli_cpu(quantity: Any, problems: list[Problem]) -> int:
 
 def pod(obj: Json) -> Pod:
     """Read a v1 Pod."""
-    namespace, name, meta = _identity(obj, "Pod")
-    spec, status = _object(obj.get("spec")), _object(obj.get("status"))
+    namespace, name, meta = identity(obj, "Pod")
+    spec, status = as_object(obj.get("spec")), as_object(obj.get("status"))
     problems: list[Problem] = []
     addresses = [i.get("ip") for i in _objects(status.get("podIPs"))] or [status.get("podIP")]
     ready = next((c for c in _objects(status.get("conditions")) if c.get("type") == "Ready"), {})
@@ -165,7 +165,8 @@ def pod(obj: Json) -> Pod:
     )
 
 
-def _identity(obj: Any, kind: str) -> tuple[str, str, Json]:
+def identity(obj: Any, kind: str) -> tuple[str, str, Json]:
+    """Give namespace, name and metadata of an object. Raises DecodeError where it has no name."""
     meta = obj.get("metadata") if isinstance(obj, dict) else None
     name = meta.get("name") if isinstance(meta, dict) else None
     if not isinstance(meta, dict) or not isinstance(name, str) or not name:
@@ -173,7 +174,8 @@ def _identity(obj: Any, kind: str) -> tuple[str, str, Json]:
     return meta.get("namespace") or ("" if kind == "Node" else "default"), name, meta
 
 
-def _object(value: Any) -> Json:
+def as_object(value: Any) -> Json:
+    """Give a JSON object as it is, and an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
@@ -219,7 +221,7 @@ def _policy(spec: Json, name: str, problems: list[Problem]) -> TrafficPolicy:
 def _affinity(spec: Json) -> int:
     if spec.get("sessionAffinity") != "ClientIP":
         return 0
-    config = _object(_object(spec.get("sessionAffinityConfig")).get("clientIP"))
+    config = as_object(as_object(spec.get("sessionAffinityConfig")).get("clientIP"))
     return _number(config.get("timeoutSeconds")) or _DEFAULT_AFFINITY_SECONDS
 
 
@@ -295,8 +297,8 @@ def _endpoint(item: Json, path: str, family: int, problems: list[Problem]) -> En
         problems.append(Problem(f"{path}.addresses", f"an address is not IPv{family}, the slice's addressType"))
     if not fitting:
         return None
-    conditions = _object(item.get("conditions"))
-    hints, target = _object(item.get("hints")), _object(item.get("targetRef"))
+    conditions = as_object(item.get("conditions"))
+    hints, target = as_object(item.get("hints")), as_object(item.get("targetRef"))
     ready = conditions.get("ready")
     serving = conditions.get("serving")
     is_ready = True if ready is None else bool(ready)
@@ -330,7 +332,7 @@ def _names(items: Iterable[Mapping[str, str]] | None) -> tuple[str, ...]:
 
 
 def _load_balancer(obj: Json, problems: list[Problem]) -> tuple[LoadBalancerAddress, ...]:
-    status = _object(_object(obj.get("status")).get("loadBalancer"))
+    status = as_object(as_object(obj.get("status")).get("loadBalancer"))
 
     def read(item: Json, _: str) -> LoadBalancerAddress | None:
         return LoadBalancerAddress(ip_address(item["ip"]), item.get("ipMode") == "Proxy") if item.get("ip") else None

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
-from kapi.errors import DecodeError
+from kapi.decode import as_object, identity
 from kapi.network import Problem
 from kingress import features
 from kingress.objects import BackendRef, HostRule, Ingress, IngressClass, PathRule, PathType, Tls
@@ -40,9 +40,8 @@ class _Wrong(ValueError):
 
 def ingress(obj: Json) -> Ingress:
     """Read a networking.k8s.io/v1 Ingress."""
-    meta = _meta(obj, "Ingress")
-    namespace = meta.get("namespace") or "default"
-    spec, annotations = _object(obj.get("spec")), _object(meta.get("annotations"))
+    namespace, name, meta = identity(obj, "Ingress")
+    spec, annotations = as_object(obj.get("spec")), as_object(meta.get("annotations"))
     problems: list[Problem] = []
     try:
         default = (
@@ -56,7 +55,7 @@ def ingress(obj: Json) -> Ingress:
     problems += misread
     return Ingress(
         namespace=namespace,
-        name=meta["name"],
+        name=name,
         uid=meta.get("uid") or "",
         class_name=spec.get("ingressClassName") or None,
         class_annotation=annotations.get(CLASS_ANNOTATION) or None,
@@ -73,10 +72,10 @@ def ingress(obj: Json) -> Ingress:
 
 def ingress_class(obj: Json) -> IngressClass:
     """Read a networking.k8s.io/v1 IngressClass."""
-    meta = _meta(obj, "IngressClass")
-    annotations = _object(meta.get("annotations"))
-    controller = _object(obj.get("spec")).get("controller") or ""
-    return IngressClass(meta["name"], str(controller), annotations.get(DEFAULT_CLASS_ANNOTATION) == "true")
+    _, name, meta = identity(obj, "IngressClass")
+    annotations = as_object(meta.get("annotations"))
+    controller = as_object(obj.get("spec")).get("controller") or ""
+    return IngressClass(name, str(controller), annotations.get(DEFAULT_CLASS_ANNOTATION) == "true")
 
 
 def _rules(spec: Json, namespace: str, default: BackendRef | None, problems: list[Problem]) -> tuple[HostRule, ...]:
@@ -92,7 +91,7 @@ def _rules(spec: Json, namespace: str, default: BackendRef | None, problems: lis
             # A rule without paths sends everything of its host to the default backend.
             paths: tuple[PathRule, ...] = (PathRule("/", PathType.PREFIX, default, field),)
         else:
-            paths = tuple(_paths(_object(http), namespace, f"{field}.http.paths", problems))
+            paths = tuple(_paths(as_object(http), namespace, f"{field}.http.paths", problems))
         found.append(HostRule(host, paths, field))
     return tuple(found)
 
@@ -146,14 +145,14 @@ def _path(path: Any, kind: PathType, field: str) -> str:
 
 
 def _backend(value: Any, namespace: str, field: str) -> BackendRef:
-    backend = _object(value)
+    backend = as_object(value)
     service = backend.get("service")
     if backend.get("resource") is not None and service is None:
         raise _Wrong(f"{field}.resource", "only Services can be backends here; a resource cannot")
-    name = _object(service).get("name")
+    name = as_object(service).get("name")
     if not isinstance(name, str) or not name:
         raise _Wrong(f"{field}.service.name", "a backend needs the name of a Service")
-    port = _object(_object(service).get("port"))
+    port = as_object(as_object(service).get("port"))
     number, port_name = port.get("number"), port.get("name")
     if isinstance(port_name, str) and port_name and not number:
         return BackendRef(namespace, name, port_name)
@@ -169,20 +168,9 @@ def _tls(entry: Json) -> Tls:
 
 
 def _addresses(obj: Json) -> tuple[str, ...]:
-    status = _object(_object(obj.get("status")).get("loadBalancer"))
+    status = as_object(as_object(obj.get("status")).get("loadBalancer"))
     entries = (item for _, item in _items(status.get("ingress"), ""))
     return tuple(str(entry.get("ip") or entry.get("hostname") or "") for entry in entries)
-
-
-def _meta(obj: Any, kind: str) -> Json:
-    meta = _object(_object(obj).get("metadata"))
-    if not isinstance(meta.get("name"), str) or not meta["name"]:
-        raise DecodeError(f"{kind} without metadata.name: {str(obj)[:120]}")
-    return meta
-
-
-def _object(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
 
 
 def _items(value: Any, field: str) -> Iterator[tuple[str, Json]]:

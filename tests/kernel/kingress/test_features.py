@@ -187,3 +187,11 @@ async def test_a_response_says_when_it_was_made_and_what_the_upstream_says_stays
     web.answer = answer
     for _ in range(2):
         assert (await live.ask())[1]["date"] == "then"
+
+
+async def test_a_trace_context_is_passed_on_as_it_came(shop: Any) -> None:
+    live, web = shop
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    await live.ask("/", "shop.example", f"traceparent: {trace}", "tracestate: a=1,b=2")
+    headers = web.requests[-1].headers
+    assert (headers["traceparent"], headers["tracestate"]) == (trace, "a=1,b=2")

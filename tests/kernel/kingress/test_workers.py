@@ -211,3 +211,19 @@ async def test_of_several_ingresses_one_at_a_time_holds_the_lease_and_writes_the
     assert await holder() not in ("", before)
     await client.close()
     assert second.returncode is None
+
+
+async def test_behind_a_load_balancer_that_speaks_the_proxy_protocol(run: Run) -> None:
+    port = free_port()
+    process = await run("--listen", f"127.0.0.1:{port}", "--proxy-protocol", "--trust", "127.0.0.0/8")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"PROXY TCP4 192.0.2.7 10.0.0.1 4096 80\r\n")
+    await asyncio.sleep(0.05)
+    for _ in range(2):
+        writer.write(GET)
+        await asyncio.wait_for(reader.readuntil(b"hello"), 5)
+    writer.close()
+    process.terminate()
+    out, _ = await asyncio.wait_for(process.communicate(), 10)
+    assert process.returncode == 0
+    assert out.count(b"192.0.2.7 - - [") == 2
