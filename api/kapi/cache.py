@@ -41,8 +41,8 @@ class Cache(Mapping[str, T]):
     """A mapping of keys to decoded objects that calls its listeners, in order, for every change.
 
     Listeners are plain functions: they are called on the event loop's thread while the cache already shows the new
-    state, and must be quick (note what changed, wake a worker). An object that cannot be decoded is logged, and is as
-    good as absent; one bad object never hides another.
+    state, and must be quick (note what changed, wake a worker). One that fails is logged with the object. An object
+    that cannot be decoded is logged, and is as good as absent; one bad object never hides another.
     """
 
     def __init__(self, resource: Resource, decode: Decode[T]) -> None:
@@ -74,7 +74,7 @@ class Cache(Mapping[str, T]):
         """Call `listener` for every change from now on, and at once for each object already here."""
         self._listeners.append(listener)
         for key, value in list(self._objects.items()):
-            listener(Change(key, None, value))
+            self._call(listener, Change(key, None, value))
 
     def put(self, obj: Json) -> None:
         """Take in an object as the API gave it; one that cannot be read is removed: what was known is no longer so."""
@@ -121,5 +121,11 @@ class Cache(Mapping[str, T]):
         self._listeners.remove(listener)
 
     def _tell(self, change: Change[T]) -> None:
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
+            self._call(listener, change)
+
+    def _call(self, listener: Listener[T], change: Change[T]) -> None:
+        try:
             listener(change)
+        except Exception:  # the outermost edge of a listener: the others, and later changes, are not its fault
+            log.exception("%s %s changed, and one who listens failed", self.resource.kind, change.key)

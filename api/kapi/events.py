@@ -60,6 +60,8 @@ class Recorder:
                 await self._write(event)
             except ApiError as error:
                 log.info("an event could not be written: %s", error)
+            except Exception:  # the outermost edge of one event: those that wait behind it are not its fault
+                log.exception("an event about %s could not be written", event["involvedObject"])
 
     def _written(self, about: Reference, level: Level, reason: str, message: str) -> Json:
         stamp = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,7 +6,6 @@ Everything that is not a pod runs as a task of this process; docs/architecture.m
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import platform
 import socket
@@ -14,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from kproxy.settings import Settings as ProxySettings
 from netnslab import outside, system, workloads
 from netnslab.config import Config
 from netnslab.errors import Unsupported
+from netnslab.kept import kept
 from netnslab.kernel import Namespace
 from netnslab.kubelet.kubelet import Kubelet, pod_logs, same
 from netnslab.kubelet.node import Machine
@@ -46,10 +47,7 @@ from netnslab.topology import CLIENT, ROUTER, SERVICE_CIDRS, NodeSpec, Topology
 
 Json = dict[str, Any]
 
-log = logging.getLogger(__name__)
-
 _BACKLOG = 1024
-_RESTART_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,37 +119,27 @@ def components(cluster: Cluster, tasks: asyncio.TaskGroup) -> None:
     """Start everything that runs beside the API server, as tasks."""
     client, source = cluster.client, cluster.source
     endpoints, control = Recorder("kendpoints", client), Recorder("netns-lab", client)
-    start = tasks.create_task
-    start(_kept("endpoints", lambda: Controller(client, source, endpoints).run()), name="endpoints")
-    start(_kept("workloads", lambda: workloads.run(client, source, control)), name="workloads")
+
+    def start(name: str, run: Callable[[], Awaitable[None]]) -> None:
+        tasks.create_task(kept(name, run), name=name)
+
+    start("endpoints", lambda: Controller(client, source, endpoints).run())
+    start("workloads", lambda: workloads.run(client, source, control))
     router = cluster.ground.namespaces[ROUTER]
-    start(_kept("router", lambda: Router(source, cluster.ground.topology, router).run()), name="router")
+    start("router", lambda: Router(source, cluster.ground.topology, router).run())
     machine = this_machine()
     for node in cluster.ground.topology.nodes:
         proxy = _proxy(cluster, node, tasks)
-        start(_kept(f"kproxy {node.name}", proxy.run), name=f"kproxy {node.name}")
+        start(f"kproxy {node.name}", proxy.run)
         kubelet = cluster.kubelets[node.name] = _kubelet(cluster, node, machine, tasks)
         tainted = node.control_plane and len(cluster.ground.topology.nodes) > 1
-        start(kubelet.run(tainted=tainted), name=f"kubelet {node.name}")
-    start(
-        outside.run(
-            cluster.ground.topology, cluster.ground.namespaces[CLIENT], cluster.ground.processes, cluster.ground.folder
-        ),
-        name="outside",
-    )
+        start(f"kubelet {node.name}", partial(kubelet.run, tainted=tainted))
+    ground = cluster.ground
+    outer = ground.namespaces[CLIENT]
+    start("outside", lambda: outside.run(ground.topology, outer, ground.processes, ground.folder))
     for recorder in (endpoints, control):
-        start(recorder.run(), name=f"events of {recorder.component}")
-    start(source.run(), name="source")
-
-
-async def _kept(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """Run a component, and start it again where it fails: one fault must not end the lab."""
-    while True:
-        try:
-            await run()
-        except Exception:  # the outermost edge of a component
-            log.exception("%s failed and is started again", name)
-        await asyncio.sleep(_RESTART_SECONDS)
+        start(f"events of {recorder.component}", recorder.run)
+    start("source", source.run)
 
 
 def _proxy(cluster: Cluster, node: NodeSpec, tasks: asyncio.TaskGroup) -> Proxy:
@@ -160,7 +148,8 @@ def _proxy(cluster: Cluster, node: NodeSpec, tasks: asyncio.TaskGroup) -> Proxy:
     if missing:
         raise Unsupported(f"the {backend.name} backend cannot run here: {missing}; choose another with --backend")
     recorder = Recorder("kproxy", cluster.client)
-    tasks.create_task(recorder.run(), name=f"events of kproxy {node.name}")
+    events = f"events of kproxy {node.name}"
+    tasks.create_task(kept(events, recorder.run), name=events)
     settings = ProxySettings(service_cidrs=SERVICE_CIDRS)
     return Proxy(cluster.source, node.name, backend, recorder=recorder, settings=settings)
 
@@ -168,7 +157,8 @@ def _proxy(cluster: Cluster, node: NodeSpec, tasks: asyncio.TaskGroup) -> Proxy:
 def _kubelet(cluster: Cluster, node: NodeSpec, machine: Machine, tasks: asyncio.TaskGroup) -> Kubelet:
     source = cluster.source
     recorder = Recorder("kubelet", cluster.client)
-    tasks.create_task(recorder.run(), name=f"events of kubelet {node.name}")
+    events = f"events of kubelet {node.name}"
+    tasks.create_task(kept(events, recorder.run), name=events)
     namespace = cluster.ground.namespaces[node.name]
     surroundings = Surroundings(
         node=node,

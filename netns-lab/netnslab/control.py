@@ -17,6 +17,7 @@ import logging
 import os
 import signal
 import socket
+from contextlib import suppress
 from typing import Any
 
 from netnslab import facts, targets
@@ -62,6 +63,10 @@ async def _answer(cluster: Cluster, connection: socket.socket) -> None:
             _tell(connection, {"error": str(error), "exit_code": error.exit_code})
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.info("a request on the control socket failed: %r", error)
+        except Exception as error:  # the outermost edge of one request: it must not end the lab
+            log.exception("a request on the control socket failed")
+            with suppress(OSError):
+                _tell(connection, {"error": f"the lab failed: {error!r}; `netns-lab logs` tells more", "exit_code": 1})
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

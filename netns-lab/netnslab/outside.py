@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import signal
+from functools import partial
 from pathlib import Path
 
 from netnslab import system
 from netnslab.child import Program
+from netnslab.kept import kept
 from netnslab.kernel import Namespace
 from netnslab.kubelet.images import BUILT_IN, ECHO
 from netnslab.kubelet.surroundings import PATH
 from netnslab.processes import Process, Processes
 from netnslab.state import LabFolder
 from netnslab.topology import CLIENT, Topology
+
+log = logging.getLogger(__name__)
 
 _ECHO_PORTS = ("--tcp=80", "--tcp=8080", "--udp=8080")
 
@@ -44,14 +50,17 @@ async def run(topology: Topology, client: Namespace, processes: Processes, folde
                 files=files(folder),
                 log=str(folder.path / f"outside-{argv[0]}.log"),
             )
-            tasks.create_task(_keep(program, client, processes), name=f"outside {argv[0]}")
+            name = f"outside {argv[0]}"
+            tasks.create_task(kept(name, partial(_serve, program, client, processes)), name=name)
 
 
-async def _keep(program: Program, client: Namespace, processes: Processes) -> None:
-    while True:
-        process: Process = await processes.start(program, [client.fd])
-        await process.wait()
-        await asyncio.sleep(1)
+async def _serve(program: Program, client: Namespace, processes: Processes) -> None:
+    process: Process = await processes.start(program, [client.fd])
+    try:
+        code = await process.wait()
+        log.warning("%s, which serves the world outside, ended with %d and is started again", program.argv[0], code)
+    finally:
+        process.signal(signal.SIGKILL)  # where this was cancelled; a process that has ended gets nothing
 
 
 def _resolv_conf_of(folder: LabFolder) -> Path:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from kapi.cache import Cache, Change
+from kapi.cache import Cache, Change, Listener
 from kapi.errors import AlreadyExists, ApiError, NotFound
 from kapi.events import now
 from kapi.network import Service
 from kapi.resources import LEASES, NODES
 from kapi.source import wait_synced
+from netnslab.kept import kept
 from netnslab.kubelet import node
 from netnslab.kubelet.node import Machine
 from netnslab.kubelet.pod import PodWorker
@@ -21,6 +24,7 @@ from netnslab.kubelet.sandbox import PodNetwork
 from netnslab.kubelet.surroundings import Surroundings, stamp
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +54,12 @@ class Kubelet:
         uid = await self._register(tainted=tainted)
         await wait_synced(self._pods, around.services, around.config_maps, around.secrets)
         async with asyncio.TaskGroup() as tasks:
-            self._pods.listen(lambda change: self._take(change, tasks))
-            around.services.listen(self._note_service)
-            tasks.create_task(self._keep_lease(uid), name=f"lease {around.node.name}")
-            tasks.create_task(self._keep_ports(), name=f"ports {around.node.name}")
+            for name, keep in (("lease", partial(self._keep_lease, uid)), ("ports", self._keep_ports)):
+                name = f"{name} of {around.node.name}"
+                tasks.create_task(kept(name, keep), name=name)
+            pods = _listening(self._pods, lambda change: self._take(change, tasks))
+            with pods, _listening(around.services, self._note_service):
+                await asyncio.Event().wait()  # until cancelled
 
     def pod(self, key: str) -> PodWorker | None:
         """The running pod called `namespace/name`."""
@@ -85,7 +91,7 @@ class Kubelet:
         try:
             await worker.run()
         except Exception:  # the outermost edge of one pod's life: its failure must not end the other pods
-            log.exception("pod %s is given up", worker.spec.key)
+            log.exception("pod %s is forgotten", worker.spec.key)
 
     def _note_service(self, _: Change[Service]) -> None:
         self._services_changed.set()
@@ -135,6 +141,16 @@ class Kubelet:
             await self._surroundings.client.patch(LEASES, lease["metadata"]["name"], patch, node.LEASE_NAMESPACE)
         except NotFound:
             await self._surroundings.client.create(LEASES, lease)
+
+
+@contextmanager
+def _listening(cache: Cache[T], listener: Listener[T]) -> Iterator[None]:
+    """Hear of a cache's changes for the length of a block."""
+    cache.listen(listener)
+    try:
+        yield
+    finally:
+        cache.unlisten(listener)
 
 
 def pod_logs(kubelets: Mapping[str, Kubelet]) -> Callable[[str, str, str], Awaitable[bytes] | None]:

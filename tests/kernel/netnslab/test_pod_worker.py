@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kapi.cache import Cache
 from kapi.client import Client
 from kapi.decode import service
 from kapi.errors import NotFound
@@ -16,7 +17,8 @@ from kapi.server import ApiServer
 from kapi.source import ApiSource
 from kapi.store.memory import MemoryStore
 from netnslab import topology
-from netnslab.kubelet.kubelet import same
+from netnslab.kubelet.kubelet import Kubelet, same
+from netnslab.kubelet.node import Machine
 from netnslab.kubelet.pod import PodWorker
 from netnslab.kubelet.sandbox import PodNetwork
 from netnslab.kubelet.surroundings import Surroundings
@@ -24,7 +26,10 @@ from netnslab.network import network
 from netnslab.processes import Processes
 
 Json = dict[str, Any]
-Kubelet = Callable[[Json], PodWorker]
+Make = Callable[[Json], PodWorker]
+
+ALONE = topology.default(1)
+NODE = ALONE.nodes[0]
 
 
 @pytest.fixture
@@ -34,31 +39,42 @@ async def client() -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def kubelet(client: Client, processes: Processes, tmp_path: Path) -> AsyncIterator[Kubelet]:
-    """Makes workers as the kubelet of a one-node cluster does."""
-    wanted = topology.default(1)
-    node, source, recorder = wanted.nodes[0], ApiSource(client), Recorder("kubelet", client)
-    tasks = [asyncio.create_task(recorder.run())]
-    with network(wanted) as namespaces:
-        around = Surroundings(
-            node=node,
-            network=namespaces[node.name],
-            client=client,
-            recorder=recorder,
-            processes=processes,
-            services=source.cache(SERVICES, service),
-            config_maps=source.cache(CONFIG_MAPS, same),
-            secrets=source.cache(SECRETS, same),
-            folder=tmp_path,
-            dns_address="10.96.0.10",
-            zone="cluster.local",
-            host_resolv_conf="",
-            handed={},
-        )
-        tasks.append(asyncio.create_task(source.run()))
-        yield lambda obj: PodWorker(around, PodNetwork(node, namespaces[node.name]), obj)
+def pods() -> Iterator[PodNetwork]:
+    """The pod side of a node that is alone in its cluster."""
+    with network(ALONE) as namespaces:
+        yield PodNetwork(NODE, namespaces[NODE.name])
+
+
+@pytest.fixture
+async def around(client: Client, pods: PodNetwork, processes: Processes, tmp_path: Path) -> AsyncIterator[Surroundings]:
+    """The surroundings of that node's kubelet."""
+    source, recorder = ApiSource(client), Recorder("kubelet", client)
+    made = Surroundings(
+        node=NODE,
+        network=pods.namespace,
+        client=client,
+        recorder=recorder,
+        processes=processes,
+        services=source.cache(SERVICES, service),
+        config_maps=source.cache(CONFIG_MAPS, same),
+        secrets=source.cache(SECRETS, same),
+        folder=tmp_path,
+        dns_address="10.96.0.10",
+        zone="cluster.local",
+        host_resolv_conf="",
+        handed={},
+    )
+    tasks = [asyncio.create_task(run()) for run in (recorder.run, source.run)]
+    yield made
     for task in tasks:
         task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def make(around: Surroundings, pods: PodNetwork) -> Make:
+    """Makes the worker of a pod."""
+    return lambda obj: PodWorker(around, pods, obj)
 
 
 async def pod(client: Client) -> Json:
@@ -89,10 +105,10 @@ async def delete(client: Client, worker: PodWorker) -> None:
 
 @pytest.mark.parametrize("containers", [None, [], "x", [{"image": "x"}]], ids=["none", "empty", "text", "nameless"])
 async def test_a_pod_that_cannot_run_says_so_and_its_deletion_is_finished(
-    client: Client, kubelet: Kubelet, containers: Any
+    client: Client, make: Make, containers: Any
 ) -> None:
     obj = await pod(client)
-    worker = kubelet({**obj, "spec": {**obj["spec"], "containers": containers}})
+    worker = make({**obj, "spec": {**obj["spec"], "containers": containers}})
     running = asyncio.create_task(worker.run())
     status = await until(client, "InvalidPod")
     assert (status["phase"], status["message"]) == ("Pending", "there is no container in it that can be read")
@@ -103,13 +119,13 @@ async def test_a_pod_that_cannot_run_says_so_and_its_deletion_is_finished(
 
 
 async def test_a_kubelet_that_fails_with_a_pod_says_so_and_finishes_its_deletion(
-    client: Client, kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: Client, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr("netnslab.kubelet.podfiles.hosts", fail)
-    worker = kubelet(await pod(client))
+    worker = make(await pod(client))
     running = asyncio.create_task(worker.run())
     status = await until(client, "PodGivenUp")
     assert status["message"] == "the kubelet failed: RuntimeError: out of luck"
@@ -121,12 +137,12 @@ async def test_a_kubelet_that_fails_with_a_pod_says_so_and_finishes_its_deletion
 
 
 async def test_what_a_container_waits_for_is_found_soon_but_complained_about_seldom(
-    client: Client, kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch
+    client: Client, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("netnslab.kubelet.runner._LOOK_AGAIN", 0.02)
     obj = await pod(client)
     env = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "a"}}}]
-    worker = kubelet({**obj, "spec": {**obj["spec"], "containers": [{"name": "main", "image": "x", "env": env}]}})
+    worker = make({**obj, "spec": {**obj["spec"], "containers": [{"name": "main", "image": "x", "env": env}]}})
     running = asyncio.create_task(worker.run())
     await asyncio.sleep(0.6)
     counts = [event["count"] for event in (await client.list(EVENTS, "default")).items if event["reason"] == "Failed"]
@@ -139,9 +155,9 @@ async def test_what_a_container_waits_for_is_found_soon_but_complained_about_sel
     await asyncio.wait_for(running, 5)
 
 
-async def test_a_part_that_is_left_out_is_told_and_the_rest_of_the_pod_runs(client: Client, kubelet: Kubelet) -> None:
+async def test_a_part_that_is_left_out_is_told_and_the_rest_of_the_pod_runs(client: Client, make: Make) -> None:
     obj = await pod(client)
-    worker = kubelet({**obj, "spec": {**obj["spec"], "hostAliases": [{"hostnames": ["a"]}]}})
+    worker = make({**obj, "spec": {**obj["spec"], "hostAliases": [{"hostnames": ["a"]}]}})
     running = asyncio.create_task(worker.run())
     async with asyncio.timeout(5):
         while True:
@@ -152,3 +168,26 @@ async def test_a_part_that_is_left_out_is_told_and_the_rest_of_the_pod_runs(clie
     await client.delete(PODS, "odd", "default", grace_seconds=0)
     worker.gone()
     await asyncio.wait_for(running, 5)
+
+
+async def test_a_kubelet_outlives_a_pod_that_it_cannot_take_in(
+    client: Client, around: Surroundings, pods: PodNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache: Cache[Json] = Cache(PODS, same)
+    for known in (around.services, around.config_maps, around.secrets, cache):
+        known.mark_synced()
+    kubelet = Kubelet(around, pods, cache, Machine("6", "Linux", "amd64", 2, 1 << 30))
+    running = asyncio.create_task(kubelet.run(tainted=False))
+    cache.put({"metadata": {"name": "odd", "namespace": "default"}, "spec": "x"})
+    async with asyncio.timeout(5):
+        while "Pod default/odd changed, and one who listens failed" not in caplog.text:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+    cache.put(await pod(client))
+    cache.remove("default/odd")
+    cache.put(await client.get(PODS, "odd", "default"))
+    async with asyncio.timeout(5):
+        while (await told(client))[0].get("phase") != "Running":  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert not kubelet.workers

@@ -82,3 +82,20 @@ def test_an_object_that_cannot_be_read_any_more_is_as_good_as_absent(caplog: pyt
     cache.put(service("web", port=81))
     assert "shop/web" not in cache
     assert "skipped Service shop/web, which cannot be read: ValueError: 81 is odd" in caplog.text
+
+
+def test_a_listener_that_fails_is_named_with_the_object_and_hides_nothing_from_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cache: Cache[Service] = Cache(SERVICES, decode.service)
+    heard: list[str] = []
+
+    def fail(_: Change[Service]) -> None:
+        raise RuntimeError("out of luck")
+
+    cache.listen(fail)
+    cache.listen(lambda change: heard.append(change.key))
+    cache.put({"metadata": {"name": "web", "namespace": "shop"}})
+    assert heard == ["shop/web"]
+    assert "Service shop/web changed, and one who listens failed" in caplog.text
+    assert "RuntimeError: out of luck" in caplog.text
