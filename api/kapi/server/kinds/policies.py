@@ -50,22 +50,23 @@ def _target(obj: Json, _: datetime) -> str:
     return f"{target.get('kind', '')}/{target.get('name', '')}"
 
 
-def _targets(obj: Json, _: datetime) -> str:
-    return (
-        ", ".join(_metric(metric, obj.get("status") or {}) for metric in obj["spec"].get("metrics") or ()) or "<none>"
-    )
+def _targets(obj: Json, now: datetime) -> str:
+    measured = (obj.get("status") or {}).get("currentMetrics") or []
+    return ", ".join(_metric(metric, measured, now) for metric in obj["spec"].get("metrics") or ()) or "<none>"
 
 
-def _metric(metric: Json, status: Json) -> str:
-    """Show a measure of a resource as `cpu: 12%/80%`, any other by its type."""
-    resource = metric.get("resource")
-    wanted = ((resource or {}).get("target") or {}).get("averageUtilization")
-    if not isinstance(resource, dict) or wanted is None:
+def _metric(metric: Json, measured: list[Json], now: datetime) -> str:
+    """Show a measure of a resource as `cpu: 12%/80%`, any other by its type. Nobody has checked what is in them."""
+    name, wanted = _RESOURCE(metric, now), _WANTED(metric, now)
+    if name is None or wanted is None:
         return str(metric.get("type") or "<unknown>")
-    current = [m.get("resource") or {} for m in status.get("currentMetrics") or ()]
-    found = next((m.get("current") or {} for m in current if m.get("name") == resource.get("name")), {})
-    now = found.get("averageUtilization")
-    return f"{resource.get('name')}: {'<unknown>' if now is None else f'{now}%'}/{wanted}%"
+    found = next((_MEASURED(one, now) for one in measured if _RESOURCE(one, now) == name), None)
+    return f"{name}: {'<unknown>' if found is None else f'{found}%'}/{wanted}%"
+
+
+_RESOURCE = at("resource.name", None)
+_WANTED = at("resource.target.averageUtilization", None)
+_MEASURED = at("resource.current.averageUtilization", None)
 
 
 AUTOSCALER = Kind(
