@@ -352,9 +352,9 @@ class Exchange:
         policy = route.policy
         said = {name.lower(): value for name, value in self.forwarded or self._tell()}
         asked = Asked(request, said[b"x-real-ip"].decode("latin-1"), said[b"x-forwarded-proto"].lower())
-        draw = self._gateway.draw
-        taken = (each for each in route.canaries if each.policy and is_canary(each.policy, request, draw()))
-        self.route = chosen = next(taken, route)
+        if policy is not None and policy.sticky:
+            self._sticky = cookie(request, policy.sticky_name)
+        self.route = chosen = self._canary(route) if route.canaries else route
         if policy is None:
             return chosen
         self._policy, self._limit = policy, policy.body_limit
@@ -366,9 +366,18 @@ class Exchange:
             self.refuse(self._too_large())
         else:
             self._key = hash_key(policy, asked) if policy.hash_by else b""
-            self._sticky = cookie(request, policy.sticky_name) if policy.sticky else b""
             change(policy, route, request)
         return chosen
+
+    def _canary(self, route: Route) -> Route:
+        """Give the canary that takes the request, or its own route. Who has a sticky cookie stays, unless it asks."""
+        request, gateway = self.request, self._gateway
+        if self._sticky and not any(each.policy and is_canary(each.policy, request, 1.0) for each in route.canaries):
+            for each in (route, *route.canaries):
+                if gateway.upstreams.backend(each.target).peer(self._sticky) is not None:
+                    return each
+        taken = (each for each in route.canaries if each.policy and is_canary(each.policy, request, gateway.draw()))
+        return next(taken, route)
 
     def _too_large(self) -> Refused:
         return Refused(413, f"its body has over {self._limit} bytes")

@@ -195,3 +195,20 @@ async def test_a_trace_context_is_passed_on_as_it_came(shop: Any) -> None:
     await live.ask("/", "shop.example", f"traceparent: {trace}", "tracestate: a=1,b=2")
     headers = web.requests[-1].headers
     assert (headers["traceparent"], headers["tracestate"]) == (trace, "a=1,b=2")
+
+
+async def test_who_was_answered_by_a_canary_stays_with_it_and_who_was_not_stays_away(shop: Any, upstream: Any) -> None:
+    live, _ = shop
+    rules = [("shop.example", "Prefix", "/", "web")]
+    live.ingress("web", rules, {"sticky": "true"})
+    live.service("next", await upstream(b"next"))
+    canary = [("shop.example", "Prefix", "/", "next")]
+    live.ingress("canary", canary, {"canary": "true", "canary-weight": "50", "canary-header": "X-Canary"})
+    cookies: dict[bytes, str] = {}
+    while len(cookies) < 2:
+        _, headers, body = await live.ask()
+        cookies[body] = headers["set-cookie"].partition(";")[0]
+    for body, cookie in cookies.items():
+        assert {(await live.ask("/", "shop.example", f"Cookie: {cookie}"))[2] for _ in range(12)} == {body}
+    asked = await live.ask("/", "shop.example", f"Cookie: {cookies[b'ok']}", "X-Canary: always")
+    assert asked[2] == b"next"
