@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from kdns import names, wire
-from kdns.compiled import Target, compiled, pointing, question_of
+from kdns.compiled import Target, compiled, kept_of, led_to, pointing, question_of
 from kdns.existing import Existing
 from kdns.records import Record
 from kdns.wire import Answer, Rcode, Type
@@ -155,10 +155,11 @@ class Answers:
         """Whether a name is in one of the zones."""
         return self._zone_of(name) is not None
 
-    def update(self, owner: str, records: Iterable[Record], empty: Iterable[str] = ()) -> None:
+    def update(self, owner: str, records: Iterable[Record], empty: Iterable[str] = ()) -> list[str]:
         """Make `records` all that `owner` has; `empty` are names that exist without records of their own.
 
-        Raises `NameInvalid`, before anything has changed, where a name is too long for the protocol.
+        Gives the sets that no reply can carry whole, which are cut. Raises `NameInvalid`, before anything has changed,
+        where a name is too long for the protocol.
         """
         made = compiled(records, self.ttl, owner)
         self._missed.clear()
@@ -175,10 +176,13 @@ class Answers:
         self._aliases.update(made.aliases)
         for question, targets in made.pointers.items():
             self._share(question, owner, targets)
+            if kept_of(self._sets[question]) < len(led_to(self._shared[question])):
+                made.cut.append(f"PTR records of {names.to_text(question[:-4])}")
         for name in known:
             self._existing.drop(name)
         _keep(self._owned, owner, (*made.answers, *made.pointers))
         _keep(self._given, owner, given)
+        return made.cut
 
     def remove(self, owner: str) -> None:
         """Take away all that an owner has."""

@@ -37,10 +37,14 @@ class Compiled:
     pointers: dict[bytes, tuple[Target, ...]] = field(default_factory=dict)
     aliases: dict[bytes, bytes] = field(default_factory=dict)
     names: dict[bytes, bytes] = field(default_factory=dict)  # question -> its name, the same object wherever it occurs
+    cut: list[str] = field(default_factory=list)  # sets that no reply can carry whole
 
 
 def compiled(records: Iterable[Record], ttl: int, owner: str = "") -> Compiled:
-    """Compile all records of one owner. Raises `NameInvalid` where a name is too long for the protocol."""
+    """Compile all records of one owner. Raises `NameInvalid` where a name is too long for the protocol.
+
+    A set of records that not even a reply over TCP can carry is cut at what one can, and named in `cut`.
+    """
     groups = _grouped(records)
     wires = {name: names.to_wire(name) for name in _names(groups)}
     batch = _Batch(groups, wires, ttl)
@@ -57,6 +61,8 @@ def compiled(records: Iterable[Record], ttl: int, owner: str = "") -> Compiled:
             made.answers[question] = batch.with_addresses(kind, data, len(question))
         else:
             made.answers[question] = batch.answer(kind, data)
+        if kind is not Type.PTR and kept_of(made.answers[question]) < len(data):
+            made.cut.append(f"{kind.name} records of {name}")
         if kind is Type.CNAME:
             made.aliases[wires[name]] = wires[str(data[0])]
     return made
@@ -64,9 +70,19 @@ def compiled(records: Iterable[Record], ttl: int, owner: str = "") -> Compiled:
 
 def pointing(targets: Sequence[Target], ttl: int) -> Answer:
     """Give the PTR answer of an address: the Service whose ClusterIP it is hides the endpoints that are there."""
-    chosen = [target for target in targets if target.of_service][:1] or targets
-    parts = [wire.record(wire.POINTER, Type.PTR, ttl, name) for name in dict.fromkeys(target.name for target in chosen)]
+    parts = wire.fitting(wire.record(wire.POINTER, Type.PTR, ttl, name) for name in led_to(targets))
     return Answer(_FOUND, wire.counts_of(len(parts)), b"".join(parts))
+
+
+def led_to(targets: Sequence[Target]) -> list[bytes]:
+    """Give the names that an address leads to, each once."""
+    chosen = [target for target in targets if target.of_service][:1] or targets
+    return list(dict.fromkeys(target.name for target in chosen))
+
+
+def kept_of(answer: Answer) -> int:
+    """Give the number of records in the answer section."""
+    return int.from_bytes(answer.counts[:2], "big")
 
 
 def question_of(name: bytes, kind: Type) -> bytes:
@@ -105,20 +121,22 @@ class _Batch:
     ttl: int
 
     def answer(self, kind: Type, data: list[Data]) -> Answer:
-        parts = [self._record(wire.POINTER, kind, datum) for datum in data]
+        parts = wire.fitting(self._record(wire.POINTER, kind, datum) for datum in data)
         stride = _FREE_ORDER.get(kind, 0) if len(parts) > 1 else 0
         return Answer(_FOUND, wire.counts_of(len(parts)), b"".join(parts), stride)
 
     def with_addresses(self, kind: Type, data: list[Data], question: int) -> Answer:
         """Give the SRV or NS answer to a question of some octets; the addresses' owners point to the targets."""
+        parts = wire.fitting(self._record(wire.POINTER, kind, datum) for datum in data)
         at = wire.HEADER + question
-        parts: list[bytes] = []
         places: dict[str, int] = {}  # target -> where its name stands in the message
-        for datum in data:
+        for datum, part in zip(data, parts, strict=False):  # those that do not fit are left out
             places.setdefault(datum.target if isinstance(datum, Srv) else str(datum), at + _TARGETS[kind])
-            parts.append(self._record(wire.POINTER, kind, datum))
-            at += len(parts[-1])
-        glue = [record for target, place in places.items() for record in self._addresses(target, place)]
+            at += len(part)
+        glue = wire.fitting(
+            (record for target, place in places.items() for record in self._addresses(target, place)),
+            wire.LARGEST - sum(map(len, parts)),
+        )
         return Answer(_FOUND, wire.counts_of(len(parts), 0, len(glue)), b"".join(parts + glue))
 
     def _addresses(self, target: str, place: int) -> Iterator[bytes]:

@@ -7,8 +7,10 @@ SRV at the bare name, endpoint names below every kind of Service, and addresses 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from kapi.network import Address, Endpoint, EndpointPort, EndpointSlice, Problem, Service, ServicePort, ServiceType
 from kdns import names
@@ -16,6 +18,7 @@ from kdns.errors import NameInvalid
 from kdns.wire import Type
 
 SCHEMA_VERSION = "1.1.0"
+_MOST_PORTS = 50_000  # ports of all endpoints of one Service that get SRV records: slices may have 20,000 ports each
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def service_names(
         backends = list(_backends(service, slices, base, problems, pod_names=pod_names))
         if not (backends or service.headless or empty_services):
             return Names((), tuple(problems))
-        records = list(_headless(base, backends)) if service.headless else list(_cluster_ip(service, ports, base))
+        records = list(_headless(base, backends, problems) if service.headless else _cluster_ip(service, ports, base))
         if service.headless or service.cluster_ips:
             records += _endpoint_names(backends)
     return Names(tuple(records), tuple(problems))
@@ -149,22 +152,21 @@ def _cluster_ip(service: Service, ports: tuple[ServicePort, ...], base: str) -> 
                 yield Record(owner, _type_of(address), address)
 
 
-def _headless(base: str, backends: list[_Backend]) -> Iterator[Record]:
+def _headless(base: str, backends: list[_Backend], problems: list[Problem]) -> Iterator[Record]:
+    for backend in backends:
+        yield Record(base, _type_of(backend.address), backend.address)
     total = sum(len(backend.ports) for backend in backends)
-    sharing: dict[str, int] = {}
-    for backend in backends:
-        for port in backend.ports:
-            owner = _srv_owner(port.name, port.protocol, base)
-            sharing[owner] = sharing.get(owner, 0) + 1
-    for backend in backends:
-        kind = _type_of(backend.address)
-        yield Record(base, kind, backend.address)
-        for port in backend.ports:
-            yield Record(base, Type.SRV, Srv(_weight(total), port.port, backend.name))
-            if _fits_srv(port.name):
-                owner = _srv_owner(port.name, port.protocol, base)
-                yield Record(owner, Type.SRV, Srv(_weight(sharing[owner]), port.port, backend.name))
-                yield Record(owner, kind, backend.address)
+    if total > _MOST_PORTS:
+        said = f"the endpoints have more than {_MOST_PORTS} ports in all; only the first of them have SRV records"
+        problems.append(Problem("ports of EndpointSlices", said))
+    pairs = list(islice(((backend, port) for backend in backends for port in backend.ports), _MOST_PORTS))
+    owners = [_srv_owner(port.name, port.protocol, base) for _, port in pairs]
+    sharing = Counter(owners)
+    for (backend, port), owner in zip(pairs, owners, strict=True):
+        yield Record(base, Type.SRV, Srv(_weight(total), port.port, backend.name))
+        if _fits_srv(port.name):
+            yield Record(owner, Type.SRV, Srv(_weight(sharing[owner]), port.port, backend.name))
+            yield Record(owner, _type_of(backend.address), backend.address)
 
 
 def _endpoint_names(backends: list[_Backend]) -> Iterator[Record]:

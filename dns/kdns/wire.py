@@ -17,6 +17,7 @@ from kdns.errors import Malformed
 HEADER = 12  # octets of a message before its question
 POINTER = b"\xc0\x0c"  # the question's name
 CLASS_IN = 1
+LARGEST = 65_535 - 1024  # octets of records that every reply over TCP has room for, besides its question and EDNS
 _MOST_TRANSFERRED = 16384  # octets of records in one message of a zone transfer: what a connection takes at once
 
 _QR, _AA, _TC, _RA, _AD = 0x8000, 0x0400, 0x0200, 0x0080, 0x0020
@@ -106,6 +107,17 @@ REFUSED = refusal(Rcode.REFUSED)
 def record(owner: bytes, kind: int, ttl: int, data: bytes) -> bytes:
     """Give one resource record; `owner` is a wire name or a pointer."""
     return owner + _FIXED.pack(kind, CLASS_IN, ttl, len(data)) + data
+
+
+def fitting(records: Iterable[bytes], room: int = LARGEST) -> list[bytes]:
+    """Give the first records that one reply can carry; those that follow are not even made."""
+    parts: list[bytes] = []
+    for each in records:
+        room -= len(each)
+        if room < 0:
+            break
+        parts.append(each)
+    return parts
 
 
 def messages(records: Iterable[bytes]) -> Iterator[Answer]:

@@ -7,8 +7,10 @@ are answered in between. Nothing is cached: an answer is what the cluster is now
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import ClassVar
 
 from kapi import decode
@@ -25,9 +27,11 @@ from kdns.errors import NameInvalid
 from kdns.histogram import Histogram
 from kdns.pods import Pods
 from kdns.query import Query, asking
-from kdns.records import Names, apex_records, service_names
+from kdns.records import apex_records, service_names
 from kdns.settings import Settings
 from kdns.wire import REFUSED, SERVFAIL, Answer, Rcode, Type
+
+log = logging.getLogger(__name__)
 
 _SLICE = 64  # Services compiled before the event loop may do something else: a few milliseconds
 _PROGRAMMING = tuple(0.001 * 2**n for n in range(20))  # seconds: CoreDNS' buckets
@@ -213,15 +217,30 @@ class Cluster:
             asyncio.get_running_loop().call_soon(self._compile)
 
     def _compile(self) -> None:
-        """Bring the answers of a few changed Services up to date; come back for the others."""
-        for key in list(self._changed)[:_SLICE]:
-            del self._changed[key]
+        """Bring the answers of a few changed Services up to date; come back for the others, whatever happens."""
+        try:
+            for key in list(islice(self._changed, _SLICE)):
+                del self._changed[key]
+                self._compile_guarded(key)
+            self._answers.touch(int(self._clock()))
+            self._name_zone()
+        finally:
+            self._scheduled = bool(self._changed)
+            if self._scheduled:
+                asyncio.get_running_loop().call_soon(self._compile)
+
+    def _compile_guarded(self, key: str) -> None:
+        """Compile one Service. One that cannot be compiled has no names, and keeps no other from having theirs."""
+        try:
             self._compile_one(key)
-        self._answers.touch(int(self._clock()))
-        self._name_zone()
-        self._scheduled = bool(self._changed)
-        if self._scheduled:
-            asyncio.get_running_loop().call_soon(self._compile)
+        except Exception as error:  # the outermost edge of one Service: the others are not its fault
+            log.exception("the names of Service %s could not be made", key)
+            namespace, _, name = key.partition("/")
+            service = self._services.get(key)
+            about = service.reference if service else Reference("Service", namespace, name)
+            said = f"its names could not be made ({type(error).__name__}: {error}), so it has none"
+            self._report(key, about, (Problem("spec", said),))
+            self._answers.remove(f"service/{key}")
 
     def _compile_one(self, key: str) -> None:
         service = self._services.get(key)
@@ -238,11 +257,11 @@ class Cluster:
             empty_services=self._settings.empty_services,
         )
         try:
-            self._answers.update(f"service/{key}", found.records)
+            more = _too_many(self._answers.update(f"service/{key}", found.records))
         except NameInvalid as error:
             self._answers.remove(f"service/{key}")
-            found = Names((), (*found.problems, Problem("metadata.name", f"{error}; the Service has no names")))
-        self._report(key, service.reference, found.problems)
+            more = (Problem("metadata.name", f"{error}; the Service has no names"),)
+        self._report(key, service.reference, (*found.problems, *more))
         self._measure(key, service)
 
     def _measure(self, key: str, service: Service) -> None:
@@ -281,3 +300,10 @@ class Cluster:
     def _service_name(self, owner: str) -> str:
         _, namespace, name = owner.split("/")
         return f"{name}.{namespace}.svc.{self._settings.zone}"
+
+
+def _too_many(cut: list[str]) -> tuple[Problem, ...]:
+    """Say in one sentence which record sets were cut. It has no counts, so that a change of one is no new event."""
+    others = " and of other names" if len(cut) > 1 else ""
+    said = f"there are more {{}}{others} than a reply over TCP can carry; only the first are served"
+    return (Problem("endpoints", said.format(cut[0])),) if cut else ()

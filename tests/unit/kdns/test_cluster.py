@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from kapi.events import Recorder
 from kapi.network import Reference
 from kapi.resources import SERVICES
+from kdns import records
 from kdns.chain import Setup, load
+from kdns.plugins import cluster
 from kdns.settings import Settings
 from kdns.testing import HandFed, ask, endpoint_slice, namespace, service
 
@@ -80,3 +83,75 @@ async def test_a_problem_is_told_once_and_again_after_it_was_mended() -> None:
         source.put(SERVICES, service("x", external=external, sessionAffinity="ClientIP"))
         await ask(chain, name)
     assert len(recorder.seen) == 2
+
+
+def crowd(of: str, slices: int, endpoints: int, ports: int) -> list[Any]:
+    """EndpointSlices, each of so many endpoints with so many ports, all of them accepted by the API."""
+    named = [f"p{n}:{n + 1}" for n in range(ports)]
+    return [
+        endpoint_slice(f"{of}-{s}", of, [f"10.{s}.{n // 256}.{n % 256}" for n in range(endpoints)], ports=named)
+        for s in range(slices)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("objects", "cut", "kind"),
+    [
+        (crowd("huge", 1, 656, 100), f"huge.default.svc.{CLUSTER}", "SRV"),
+        (crowd("huge", 66, 1000, 0), f"huge.default.svc.{CLUSTER}", "A"),
+        (
+            [endpoint_slice("s", "huge", [{"addresses": ["10.0.0.9"], "hostname": f"h{n}"} for n in range(2000)])],
+            "9.0.0.10.in-addr.arpa",
+            "PTR",
+        ),
+    ],
+    ids=["65,600 SRV records", "66,000 A records", "2,000 PTR records"],
+)
+async def test_what_no_reply_can_carry_is_cut_and_told_of_and_others_are_served(
+    objects: list[Any], cut: str, kind: str
+) -> None:
+    source, recorder = HandFed(), Noted()
+    chain = load(Setup(Settings(), lambda: 1.0, lambda: 1.0, source, recorder))
+    source.sync_all([namespace("default"), service("huge"), *objects, service("good", ips=["10.96.0.2"])])
+    assert (await ask(chain, f"good.default.svc.{CLUSTER}")).rr
+    assert not chain.waiting
+    over_tcp = await ask(chain, cut, kind, limit=65_535)
+    assert len(over_tcp.rr) > 900
+    assert not over_tcp.header.tc, "the rest is nowhere to be had"
+    assert (await ask(chain, cut, kind)).header.tc
+    assert {event[:2] for event in recorder.seen} == {("Service default/huge", "NameNotServed")}
+    assert any(f"{kind} records of {cut}" in event[2] for event in recorder.seen)
+    source.put(SERVICES, service("good", ips=["10.96.0.3"]))
+    assert [str(r.rdata) for r in (await ask(chain, f"good.default.svc.{CLUSTER}")).rr] == ["10.96.0.3"]
+
+
+async def test_what_one_service_can_make_of_its_slices_is_bounded() -> None:
+    source, recorder = HandFed(), Noted()
+    chain = load(Setup(Settings(), lambda: 1.0, lambda: 1.0, source, recorder))
+    source.sync_all([service("huge"), *crowd("huge", 1, 1000, 400), service("good", ips=["10.96.0.2"])])
+    started = time.monotonic()
+    assert (await ask(chain, f"good.default.svc.{CLUSTER}")).rr
+    assert time.monotonic() - started < 5, "400,000 records would take more"
+    assert [event for event in recorder.seen if "more than 50000 ports in all" in event[2]]
+
+
+async def test_a_service_that_fails_to_compile_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, recorder = HandFed(), Noted()
+    made = records.service_names
+
+    def failing(service: Any, *rest: Any, **more: Any) -> Any:
+        if service.name == "bad":
+            raise ArithmeticError("out of numbers")
+        return made(service, *rest, **more)
+
+    monkeypatch.setattr(cluster, "service_names", failing)
+    chain = load(Setup(Settings(), lambda: 1.0, lambda: 1.0, source, recorder))
+    source.sync_all([service("bad", ips=["10.96.0.1"]), service("good", ips=["10.96.0.2"])])
+    for address in ("10.96.0.2", "10.96.0.3"):
+        source.put(SERVICES, service("good", ips=[address]))
+        assert [str(r.rdata) for r in (await ask(chain, f"good.default.svc.{CLUSTER}")).rr] == [address]
+    assert not chain.waiting
+    assert recorder.seen == [
+        ("Service default/bad", "NameNotServed", recorder.seen[0][2]),
+    ]
+    assert "ArithmeticError: out of numbers" in recorder.seen[0][2]
