@@ -191,9 +191,9 @@ def _manifests(files: list[str]) -> tuple[Json, ...]:
 def _running(name: str) -> LabFolder:
     folder = LabFolder.of(name)
     if not folder.running():
-        folder.remove()
+        folder.bury()
         start = "" if name == "lab" else f" --name {name}"
-        raise NotRunning(f"no lab {name!r} runs; start it with `netns-lab up{start}`")
+        raise NotRunning(f"no lab {name!r} runs; start it with `netns-lab up{start}`{folder.epitaph()}")
     return folder
 
 

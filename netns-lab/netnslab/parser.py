@@ -42,7 +42,8 @@ examples:
   netns-lab up --name two --api-port 6443       a second lab beside the first, its API on a port of your choice
 
 The command returns when DNS answers in a pod and the ingress listens. Everything of the lab lives in namespaces of one
-process: `netns-lab down`, or the end of that process by any other cause, leaves nothing behind.
+process: `netns-lab down` leaves nothing behind, and neither does the end of that process by any other cause, except for
+the folder with its log; the next command removes that, keeps the end of the log beside it, and says so.
 """
 
 _EXEC = """\

@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ Json = dict[str, Any]
 
 _DATAGRAM = 1 << 20
 _ENDING_SECONDS = 10.0
+_ANSWERED_SECONDS = 1.0  # after its process 1 was killed, a lab takes milliseconds to go
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+class NotAnswering(LabError):
+    """There are processes of the lab, but none listens on its socket: it is starting, or hangs."""
 
 
 class Refused(LabError):
@@ -31,19 +37,21 @@ class Refused(LabError):
 
 
 def connect(folder: LabFolder) -> socket.socket:
-    """Connect to a lab's control socket. Raises NotRunning, saying which labs there are."""
+    """Connect to a lab's control socket. Raises NotRunning, saying which labs there are, and NotAnswering."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         connection.connect(str(folder.control))
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         connection.close()
         if folder.running():
-            raise LabError(f"the lab {folder.name!r} is starting, or hangs: its log is {folder.log}") from None
-        folder.remove()
+            raise NotAnswering(f"the lab {folder.name!r} is starting, or hangs: its log is {folder.log}") from None
+        folder.bury()
         others = [lab.name for lab in labs()]
         hint = f"; running: {', '.join(others)}" if others else ""
         start = "" if folder.name == "lab" else f" --name {folder.name}"
-        raise NotRunning(f"no lab {folder.name!r} runs{hint}; start it with `netns-lab up{start}`") from None
+        raise NotRunning(
+            f"no lab {folder.name!r} runs{hint}; start it with `netns-lab up{start}`{folder.epitaph()}"
+        ) from None
     return connection
 
 
@@ -74,18 +82,33 @@ def execute(
 
 
 def end(folder: LabFolder) -> None:
-    """End a lab and wait until all of it is gone. Raises NotRunning.
+    """End a lab and wait until all of it is gone, also where it is only starting. Raises NotRunning.
 
     Killing its process 1 is enough: the kernel does the rest, and there is nothing to be left half done.
     """
-    pid = process_of(folder)
-    kill(pid)
-    deadline = time.monotonic() + _ENDING_SECONDS
+    begun = time.monotonic()
+    patience = _ANSWERED_SECONDS
+    try:
+        kill(process_of(folder))
+    except NotAnswering:
+        patience = 0.0
     while folder.running():
-        if time.monotonic() > deadline:
-            raise LabError(f"process {pid} of the lab {folder.name!r} does not end")
+        waited = time.monotonic() - begun
+        left = folder.holders() if waited > patience else []
+        if waited > _ENDING_SECONDS:
+            raise LabError(f"processes of the lab {folder.name!r} do not end: {', '.join(map(str, left))}")
+        for pid in left:
+            _end_holder(pid)
         time.sleep(0.005)
     folder.remove()
+
+
+def _end_holder(pid: int) -> None:
+    """End a process of a lab without a control socket; the command that starts it may still put things in order."""
+    with suppress(OSError):
+        inside = os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid")  # noqa: PTH115  # as text
+        if pid != os.getpid():
+            os.kill(pid, signal.SIGKILL if inside else signal.SIGTERM)
 
 
 def process_of(folder: LabFolder) -> int:

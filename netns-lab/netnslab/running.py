@@ -47,7 +47,10 @@ async def run(config: Config, folder: LabFolder, inherited: Inherited, line: soc
             if starting.done() and not starting.exception():
                 await asyncio.wait((living, ending), return_when=asyncio.FIRST_COMPLETED)
             failed = [task.exception() for task in (starting, living, ending) if task.done()]
-            caller.leave(next((error for error in failed if error is not None), None))
+            error = next((error for error in failed if error is not None), None)
+            if error is None:
+                folder.remove()  # it was told to end
+            caller.leave(error)
 
 
 async def _live(lab: Cluster, listener: socket.socket) -> None:

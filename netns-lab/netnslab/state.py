@@ -1,4 +1,6 @@
-"""What a lab keeps in the file system: one folder, which is gone when the lab is.
+"""What a lab keeps in the file system: one folder, which goes with the lab.
+
+A lab that was killed cannot remove it; the next command does, and keeps the end of the lab's log beside it.
 
 ```
 /run/netns-lab/NAME/          ($XDG_RUNTIME_DIR/netns-lab/NAME without root)
@@ -8,6 +10,7 @@
     lab.log       what the lab's components have to say
     state.db      the API's objects
     pods/UID/     each pod's logs and files
+/run/netns-lab/NAME.last.log      the end of the log of a lab that ended unexpectedly, until the next orderly end
 ```
 """
 
@@ -19,11 +22,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from netnslab.errors import AlreadyRunning, InvalidTopology, LabError
 
 DEFAULT_NAME = "lab"
+_LAST_WORDS = 1 << 20  # bytes of the log that are kept
 _LONGEST_NAME = 40  # with the folder, the control socket's path must fit the 107 bytes of unix(7)
 
 
@@ -77,6 +82,11 @@ class LabFolder:
         """The folder of all pods' folders."""
         return self.path / "pods"
 
+    @property
+    def last_log(self) -> Path:
+        """The log of the last lab of this name, where it ended unexpectedly."""
+        return self.path.with_name(f"{self.name}.last.log")
+
     def claim(self) -> int:
         """Make the folder, empty, and give the descriptor whose lock marks the lab as running.
 
@@ -94,6 +104,7 @@ class LabFolder:
                 f"the lab {self.name!r} is running already; see `netns-lab status --name {self.name}`, end it with "
                 f"`netns-lab down --name {self.name}`, or start another one with `--name`"
             )
+        self._keep_log()
         for item in self.path.iterdir():
             if item.name != "lock":
                 _remove(item)
@@ -111,8 +122,44 @@ class LabFolder:
             os.close(lock)
 
     def remove(self) -> None:
-        """Remove the folder and all in it."""
+        """Remove the folder and all in it, and the log of an earlier lab: nothing is left."""
         shutil.rmtree(self.path, ignore_errors=True)
+        self.last_log.unlink(missing_ok=True)
+
+    def bury(self) -> None:
+        """Remove the folder of a lab that ended without having been told to, and keep the end of its log."""
+        self._keep_log()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def epitaph(self) -> str:
+        """What is to be said about the last lab of this name: "" where it ended as it should."""
+        try:
+            when = datetime.fromtimestamp(self.last_log.stat().st_mtime).astimezone()
+        except OSError:
+            return ""
+        return f"; the last one ended unexpectedly at {when:%Y-%m-%d %H:%M:%S}, and its log is {self.last_log}"
+
+    def holders(self) -> list[int]:
+        """The processes that hold the lock: those of a lab that is starting, runs, or hangs."""
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if self._is_held_by(path)]
+
+    def _is_held_by(self, process: Path) -> bool:
+        try:
+            held = [fd.name for fd in (process / "fd").iterdir() if os.readlink(fd) == str(self.path / "lock")]  # noqa: PTH115  # as text
+            return any("FLOCK" in (process / "fdinfo" / fd).read_text() for fd in held)
+        except OSError:  # it has ended meanwhile, or is somebody else's
+            return False
+
+    def _keep_log(self) -> None:
+        """Keep the end of the log, with the time of the lab's last sign of life as its own."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_WORDS))
+                self.last_log.write_bytes(file.read())
+            signs = [path.stat().st_mtime for path in (self.log, *self.path.glob("state.db*"))]
+            os.utime(self.last_log, (max(signs), max(signs)))
+        except OSError:
+            return  # it ended before there was a log
 
 
 def labs() -> Iterator[LabFolder]:
@@ -122,7 +169,7 @@ def labs() -> Iterator[LabFolder]:
         if folder.running():
             yield folder
         else:
-            folder.remove()
+            folder.bury()
 
 
 def _locked(fd: int, kind: int) -> bool:

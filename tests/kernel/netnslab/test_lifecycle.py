@@ -175,3 +175,44 @@ async def test_the_folder_of_a_killed_lab_is_taken_over_by_the_next(tmp_path: Pa
         remote.kill(remote.process_of(state.LabFolder.of(lab.name)))
         await lab.start()
         assert (await lab.command("status", "--json")).code == 0
+
+
+async def test_a_lab_that_ended_unexpectedly_leaves_its_log_and_every_command_says_so() -> None:
+    lab = Lab(nodes=1)
+    folder = state.LabFolder.of(lab.name)
+    async with lab:
+        remote.kill(remote.process_of(folder))
+        for verb in ("status", "kubeconfig", "logs", "down"):
+            told = await lab.command(verb)
+            assert told.code == 3
+            assert "the last one ended unexpectedly at 2" in told.stderr
+            assert str(folder.last_log) in told.stderr
+        assert not folder.path.exists()
+        assert "kapi" in folder.last_log.read_text() or "netnslab" in folder.last_log.read_text()
+        await lab.start()
+        assert folder.last_log.exists()
+    assert not folder.last_log.exists()
+
+
+async def test_a_lab_that_is_told_to_end_by_a_signal_leaves_nothing(until: Callable[..., Awaitable[None]]) -> None:
+    lab = Lab(nodes=1)
+    async with lab:
+        folder = state.LabFolder.of(lab.name)
+        os.kill(remote.process_of(folder), signal.SIGTERM)
+        await until(lambda: not folder.path.exists())
+        assert "unexpectedly" not in (await lab.command("status")).stderr
+
+
+@pytest.mark.parametrize("after", [0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6])
+async def test_what_is_left_of_a_lab_whose_start_was_killed_is_ended_by_down(after: float) -> None:
+    lab = Lab(nodes=1)
+    before = traces(lab.name)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "netnslab.cli", "up", f"--name={lab.name}", "--nodes=1", stderr=subprocess.DEVNULL
+    )
+    await asyncio.sleep(after)
+    process.kill()
+    await process.wait()
+    ended = await lab.command("down")
+    assert ended.code in (0, 3), ended.stderr
+    assert traces(lab.name) == before

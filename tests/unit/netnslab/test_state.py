@@ -43,6 +43,20 @@ def test_what_a_killed_lab_left_behind_is_cleaned_up_by_the_next() -> None:
     os.close(lock)
 
 
+def test_of_a_long_log_the_end_is_kept_once() -> None:
+    folder = LabFolder.of("one")
+    os.close(folder.claim())
+    folder.log.write_text("x" * (1 << 20) + "last words")
+    folder.bury()
+    assert folder.last_log.stat().st_size == 1 << 20
+    assert folder.last_log.read_text().endswith("last words")
+    assert str(folder.last_log) in folder.epitaph()
+    folder.bury()
+    assert folder.last_log.exists()
+    folder.remove()
+    assert folder.epitaph() == ""
+
+
 def test_listing_finds_the_running_and_removes_the_dead() -> None:
     alive, dead = LabFolder.of("alive"), LabFolder.of("dead")
     lock = alive.claim()
