@@ -40,7 +40,7 @@ def is_ours(service: Service) -> bool:
 def _is_for_others(service: Service) -> bool:
     if service.type is ServiceType.EXTERNAL_NAME or service.headless:
         return True
-    return PROXY_NAME in service.labels or HEADLESS in service.labels
+    return PROXY_NAME in service.labels
 
 
 def duties(

@@ -38,8 +38,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("bench", choices=BENCHES)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="draw growth curves there instead, as SVG")
     arguments = parser.parse_args()
     bench = importlib.import_module(f"benches.{arguments.bench}")
+    if arguments.plot:
+        if not hasattr(bench, "draw"):
+            parser.error(f"--plot: {arguments.bench} draws no curves")
+        print(*bench.draw(arguments.plot), sep="\n")
+        return 0
     where = machine()
     print(
         f"{arguments.bench} on {where['cores']} x {where['cpu']}, Linux {where['kernel']}, Python {where['python']}\n"

@@ -1,128 +1,120 @@
-"""How long the service proxy takes: a cold start, one changed endpoint, and its memory, on the real kernel.
+"""How long the service proxy takes: cold starts, changes, memory, connections; every mode, and others beside it.
 
-Everything happens in a network namespace of its own. `rows` runs each measurement in a process of its own, so that
-one does not disturb the memory of another.
+Everything happens in network namespaces of its own (but for the forwarders, which are on loopback ports), each
+measurement in a process of its own. KPROXY_BENCH_SECONDS shortens the minute of 1,000 changes a second.
 """
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import json
-import resource
+import os
+import shutil
 import subprocess
 import sys
-import time
-from dataclasses import replace
-from ipaddress import IPv4Address
+from collections.abc import Iterator
 from pathlib import Path
 
+from benches.proxying import plot
+from benches.proxying.growth import ENDPOINTS
 from benches.row import Row, row
-from kapi.network import Endpoint, EndpointPort, EndpointSlice, Protocol, Service, ServicePort, ServiceType
-from kproxy.backends import Backend
-from kproxy.backends.nftables.backend import Nftables
-from kproxy.host import InNamespace
-from kproxy.model import LocalTraffic
-from kproxy.settings import Settings, here, node_duties
-from kproxy.sync import Done, Sync, World
-from netnslab.kernel import Namespace
 
-NODE = "here"
-ENDPOINTS = 10
 CHANGES = 400
+SUSTAINED = float(os.environ.get("KPROXY_BENCH_SECONDS", "60"))
+LAYOUTS = {
+    "nftables": "kproxy nftables",
+    "iptables-nft": "kproxy iptables-nft",
+    "iptables-legacy": "kproxy iptables-legacy",
+}
+PEER = "a layout like kube-proxy's, nft -f"
+Found = dict[str, float]
+_SIZES = {"nftables": (100, 1_000, 5_000, 10_000, 20_000), "iptables-nft": (100, 1_000, 2_500)}
+_SIZES |= {"iptables-legacy": (100, 1_000, 2_500), PEER: (100, 1_000, 2_500)}
 
 
-def world(services: int, endpoints: int) -> World:
-    """Make a cluster: each Service with one TCP port and one slice, a tenth of the endpoints on this node."""
-    known: dict[str, Service] = {}
-    slices: dict[str, tuple[EndpointSlice, ...]] = {}
-    for number in range(services):
-        name = f"service-{number}"
-        port = ServicePort("http", Protocol.TCP, 80, 8080)
-        address = IPv4Address(0x0A600001 + number)
-        service = Service("default", name, str(number), ServiceType.CLUSTER_IP, False, (address,), (port,))
-        known[service.key] = service
-        slices[service.key] = (endpoint_slice(name, number * endpoints, endpoints),)
-    return World(known, slices)
-
-
-def endpoint_slice(name: str, first: int, endpoints: int) -> EndpointSlice:
-    """Make the slice of one Service."""
-    found = tuple(
-        Endpoint((IPv4Address(0x0B000001 + first + i),), node_name=NODE if i == 0 else f"node-{i}")
-        for i in range(endpoints)
-    )
-    return EndpointSlice("default", f"{name}-x", "", name, 4, found, (EndpointPort("http", Protocol.TCP, 8080),), {})
-
-
-async def measure(services: int, endpoints: int, changes: int) -> dict[str, float]:
-    """Start cold, then take endpoints away and bring them back; seconds of each, and megabytes of the process."""
-    with Namespace.create() as namespace:
-        backend: Backend = Nftables(InNamespace(namespace.fd))
-        finished: asyncio.Queue[Done] = asyncio.Queue()
-        sync = Sync(
-            known := world(services, endpoints),
-            backend,
-            settings := Settings(local_traffic=LocalTraffic(), drift_seconds=3600),
-            report=lambda about, problems: print(about, *problems),
-            done=finished.put_nowait,
-        )
-        running = asyncio.create_task(sync.run())
-        gc.freeze()
-        started = time.perf_counter()
-        sync.renew(node_duties(settings, None), here(settings, NODE, None))
-        await finished.get()
-        cold = time.perf_counter() - started
-        times = [await change(known, sync, finished, number) for number in range(changes)]
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-    times.sort()
-    return {
-        "cold": cold,
-        "p50": times[len(times) // 2],
-        "p99": times[len(times) * 99 // 100],
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
-
-
-async def change(known: World, sync: Sync, finished: asyncio.Queue[Done], number: int) -> float:
-    """Flip the readiness of one endpoint; seconds until it is committed."""
-    keys = list(known.slices)
-    key = keys[(number // 2) * 37 % len(keys)]
-    old = known.slices[key][0]
-    position = 3 % len(old.endpoints)
-    flipped = replace(old.endpoints[position], ready=not old.endpoints[position].ready)
-    new = replace(old, endpoints=(*old.endpoints[:position], flipped, *old.endpoints[position + 1 :]))
-    started = time.perf_counter()
-    sync.touch(known.put_slice(old, new))
-    await finished.get()
-    return time.perf_counter() - started
-
-
-def measured(services: int) -> dict[str, float]:
+def measured(part: str, *words: object) -> Found:
     """Measure in a process of its own."""
-    command = [sys.executable, "-m", "benches.proxy", str(services)]
+    command = [sys.executable, "-m", f"benches.proxying.{part}", *map(str, words)]
     ran = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
-    found: dict[str, float] = json.loads(ran.stdout)
+    found: Found = json.loads(ran.stdout)
     return found
+
+
+def missing() -> list[str]:
+    """Name what is not there to be measured beside us."""
+    return [] if shutil.which("haproxy") else ["haproxy"]
 
 
 def rows() -> list[Row]:
     """Give the table's rows."""
-    table: list[Row] = []
-    for services, most, change, slowest, memory in (
-        (1_000, None, None, None, None),
-        (10_000, 3.0, None, None, 250.0),
-        (20_000, 6.0, 1.0, 5.0, None),
-    ):
-        found = measured(services)
-        size = f"{services:,} Services x {ENDPOINTS}"
-        table.append(row(f"cold start, {size}", found["cold"], "s", most=most))
-        table.append(row(f"one endpoint changed, p50, {size}", found["p50"] * 1e3, "ms", most=change))
-        table.append(row(f"one endpoint changed, p99, {size}", found["p99"] * 1e3, "ms", most=slowest))
-        table.append(row(f"memory of the process, {size}", found["megabytes"], "MB", most=memory, digits=0))
-    return table
+    return [*_ours(), *_others(), *_connections(), *_forwarders()]
 
 
-if __name__ == "__main__":
-    print(json.dumps(asyncio.run(measure(int(sys.argv[1]), ENDPOINTS, CHANGES))))
+def _size(services: int) -> str:
+    return f"{services:,} Services x {ENDPOINTS}"
+
+
+def _ours() -> Iterator[Row]:
+    targets = {10_000: (3.0, None, None), 20_000: (6.0, 1.0, 5.0)}
+    for services in (1_000, 10_000, 20_000):
+        found = measured("growth", "nftables", services, CHANGES, SUSTAINED if services == 10_000 else 0)
+        size = _size(services)
+        cold, typical, slowest = targets.get(services, (None, None, None))
+        yield row(f"cold start, {size}", found["cold"], "s", most=cold)
+        yield row(f"one change, from its event, p50, {size}", found["p50"] * 1e3, "ms", most=typical)
+        yield row(f"one change, from its event, p99, {size}", found["p99"] * 1e3, "ms", most=slowest)
+        most = 250.0 if services == 10_000 else None
+        yield row(f"memory, caches included, {size}", found["megabytes"], "MB", most=most, digits=0)
+        if "core" in found:
+            yield row(f"1,000 changes/s for {SUSTAINED:g} s, share of a core", found["core"], "", most=0.5)
+            yield row("the latest of them", found["late"] * 1e3, "ms", most=100.0)
+
+
+def _others() -> Iterator[Row]:
+    """What the other modes and another layout cost, at a size they can bear."""
+    size, ours = _size(1_000), measured("growth", "nftables", 1_000, 100, 0)
+    for name in (*LAYOUTS, "ipvs", PEER):
+        if name == "nftables":
+            continue
+        found = measured("layout", 1_000) if name == PEER else measured("growth", name, 1_000, 10, 0)
+        if not found:  # this kernel cannot
+            continue
+        yield row(f"{name}: cold start, {size}", found["cold"], "s")
+        yield row(f"{name}: the same, of nftables mode's", found["cold"] / ours["cold"], "times")
+        yield row(f"{name}: one change, p50, {size}", found["p50"] * 1e3, "ms")
+        yield row(f"{name}: the same, of nftables mode's", found["p50"] / ours["p50"], "times", digits=0)
+
+
+def _connections() -> Iterator[Row]:
+    for services in (10, 1_000, 20_000):
+        found = measured("connect", services)
+        yield row(f"connecting to the pod, p50, {services:,} Services", found["direct"] * 1e6, "us", digits=1)
+        yield row(f"connecting through its Service, p50, {services:,} Services", found["service"] * 1e6, "us", digits=1)
+
+
+def _forwarders() -> Iterator[Row]:
+    found = measured("forwarding")
+    for what, unit, scale in (("bytes", "GB/s", 1e9), ("connections", "1/s", 1.0)):
+        yield row(f"userspace mode, {what}", found[f"ours {what}"] / scale, unit, digits=2)
+        if f"haproxy {what}" in found:
+            yield row(f"HAProxy in tcp mode, {what}", found[f"haproxy {what}"] / scale, unit, digits=2)
+            yield row(f"the same, of HAProxy's ({what})", found[f"ours {what}"] / found[f"haproxy {what}"], "times")
+
+
+def draw(folder: Path) -> list[Path]:
+    """Measure how times grow, and draw them."""
+    cold: dict[str, list[tuple[float, float]]] = {}
+    change: dict[str, list[tuple[float, float]]] = {}
+    for name, sizes in _SIZES.items():
+        for services in sizes:
+            found = measured("layout", services) if name == PEER else measured("growth", name, services, 20, 0)
+            label = LAYOUTS.get(name, name)
+            cold.setdefault(label, []).append((services, found["cold"]))
+            change.setdefault(label, []).append((services, found["p50"] * 1e3))
+    across = f"Services, {ENDPOINTS} endpoints each"
+    drawn = {
+        "proxy-cold-start.svg": plot.draw("Putting everything in place", across, "seconds", cold),
+        "proxy-one-change.svg": plot.draw("One endpoint changed", across, "milliseconds", change),
+    }
+    for name, picture in drawn.items():
+        (folder / name).write_text(picture)
+    return [folder / name for name in drawn]

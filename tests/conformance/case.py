@@ -58,14 +58,16 @@ class Case:
     node: Json = field(default_factory=dict)
     extra: tuple[Json, ...] = ()
     families: tuple[int, ...] = (4, 6)
+    slice_labels: Json = field(default_factory=dict)
     evaluated: bool = False  # only: one client cannot show it with packets
 
     def cluster(self, family: int) -> Cluster:
         """The world as the API would give it, in one IP family."""
         service = _service(self.service, family)
-        slices = (_slice(service, self.endpoints, family),)
+        piece = _slice(service, self.endpoints, family)
+        piece["metadata"]["labels"] |= self.slice_labels
         others = tuple(_service(one, family) for one in self.extra)
-        return Cluster((service, *others), slices, _node(self.node, family))
+        return Cluster((service, *others), (piece,), _node(self.node, family))
 
     def proxy_settings(self) -> Settings:
         """How the proxy is set up."""
@@ -105,6 +107,7 @@ def _case(item: Json) -> Case:
         node=item.get("node", {}),
         extra=tuple(item.get("extra", ())),
         families=(item["only"],) if "only" in item else (4, 6),
+        slice_labels=item.get("sliceLabels", {}),
         evaluated=item.get("evaluated", False),
     )
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.conformance.case import NODE_PORT, Case, Expectation, cases
-from tests.conformance.stage import ADDRESSES, NODE, node_addresses
+from tests.conformance.meeting import check_packets
+from tests.conformance.stage import ADDRESSES, NODE
 
 from kproxy.backends import Backend, load, names
 from kproxy.backends.memory import Memory
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 CASES = cases()
 MODES = [name for name in names() if name not in ("memory", "iptables")]  # iptables is one of its two flavours
 SLOW = "ipvs"  # runs in user-mode Linux: every case in IPv4, every third in IPv6
-TRIES = 40  # enough that the rarer of two endpoints is missed once in 10^12 runs
-SILENCE = 0.4  # seconds without an answer that count as silence
-# A veth delivers an ICMPv6 error while connect() still holds its socket, and IPv6 then forgets it: the second SYN, one
-# second later, brings the refusal. (Over a wire, and in IPv4, the first does.)
-REFUSAL = 3.0
 
 
 def each(wanted: list[Case]) -> list[object]:
@@ -67,7 +63,7 @@ async def test_packets_meet_what_must_happen(mode: str, case: Case, family: int,
             _check_evaluation(backend, expected, family)
         async with asyncio.TaskGroup() as checks:
             for expected in expectations:
-                checks.create_task(asyncio.to_thread(_check_packets, stage, expected, family))
+                checks.create_task(asyncio.to_thread(check_packets, stage, expected, family))
     finally:
         if mode != "ipvs":  # has a kernel to itself, where the next case's resync replaces this one
             await backend.clear()
@@ -99,33 +95,3 @@ def _check_evaluation(backend: Backend, expected: Expectation, family: int) -> N
         assert float(chance) == pytest.approx(1 / len(endpoints), rel=1e-4), expected
     if expected.source:
         assert {p.masqueraded for p in outcome.possibilities} == {expected.source == "node"}, expected
-
-
-def _check_packets(stage: Stage, expected: Expectation, family: int) -> None:
-    if expected.ending == "endpoint":
-        _check_endpoints(stage, expected, family)
-        return
-    patience = REFUSAL if expected.ending == "reject" else SILENCE
-    answer = stage.ask(expected.sender, expected.address(family), expected.port, expected.protocol, patience=patience)
-    if expected.ending == "untouched":
-        there = ("reject", "silence") if expected.closed else ("beyond", "node")
-        assert answer.split()[0] in there, (expected, answer)
-    else:
-        assert answer == {"reject": "reject", "drop": "silence"}[expected.ending], (expected, answer)
-
-
-def _check_endpoints(stage: Stage, expected: Expectation, family: int) -> None:
-    to, client = expected.address(family), expected.sender
-    found: dict[str, str] = {}
-    for attempt in range(TRIES):
-        answer = stage.ask(client, to, expected.port, expected.protocol)
-        assert answer not in ("reject", "silence"), (expected, answer)
-        name, _, source = answer.split()
-        found[name] = source
-        if set(found) == set(expected.reaches) and attempt > 4:
-            break
-    assert set(found) == set(expected.reaches), expected
-    for source in found.values() if expected.source else ():
-        by_node = ip_address(source) in node_addresses(family)
-        kept = client == "node" or source == ADDRESSES[family][client]
-        assert by_node if expected.source == "node" else kept, (expected, source)

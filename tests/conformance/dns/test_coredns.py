@@ -137,6 +137,7 @@ def differences(world: Any, ours: Asking, theirs: Asking, count: int) -> Iterato
 REASONS = {
     "elsewhere": "names that are nobody's here are refused; CoreDNS says SERVFAIL, or gives no SOA (hosts)",
     "alias": "an ExternalName has its CNAME for every type, and keeps it where its target does not exist",
+    "ring": "ExternalNames that lead back to themselves are an error, as RFC 1034 section 3.6.2 asks: SERVFAIL",
     "unnamed": "a port without a name has no name; CoreDNS takes `_` for it",
     "endpoint": "CoreDNS has SRV records at the names of endpoints too, which the specification does not know",
     "pods": "the names of pods have no SRV records, none below them exists, and without pods there is no pod.ZONE",
@@ -154,6 +155,8 @@ def reason(world: Any, name: str, kind: str, ours: Seen, theirs: Seen) -> str:
     codes = (ours.rcode, theirs.rcode)
     if not name.endswith((ZONE, ".arpa")) or codes == ("REFUSED", "SERVFAIL"):
         return "elsewhere"
+    if codes == ("SERVFAIL", "NOERROR") and not theirs.answer and name in world.aliases:
+        return "ring"
     if name in world.aliases:
         return "alias"
     if "_" in labels:

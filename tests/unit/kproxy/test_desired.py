@@ -49,7 +49,6 @@ def kinds(owed: Duties) -> list[Kind]:
         replace(WEB, headless=True, cluster_ips=()),
         replace(WEB, cluster_ips=()),
         replace(WEB, labels={"service.kubernetes.io/service-proxy-name": ""}),
-        replace(WEB, labels={"service.kubernetes.io/headless": ""}),
     ],
 )
 def test_some_services_are_not_for_this_proxy(other: Service) -> None:
@@ -73,6 +72,10 @@ def test_an_endpoint_in_two_slices_counts_once_and_as_local_if_either_says_so() 
 
 def test_slice_ports_are_joined_by_name_and_protocol() -> None:
     assert duties(WEB, [endpoint_slice(Endpoint((LOCAL,)), port="other")], HERE).frontends[0].pool == ()
+
+
+def test_the_headless_label_says_nothing_on_a_service_itself() -> None:
+    assert is_ours(replace(WEB, labels={"service.kubernetes.io/headless": ""}))
 
 
 def test_a_slice_with_the_headless_label_is_left_alone() -> None:

@@ -1,0 +1,69 @@
+"""How long a connection takes to begin, through a Service among many and straight to the pod: `connect SERVICES`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import statistics
+import sys
+import threading
+import time
+from ipaddress import ip_interface, ip_network
+
+from benches.proxying.cluster import Running, endpoint_slice
+from netnslab.kernel import Namespace
+from netnslab.steps import Assign, Route, Sysctl, Up, Veth
+
+TRIES = 3000
+POD = "11.0.0.2"
+
+
+async def measure(services: int) -> dict[str, float]:
+    """Connect in turns; seconds (median), and connections a second."""
+    with Namespace.create() as node, Namespace.create() as pod, Namespace.create() as client:
+        for name, far, subnet in (("v-pod", pod, "11.0.0"), ("v-client", client, "11.1.0")):
+            node.apply([Veth(name, "far", "eth0")], {"far": far})
+            node.apply([Up("lo"), Assign(name, ip_interface(f"{subnet}.1/24")), Sysctl("net/ipv4/ip_forward", "1")])
+            far.apply([Up("lo"), Assign("eth0", ip_interface(f"{subnet}.2/24"))])
+            far.apply([Route(ip_network("0.0.0.0/0"), via=(ip_interface(f"{subnet}.1/24").ip,))])
+        proxy = Running(node, "nftables")
+        proxy.fill(services, 2)
+        for piece in (endpoint_slice(services // 2, 1, at=POD),):
+            proxy.slices.put(piece)
+        await proxy.start()
+        with pod.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+            server.bind((POD, 8080))
+            server.listen(4096)
+            threading.Thread(target=_serve, args=(server,), daemon=True).start()
+            found = await asyncio.to_thread(
+                _both, client, proxy.services[f"default/service-{services // 2}"].cluster_ips[0]
+            )
+            server.shutdown(socket.SHUT_RDWR)
+        await proxy.stop()
+    return found
+
+
+def _serve(server: socket.socket) -> None:
+    while True:
+        try:
+            server.accept()[0].close()
+        except OSError:
+            return
+
+
+def _both(client: Namespace, address: object) -> dict[str, float]:
+    times: dict[str, list[float]] = {"direct": [], "service": []}
+    with client.entered():
+        for _ in range(TRIES):
+            for name, place in (("direct", (POD, 8080)), ("service", (str(address), 80))):
+                with socket.socket() as asking:
+                    started = time.perf_counter()
+                    asking.connect(place)
+                    times[name].append(time.perf_counter() - started)
+                    asking.recv(1)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(measure(int(sys.argv[1])))))
