@@ -43,7 +43,7 @@ class Query:
     edns: bool = False
     payload: int = CLASSIC_LIMIT
     dnssec: bool = False
-    hops: int = 0  # aliases followed to come here
+    aliases: tuple[bytes, ...] = ()  # names followed to come here
     client: str = ""  # the address it came from
     options: bytes = b""  # of EDNS, as they were sent
 
@@ -56,6 +56,11 @@ class Query:
     def type(self) -> int:
         """The record type asked for."""
         return int.from_bytes(self.question[-4:-2], "big")
+
+    @property
+    def hops(self) -> int:
+        """How many aliases were followed to come here."""
+        return len(self.aliases)
 
     @property
     def checking_disabled(self) -> bool:
@@ -71,7 +76,8 @@ class Query:
 def asking(name: bytes, kind: int, like: Query) -> Query:
     """Give the question for another name and type that comes up while answering `like`."""
     question = name + kind.to_bytes(2, "big") + b"\0\1"
-    return Query(0, like.flags, question, folded(question), dnssec=like.dnssec, hops=like.hops + 1, client=like.client)
+    aliases = (*like.aliases, like.name)
+    return Query(0, like.flags, question, folded(question), dnssec=like.dnssec, aliases=aliases, client=like.client)
 
 
 def parse(data: bytes) -> Query | None:

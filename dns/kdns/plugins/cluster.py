@@ -156,7 +156,14 @@ class Cluster:
         return None
 
     async def _follow(self, query: Query, target: bytes, rest: Rest) -> Answer:
-        """Answer for an ExternalName: the CNAME, and what the whole server says of its target."""
+        """Answer for an ExternalName: the CNAME, and what the whole server says of its target.
+
+        Aliases that lead back are an error (RFC 1034 section 3.6.2): SERVFAIL, with each of them once.
+        """
+        if query.name in query.aliases:  # a rewrite led back
+            return SERVFAIL
+        if target == query.name or target in query.aliases:
+            return aliased(query, target, self._settings.ttl, None, None)._replace(flags=wire.flags_of(Rcode.SERVFAIL))
         asked = asking(target, query.type, query)
         found = await rest.again(asked)
         if found.rcode == Rcode.REFUSED:  # nobody here resolves such names; the client may know who does

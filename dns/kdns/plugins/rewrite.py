@@ -100,10 +100,10 @@ def _rewritten(rule: _Rule, name: str, query: Query) -> Query:
     if rule.given.field == "ttl":
         return query
     if rule.given.field == "type":
-        return replace(asking(query.name, _type(rule.given.to), query), hops=query.hops)
+        return replace(asking(query.name, _type(rule.given.to), query), aliases=query.aliases)
     found = rule.name.search(name)
     assert found is not None, "it fits"
-    return replace(asking(names.to_wire(found.expand(rule.to)), query.type, query), hops=query.hops)
+    return replace(asking(names.to_wire(found.expand(rule.to)), query.type, query), aliases=query.aliases)
 
 
 def _type(text: str) -> int:

@@ -56,6 +56,8 @@ class World:
         self._last = 0
         for n in range(60):
             self._draw(n)
+        for name, leads_to in (("ring", "ring"), ("there", "back"), ("back", "there")):
+            self.services.append(service(name, namespace="shop", external=f"{leads_to}.shop.svc.cluster.local"))
 
     @property
     def aliases(self) -> set[str]:

@@ -76,6 +76,7 @@ def written(record: Any) -> str:
 
 def questions(world: Any, rng: random.Random) -> Iterator[tuple[str, str]]:
     """Names that exist, that nearly exist, and that do not, with all types."""
+    yield from ((ZONE, "NS"), (f"ring.shop.svc.{ZONE}", "A"), ("svc.244.10.in-addr.arpa", "A"))
     names = [*known(world, rng), *APEXES]
     while True:
         name = rng.choice(names)
@@ -139,6 +140,7 @@ REASONS = {
     "alias": "an ExternalName has its CNAME for every type, and keeps it where its target does not exist",
     "ring": "ExternalNames that lead back to themselves are an error, as RFC 1034 section 3.6.2 asks: SERVFAIL",
     "unnamed": "a port without a name has no name; CoreDNS takes `_` for it",
+    "reverse": "a reverse zone has addresses only; in CoreDNS it has `svc` as the cluster's domain has",
     "endpoint": "CoreDNS has SRV records at the names of endpoints too, which the specification does not know",
     "pods": "the names of pods have no SRV records, none below them exists, and without pods there is no pod.ZONE",
     "server": "a zone has a name server even where this server listens on loopback only; CoreDNS then has none",
@@ -159,11 +161,13 @@ def reason(world: Any, name: str, kind: str, ours: Seen, theirs: Seen) -> str:
         return "ring"
     if name in world.aliases:
         return "alias"
+    if name.endswith(".arpa") and "svc" in labels and codes == ("NXDOMAIN", "NOERROR"):
+        return "reverse"
     if "_" in labels:
         return "unnamed"
     if kind == "NS" and name == ZONE:
         return "server"
-    if kind == "SRV" and ours.tc > theirs.tc:
+    if kind == "SRV" and (ours.tc > theirs.tc or (theirs.tc and ours.answer == theirs.answer)):
         return "size"
     if kind == "SRV" and len(labels) == 8 and not ours.answer and codes == ("NOERROR", "NOERROR"):
         return "endpoint"

@@ -50,6 +50,10 @@ OBJECTS: list[dict[str, Any]] = [
     service("nowhere", external="gone.default.svc.cluster.local"),
     service("outside", external="db.example"),
     service("ring", external="ring.default.svc.cluster.local"),
+    service("ring-1", external="ring-2.default.svc.cluster.local"),
+    service("ring-2", external="ring-3.default.svc.cluster.local"),
+    service("ring-3", external="RING-1.default.svc.cluster.local."),
+    service("into-ring", external="ring-1.default.svc.cluster.local"),
     service("address", external="10.0.0.1"),
 ]
 

@@ -173,9 +173,22 @@ async def test_srv_brings_the_addresses_of_its_targets(chain: Chain) -> None:
     }
 
 
-async def test_a_ring_of_aliases_ends(chain: Chain) -> None:
-    reply = await ask(chain, f"ring.default.svc.{CLUSTER}")
-    assert reply.header.get_rcode() == 2
+@pytest.mark.parametrize(
+    ("asked", "followed"),
+    [
+        ("ring", ["ring"]),
+        ("ring-1", ["ring-2", "ring-3", "ring-1"]),
+        ("ring-3", ["ring-1", "ring-2", "ring-3"]),
+        ("into-ring", ["ring-1", "ring-2", "ring-3", "ring-1"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["A", "AAAA", "TXT"])
+async def test_a_ring_of_aliases_is_an_error_that_shows_each_of_them_once(
+    chain: Chain, asked: str, followed: list[str], kind: str
+) -> None:
+    reply = await ask(chain, f"{asked}.default.svc.{CLUSTER}", kind)
+    assert dnslib.RCODE[reply.header.get_rcode()] == "SERVFAIL"
+    assert [str(record.rdata) for record in reply.rr] == [f"{name}.default.svc.{CLUSTER}." for name in followed]
 
 
 async def test_an_alias_to_a_name_nobody_here_resolves_is_given_alone(chain: Chain, source: HandFed) -> None:
