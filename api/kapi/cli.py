@@ -62,6 +62,14 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _where(serve)
+    _what(serve)
+    serve.add_argument("-v", "--verbose", action="store_true", help="log more")
+    return top
+
+
+def _where(serve: argparse.ArgumentParser) -> None:
+    """Add the flags that say where the server listens, and who may call."""
     add = serve.add_argument
     add("--listen", metavar="ADDR:PORT", action="append", help="where to listen (127.0.0.1:8001); may be repeated")
     add(
@@ -78,6 +86,12 @@ def parser() -> argparse.ArgumentParser:
         help="where the authority and certificates for HTTPS are kept (kapi-certificates)",
     )
     add("--anonymous", action="store_true", help="let callers over HTTPS stay unknown")
+    add("--kubeconfig", metavar="FILE", type=Path, help="write a kubeconfig for this server")
+
+
+def _what(serve: argparse.ArgumentParser) -> None:
+    """Add the flags that say what the server keeps, and which addresses and ports it gives out."""
+    add = serve.add_argument
     add("--data", metavar="FILE", type=Path, help="the SQLite file to keep objects in (none: in memory)")
     add("--etcd", metavar="URL", action="append", help="keep objects in this etcd instead; may be repeated")
     add("--durability", choices=("power", "process"), default="power", help="what a write must survive (power)")
@@ -95,9 +109,6 @@ def parser() -> argparse.ArgumentParser:
         default=(30000, 32767),
         help="range of node ports (30000-32767)",
     )
-    add("--kubeconfig", metavar="FILE", type=Path, help="write a kubeconfig for this server")
-    add("-v", "--verbose", action="store_true", help="log more")
-    return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -29,15 +29,16 @@ def _lines() -> dict[str, str]:
     return dict(line.split(": ", 1) for line in text.splitlines() if not line.startswith("#"))
 
 
-@cache
 def message(name: str) -> dict[int, Field] | None:
     """Give the fields of a message such as `core/v1.Service`, by number; None where it is not known."""
-    line = _lines().get(name)
-    if line is None:
-        return None
+    return _fields(name) if name in _lines() else None
+
+
+@cache  # a table for each line of the file at the most: names that callers invent are not remembered
+def _fields(name: str) -> dict[int, Field]:
     package = name.rpartition(".")[0]
     table = {}
-    for entry in line.split(", "):
+    for entry in _lines()[name].split(", "):
         number, field, kind = entry.split()
         table[int(number)] = Field(field, _qualified(kind.rstrip("?"), package), kind.endswith("?"))
     return table

@@ -50,7 +50,7 @@ _ANY = Shape()
 _KEY_DEFAULTS = {"protocol": "TCP"}  # a key field with a default may be left out
 
 
-@cache
+@cache  # there are as many as there are models
 def _fields(model: type[Structure]) -> dict[str, Shape]:
     found = {}
     for name, field in model.model_fields.items():

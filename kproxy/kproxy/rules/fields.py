@@ -30,7 +30,7 @@ def service_bytes(protocol: str, port: int) -> bytes:
     return pack(">HH", PROTOCOLS[protocol], port)
 
 
-@cache
+@cache  # there are as many as the largest Service has endpoints
 def index_bytes(number: int) -> bytes:
     """Write an index: a number as `Random` draws it."""
     return number.to_bytes(4, ORDER)

@@ -107,7 +107,7 @@ def batch(place: InPlace, changes: Iterable[Change]) -> Iterator[Step]:
         yield from _unmade(change)
 
 
-@cache
+@cache  # two families, and the sets of the layout
 def _writer(family: int, name: str) -> ElementWriter:
     """Give the writer of one of the sets that every ruleset has."""
     return ElementWriter(family, TABLE, sets()[name])
