@@ -100,7 +100,6 @@ def read(options: argparse.Namespace) -> Options:
         settings=Settings(
             service_cidrs=_networks("--service-cidr", options.service_cidr),
             without_endpoints=Absence(options.without_endpoints) if options.without_endpoints else None,
-            count_traffic=options.count_traffic,
         ),
         source=_source(options),
         server=options.server,
@@ -118,7 +117,6 @@ def settings(options: Options, mode: str, host: Host) -> Settings:
         made,
         service_cidrs=options.settings.service_cidrs,
         without_endpoints=options.settings.without_endpoints,
-        count_traffic=options.settings.count_traffic,
     )
 
 

@@ -140,7 +140,7 @@ def parser() -> argparse.ArgumentParser:
 
 def sources(to: argparse._ArgumentGroup) -> None:
     """Add the flags that say where the cluster is known from."""
-    to.add_argument("--server", "--master", metavar="URL", help="the API server, without credentials")
+    to.add_argument("--server", "--master", metavar="URL", type=server, help="the API server, without credentials")
     to.add_argument("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as for kubectl")
     to.add_argument("--manifests", metavar="FOLDER", type=Path, help="files in YAML or JSON, watched for changes")
     to.add_argument("--events", metavar="-", choices=["-"], help="watch events on standard input, then SYNC, then more")
@@ -152,8 +152,6 @@ def own(to: argparse._ArgumentGroup) -> None:
     to.add_argument("--service-cidr", metavar="CIDR[,CIDR]", default="", help=told)
     told = "what clients meet where nobody serves them (reject; drop where another node serves)"
     to.add_argument("--without-endpoints", choices=["reject", "drop"], help=told)
-    told = "count packets and bytes of every Service and endpoint in /metrics"
-    to.add_argument("--count-traffic", action="store_true", help=told)
 
 
 def known(to: argparse._ArgumentGroup) -> None:

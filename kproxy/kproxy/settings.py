@@ -37,7 +37,6 @@ class Settings:
     healthz: Bind | None = None  # where /healthz and /livez are served; kube-proxy has 0.0.0.0:10256
     metrics: Bind | None = None  # where /metrics and /proxyMode are served; kube-proxy has 127.0.0.1:10249
     stuck_seconds: float = 60.0  # a change that waits longer makes /healthz and /livez fail
-    count_traffic: bool = False  # packets and bytes of every Service and endpoint
     drift_seconds: float = 5.0  # how often somebody else's hand in the rules is looked for
     retry_seconds: float = 0.5  # the first wait after a failed commit; it doubles up to `retry_limit`
     retry_limit: float = 30.0
