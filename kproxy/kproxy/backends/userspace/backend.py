@@ -182,7 +182,7 @@ class Userspace:
         if not pool:
             return None
         turns = self._turns.setdefault((frontend.origin, spot.protocol), Turns())
-        return turns.choose(pool, client, frontend.affinity_seconds, asyncio.get_running_loop().time())
+        return turns.choose(spot, pool, client, frontend.affinity_seconds, asyncio.get_running_loop().time())
 
     def _failed(self, spot: Spot, target: Target) -> None:
         frontend = self._spots.get(spot)

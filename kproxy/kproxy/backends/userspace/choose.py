@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from kapi.network import Address
 from kproxy.model import Frontend, NodeDuties, Pool, Target
 
+_MOST_POOLS = 64
 _MOST_CLIENTS = 65536  # remembered for one Service port
 
 
@@ -25,22 +26,22 @@ def pool_for(frontend: Frontend, client: Address, node: NodeDuties, own: frozens
 
 @dataclass(slots=True)
 class Turns:
-    """Whose turn it is for one Service port, and who was where. `now` is a clock's seconds."""
+    """Whose turn it is at each place of one Service port, and who was where. `now` is a clock's seconds."""
 
-    _next: dict[Pool, int] = field(default_factory=dict)
+    _next: dict[tuple[object, Pool], int] = field(default_factory=dict)
     _clients: dict[Address, tuple[Target, float]] = field(default_factory=dict)
 
-    def choose(self, pool: Pool, client: Address, affinity_seconds: int, now: float) -> Target:
+    def choose(self, place: object, pool: Pool, client: Address, affinity_seconds: int, now: float) -> Target:
         """Choose from a pool that is not empty."""
         if affinity_seconds:
             known = self._clients.get(client)
             if known and known[1] > now - affinity_seconds and known[0] in pool:
                 self._clients[client] = (known[0], now)
                 return known[0]
-        position = self._next.get(pool, 0) % len(pool)
-        if len(self._next) > 8:  # pools that are no more
+        position = self._next.get((place, pool), 0) % len(pool)
+        if len(self._next) > _MOST_POOLS:  # most of them are no more
             self._next.clear()
-        self._next[pool] = position + 1
+        self._next[place, pool] = position + 1
         target = pool[position]
         if affinity_seconds:
             self._clients.pop(client, None)
