@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 from netnslab import commands
@@ -13,7 +15,10 @@ from netnslab.parser import parser
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code; see `netns-lab --help`."""
-    options = parser().parse_args(argv)
+    grammar = parser()
+    options, unknown = grammar.parse_known_args(argv)
+    if unknown:
+        grammar.error(_complaint(options, unknown, sys.argv[1:] if argv is None else argv))
     signal.signal(signal.SIGTERM, _interrupted)
     try:
         return int(commands.VERBS[options.verb](options))
@@ -24,6 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
+
+
+def _complaint(options: Namespace, unknown: Sequence[str], argv: Sequence[str]) -> str:
+    if options.verb != "exec":
+        return f"unrecognized arguments: {' '.join(unknown)}"
+    command = argv[list(argv).index(options.target) + 1 :]
+    return f"put the command after --: netns-lab exec {options.target} -- {shlex.join(command)}"
 
 
 def _interrupted(*_: object) -> None:

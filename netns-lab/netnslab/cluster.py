@@ -100,6 +100,7 @@ async def api(ground: Ground) -> AsyncIterator[Cluster]:
         advertise=ground.topology.control_plane.addresses.both,
         port=system.API_PORT,
         pod_logs=pod_logs(kubelets),
+        previous_logs=pod_logs(kubelets, previous=True),
     )
     store = SqliteStore(ground.folder.path / "state.db", durability="process")
     async with ApiServer(store, settings) as server:

@@ -143,9 +143,18 @@ def completion(options: Options) -> int:
         import shtab  # noqa: PLC0415  # see the module's docstring
     except ImportError as error:
         raise LabError("completion scripts are written by shtab: pip install 'kproxy[lab]'") from error
+    from netnslab import completing  # noqa: PLC0415  # as above
     from netnslab.parser import parser  # noqa: PLC0415  # as above
 
-    _say(shtab.complete(parser(), shell=options.shell))
+    _say(shtab.complete(parser(), shell=options.shell, preamble=completing.PREAMBLE.get(options.shell, "")))
+    return 0
+
+
+def words(options: Options) -> int:
+    """Print what a shell completes, a word a line."""
+    from netnslab import completing  # noqa: PLC0415  # see the module's docstring
+
+    _say("\n".join(completing.words(options.kind, options.name)))
     return 0
 
 
@@ -160,6 +169,7 @@ VERBS: Mapping[str, Callable[[Options], int]] = {
     "check": check,
     "doctor": doctor,
     "completion": completion,
+    "words": words,
 }
 
 
@@ -202,7 +212,8 @@ def _print_log(path: Path, folder: LabFolder, *, follow: bool) -> None:
         if not follow:
             return
         time.sleep(_FOLLOW_SECONDS)
-    with path.open("rb") as file:
+    file = path.open("rb")
+    try:
         while True:
             data = file.read()
             sys.stdout.buffer.write(data)
@@ -211,6 +222,11 @@ def _print_log(path: Path, folder: LabFolder, *, follow: bool) -> None:
                 return
             if not data:
                 time.sleep(_FOLLOW_SECONDS)
+                if path.exists() and not os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                    file.close()
+                    file = path.open("rb")  # the container has been started again, with a log of its own
+    finally:
+        file.close()
 
 
 def _progress(step: str, seconds: float) -> None:

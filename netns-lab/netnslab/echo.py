@@ -26,6 +26,7 @@ from netnslab.echohttp import Identity
 _CHUNK = 1 << 16
 _MOST_PENDING = 1 << 20  # bytes kept for a client that does not read; beyond it nothing more is read from it
 _DRAIN_SECONDS = 0.3  # how long it goes on serving after SIGTERM: endpoints learn of a pod's end after the pod does
+_LOGGED_A_SECOND = 20
 _PKTINFO_SPACE = socket.CMSG_SPACE(20)
 
 Handler = Callable[[int], None]
@@ -62,6 +63,29 @@ def _say(text: str) -> None:
 
 
 @dataclass(slots=True)
+class Journal:
+    """The log of requests. A flood of them is not worth its memory: only some of each second are written."""
+
+    second: int = 0
+    written: int = 0
+    left_out: int = 0
+
+    def note(self, client: str, request: str) -> None:
+        """Write a line: the time, the client, and what it asked for."""
+        now = time.time()
+        if int(now) != self.second:
+            if self.left_out:
+                _say(f"and {self.left_out} requests more in that second")
+            self.second, self.written, self.left_out = int(now), 0, 0
+        if self.written == _LOGGED_A_SECOND:
+            self.left_out += 1
+            return
+        self.written += 1
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        _say(f"{moment}.{int(now % 1 * 1000):03}Z {client} {request}")
+
+
+@dataclass(slots=True)
 class Connection:
     """One TCP client. `speaks_http` is None until its first bytes tell."""
 
@@ -82,6 +106,7 @@ class Server:
         self._identity = identity
         self._listening: dict[tuple[str, int], socket.socket] = {}
         self._stop_at: float | None = None
+        self._journal = Journal()
 
     def listen(self, kind: str, port: int) -> str:
         """Listen on a port, on all addresses of both families; the answer says whether it worked."""
@@ -160,6 +185,8 @@ class Server:
             connection.speaks_http = echohttp.looks_like_http(connection.received)
             if connection.speaks_http is None:
                 return
+            if not connection.speaks_http:
+                self._journal.note(connection.client, "TCP")
             data = connection.received
             connection.received = b""
         if not connection.speaks_http:
@@ -172,6 +199,7 @@ class Server:
         while not connection.closing and (parsed := echohttp.parse(connection.received)) is not None:
             request, used = parsed
             connection.received = connection.received[used:]
+            self._journal.note(connection.client, request.line or "a malformed request")
             draining = self._stop_at is not None
             connection.pending += echohttp.answer(
                 request, self._identity, connection.client, connection.local, last=draining
@@ -203,6 +231,7 @@ class Server:
             data, where, _, address = sock.recvmsg(_CHUNK, _PKTINFO_SPACE)
         except (BlockingIOError, OSError):
             return
+        self._journal.note(echohttp.written(address), f"UDP, {len(data)} bytes")
         text = f"pod: {self._identity.pod}\nclient: {echohttp.written(address)}\n\n".encode() + data
         # The answer leaves from the very address that was asked, of the several that a node has.
         back = [item for item in where if item[:2] in _PKTINFO]

@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import Any
 
+from netnslab.completing import FUNCTIONS, KINDS
 from netnslab.config import DEFAULT_BACKEND, DEFAULT_NODES
 from netnslab.state import DEFAULT_NAME
 
@@ -103,7 +104,18 @@ def parser() -> argparse.ArgumentParser:
     )
     shells = _add(verbs, "completion", "print a completion script for a shell", _COMPLETION)
     shells.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    words = _named(verbs.add_parser("words"))  # for completion scripts; without a help of its own it is not listed
+    words.add_argument("kind", choices=KINDS)
     return top
+
+
+class _Backends:
+    """The names of the backends, as text. They are slow to find, and looked for only when a help shows them."""
+
+    def __str__(self) -> str:
+        from kproxy.backends import names  # noqa: PLC0415  # see the class's docstring
+
+        return ", ".join(names())
 
 
 def _up(verbs: Any) -> None:
@@ -111,7 +123,11 @@ def _up(verbs: Any) -> None:
     up.add_argument(
         "--nodes", type=int, default=DEFAULT_NODES, metavar="N", help="control plane and workers (%(default)s)"
     )
-    up.add_argument("--backend", default=DEFAULT_BACKEND, help="how Services are proxied (%(default)s)")
+    backend = up.add_argument(
+        "--backend", default=DEFAULT_BACKEND, help="how Services are proxied: %(backends)s (%(default)s)"
+    )
+    backend.backends = _Backends()  # type: ignore[attr-defined]  # argparse expands an action's attributes in its help
+    _completed(backend, "backends")
     up.add_argument("-f", "--file", action="append", default=[], metavar="FILE", help="a manifest to apply; - is stdin")
     up.add_argument("--api-port", type=int, default=0, metavar="PORT", help="for the API on 127.0.0.1 (a free one)")
     up.add_argument(
@@ -128,7 +144,8 @@ def _down(verbs: Any) -> None:
 
 def _exec(verbs: Any) -> None:
     execute = _named(_add(verbs, "exec", "run a command in a pod, on a node, or outside", _EXEC))
-    execute.add_argument("target", help="POD, NAMESPACE/POD, node/NODE, client or router")
+    target = execute.add_argument("target", help="POD, NAMESPACE/POD, node/NODE, client or router")
+    _completed(target, "targets")
     execute.add_argument("command", nargs="*", help="after --; a shell where there is none")
 
 
@@ -137,7 +154,7 @@ def _asking(verbs: Any) -> None:
     status.add_argument("--json", action="store_true", help="for programs")
     _named(_add(verbs, "kubeconfig", "print the path of a lab's kubeconfig"))
     logs = _named(_add(verbs, "logs", "print the output of a pod, or the log of the lab itself"))
-    logs.add_argument("pod", nargs="?", help="POD or NAMESPACE/POD; none: the lab's own log")
+    _completed(logs.add_argument("pod", nargs="?", help="POD or NAMESPACE/POD; none: the lab's own log"), "targets")
     logs.add_argument("-c", "--container", default="", help="which container (the first)")
     logs.add_argument("-f", "--follow", action="store_true", help="go on printing what is added")
     _add(verbs, "list", "list the labs that run").add_argument("--json", action="store_true", help="for programs")
@@ -156,5 +173,10 @@ def _add(verbs: Any, name: str, summary: str, epilog: str = "") -> argparse.Argu
 
 def _named(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     name = os.environ.get("NETNS_LAB") or DEFAULT_NAME
-    verb.add_argument("--name", default=name, help="which lab (%(default)s)")
+    _completed(verb.add_argument("--name", default=name, help="which lab (%(default)s)"), "labs")
     return verb
+
+
+def _completed(argument: argparse.Action, kind: str) -> None:
+    """Have shells complete an argument by the words of a kind (see `completing`)."""
+    argument.complete = FUNCTIONS[kind]  # type: ignore[attr-defined]  # where shtab looks for it

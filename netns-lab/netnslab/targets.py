@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
+from kapi.resources import PODS
 from netnslab import outside
 from netnslab.child import Program
 from netnslab.cluster import Cluster
@@ -14,9 +16,12 @@ from netnslab.errors import LabError, NoSuchTarget
 from netnslab.kernel import Namespace
 from netnslab.kubelet import launch
 from netnslab.kubelet.environment import Missing
+from netnslab.kubelet.kubelet import same
 from netnslab.kubelet.pod import PodWorker
 from netnslab.kubelet.surroundings import PATH
 from netnslab.topology import CLIENT, ROUTER
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +38,18 @@ class Target:
         """A command that runs here with the caller's descriptors."""
         return Program(
             argv,
-            env={"PATH": PATH} | env | self.env,
+            env={"PATH": PATH} | (self._prompt if terminal else {}) | env | self.env,
             cwd=self.cwd or (cwd if Path(cwd).is_dir() else "/"),
             hostname=self.hostname,
             files=self.files,
             standard=True,
             terminal=terminal,
         )
+
+    @property
+    def _prompt(self) -> dict[str, str]:
+        """What keeps a shell's prompt short, though the path of the working directory is long."""
+        return {"PS1": f"{self.hostname} # ", "PROMPT_DIRTRIM": "1"}
 
 
 def find(cluster: Cluster, name: str) -> Target:
@@ -56,6 +66,8 @@ def find(cluster: Cluster, name: str) -> Target:
         return Target(cluster.ground.namespaces[node], node, outside.files(cluster.ground.folder), {})
     worker = pod(cluster, name)
     assert worker.sandbox is not None
+    if all(state.final for state in worker.states()):
+        raise LabError(f"pod {worker.spec.key} has ended, and nothing can be run in it: see `netns-lab logs`")
     place = worker.place(worker.sandbox, worker.spec.containers[0])
     try:
         env = launch.variables(place)
@@ -76,6 +88,9 @@ def pod(cluster: Cluster, name: str) -> PodWorker:
         return found[elsewhere[0]]
     if elsewhere:
         raise NoSuchTarget(f"several pods are called {name}: say which of {', '.join(sorted(elsewhere))}")
+    waiting = cluster.source.cache(PODS, same).get(key)
+    if waiting is not None:
+        raise NoSuchTarget(f"pod {key} does not run: it is {_state_of(waiting)}")
     raise NoSuchTarget(f"no pod {key} runs in this lab{_hint(cluster, name, found)}")
 
 
@@ -87,6 +102,14 @@ def log_path(cluster: Cluster, name: str, container: str) -> Path:
         names = ", ".join(one.name for one in (*worker.spec.containers, *worker.spec.init_containers))
         raise NoSuchTarget(f"pod {worker.spec.key} has no container {container!r}, only {names}")
     return path
+
+
+def _state_of(pod: Json) -> str:
+    """The phase of a pod that does not run, and what it waits for."""
+    status = pod.get("status") or {}
+    conditions = [one.get("message") for one in status.get("conditions") or () if one.get("status") != "True"]
+    why = status.get("message") or next(filter(None, conditions), "")
+    return f"{status.get('phase') or 'Pending'}{': ' if why else ''}{why}"
 
 
 def _workers(cluster: Cluster) -> Iterator[PodWorker]:

@@ -407,6 +407,32 @@ async def test_a_pods_log_is_told_by_the_api(space: Space) -> None:
     await space.ready(name)
     result = await space.lab.kubectl("logs", "-n", space.name, name)
     assert result.stdout == "hello from the log\n", result.stderr
+    previous = await space.lab.kubectl("logs", "-n", space.name, name, "--previous")
+    assert f'previous terminated container "main" in pod "{name}" not found' in previous.stderr
+
+
+async def test_each_run_of_a_container_and_each_init_container_has_a_log_of_its_own(space: Space) -> None:
+    first = {"name": "first", "image": "busybox", "command": ["echo", "made ready"]}
+    script = "date +run-%s.%N; test -e again && sleep 99; touch again"
+    name = await space.create({"initContainers": [first], "containers": [command("sh", "-c", script)]})
+    await space.until(name, lambda s: (s.get("containerStatuses") or [{}])[0].get("restartCount") == 1, "restarted")
+    await space.ready(name)
+    logs = [
+        (await space.lab.kubectl("logs", "-n", space.name, name, *words)).stdout.splitlines()
+        for words in ([], ["--previous"], ["-c", "first"])
+    ]
+    assert [len(lines) for lines in logs] == [1, 1, 1]
+    assert logs[0] > logs[1]
+    assert logs[2] == ["made ready"]
+
+
+async def test_the_echo_server_logs_who_asked_for_what(space: Space) -> None:
+    name = await space.create({"containers": [image(ports=[{"containerPort": 8080}])]})
+    address = (await space.ready(name))["podIP"]
+    await space.exec(name, "curl", "-s", f"http://{address}:8080/some/path?x=1")
+    line = (await space.lab.kubectl("logs", "-n", space.name, name)).stdout.splitlines()[-1]
+    assert line.endswith("GET /some/path?x=1 HTTP/1.1")
+    assert address in line
 
 
 @pytest.mark.parametrize("family", [4, 6])

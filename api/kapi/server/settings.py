@@ -20,7 +20,8 @@ class Settings:
 
     `service_cidrs` holds one or two ranges, of different families; the first one's family is the default of
     Services. `advertise` and `port` say where the API is reached, for the `kubernetes` Service. `pod_logs` is asked
-    with namespace, pod and container ("" for the only one) and gives the log, or None where there is no such pod.
+    with namespace, pod and container and gives the log, or None where there is no such pod; `previous_logs` likewise
+    gives that of the container's run before the present one, or None where it has not been started again.
     `signing_key` signs the tokens of ServiceAccounts (at least 32 bytes; servers that share a store share it), `tokens`
     are further bearer tokens, and `anonymous` lets callers over HTTPS stay unknown. HTTP asks nobody who they are.
     """
@@ -30,6 +31,7 @@ class Settings:
     advertise: tuple[IPv4Address | IPv6Address, ...] = ()
     port: int = 6443
     pod_logs: PodLogs | None = None
+    previous_logs: PodLogs | None = None
     clock: Callable[[], datetime] = now
     signing_key: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
     tokens: Mapping[str, Identity] = field(default_factory=dict, repr=False)

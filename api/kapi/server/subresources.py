@@ -88,8 +88,11 @@ class Subresources:
     async def _log(self, request: Request, route: Route[Kind]) -> Answer:
         record = self._get(route)
         container = _container(record.object, request.query.get("container", ""))
-        pod_logs = self._settings.pod_logs
-        log = pod_logs(route.namespace, route.name, container) if pod_logs is not None else None
+        previous = request.query.get("previous", "") in ("true", "1")
+        ask = self._settings.previous_logs if previous else self._settings.pod_logs
+        log = ask(route.namespace, route.name, container) if ask is not None else None
+        if log is None and previous:
+            raise statuses.bad_request(f'previous terminated container "{container}" in pod "{route.name}" not found')
         if log is None:
             raise statuses.bad_request(f'container "{container}" in pod "{route.name}" has no log here')
         return Answer(Raw(_tail(await log, request.query.get("tailLines", ""))), media_type="text/plain")
@@ -176,7 +179,8 @@ def _scale(record: Record) -> Json:
 
 def _container(pod: Json, name: str) -> str:
     names = [container["name"] for container in pod["spec"].get("containers") or ()]
-    if name and name not in names:
+    others = [container["name"] for container in pod["spec"].get("initContainers") or ()]
+    if name and name not in (*names, *others):
         raise statuses.bad_request(f"container {name} is not valid for pod {pod['metadata']['name']}")
     if not name and len(names) != 1:
         listed = " ".join(names)

@@ -153,13 +153,15 @@ def _listening(cache: Cache[T], listener: Listener[T]) -> Iterator[None]:
         cache.unlisten(listener)
 
 
-def pod_logs(kubelets: Mapping[str, Kubelet]) -> Callable[[str, str, str], Awaitable[bytes] | None]:
+def pod_logs(
+    kubelets: Mapping[str, Kubelet], *, previous: bool = False
+) -> Callable[[str, str, str], Awaitable[bytes] | None]:
     """The API server's question for a container's log, answered by whichever kubelet runs the pod."""
 
     def answer(namespace: str, pod: str, container: str) -> Awaitable[bytes] | None:
         for kubelet in kubelets.values():
             worker = kubelet.pod(f"{namespace}/{pod}")
-            path = worker.log_path(container) if worker is not None else None
+            path = worker.log_path(container, previous=previous) if worker is not None else None
             if path is not None:
                 return asyncio.to_thread(_read, path)
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netnslab.child import Program
@@ -82,8 +82,8 @@ async def start(place: Place) -> Instance:
 
 
 async def execute(place: Place, command: Sequence[str]) -> int:
-    """Run a command in a container and give its exit code."""
-    begun = program(place, list(command))
+    """Run a command in a container and give its exit code; what it prints is nobody's log."""
+    begun = replace(program(place, list(command)), log="")
     process = await place.surroundings.processes.start(begun, [place.sandbox.namespace.fd])
     try:
         return await process.wait()

@@ -108,11 +108,19 @@ class PodWorker:
     def _warn(self, reason: str, message: str) -> None:
         self._surroundings.recorder.event(self.spec.reference, "Warning", reason, message)
 
-    def log_path(self, container: str) -> Path | None:
-        """The file with a container's output; "" is the first container. None where there is no such container."""
+    def log_path(self, container: str, *, previous: bool = False) -> Path | None:
+        """The file with a container's output, or that of its `previous` run; "" is the first container.
+
+        None where there is no such container, or no such run.
+        """
         names = [runner.place.container.name for runner in (*self._main, *self._init)]
         name = container or self.spec.containers[0].name
-        return self.sandbox.log(name) if self.sandbox is not None and name in names else None
+        if self.sandbox is None or name not in names:
+            return None
+        if not previous:
+            return self.sandbox.log(name)
+        path = self.sandbox.previous_log(name)
+        return path if path.exists() else None
 
     def states(self) -> tuple[ContainerState, ...]:
         """How its containers are, init containers first."""

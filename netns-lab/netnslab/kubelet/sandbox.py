@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,15 @@ class Sandbox:
     def log(self, container: str) -> Path:
         """The file that a container's output goes to."""
         return self.folder / f"{container}.log"
+
+    def previous_log(self, container: str) -> Path:
+        """The file with the output of the container's run before the present one; no file where there was none."""
+        return self.folder / f"{container}.previous.log"
+
+    def turn_log(self, container: str) -> None:
+        """Make what a container has said so far the log of its previous run."""
+        with suppress(FileNotFoundError):
+            self.log(container).replace(self.previous_log(container))
 
 
 class PodNetwork:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kapi.resources import PODS
 from netnslab import remote, state
 from netnslab.lab import Lab, Result, run
 
@@ -216,3 +217,23 @@ async def test_what_is_left_of_a_lab_whose_start_was_killed_is_ended_by_down(aft
     ended = await lab.command("down")
     assert ended.code in (0, 3), ended.stderr
     assert traces(lab.name) == before
+
+
+async def test_a_pod_in_which_nothing_can_be_run_says_why_and_shells_know_the_others() -> None:
+    def pod(name: str, container: dict[str, object], **spec: object) -> dict[str, object]:
+        rest = {"containers": [{"name": "main", "image": "x", **container}], **spec}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": rest}
+
+    async with Lab(nodes=1) as lab:
+        await lab.client.create(PODS, pod("over", {"command": ["true"]}, restartPolicy="Never"), "default")
+        await lab.client.create(PODS, pod("waits", {}, nodeSelector={"no": "such"}), "default")
+        waited = await lab.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/over", "--timeout=10s")
+        assert waited.code == 0, waited.stderr
+        over = await lab.exec("over", "true")
+        assert (over.code, "pod default/over has ended" in over.stderr) == (1, True), over.stderr
+        waits = await lab.exec("waits", "true")
+        assert waits.code == 6
+        assert "pod default/waits does not run: it is Pending" in waits.stderr
+        words = (await lab.command("words", "targets")).stdout.split()
+        assert {"over", "node/control-plane", "client", "router"} <= set(words)
+        assert lab.name in (await lab.command("words", "labs")).stdout.split()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from netnslab import commands
+from netnslab import cli, commands
 from netnslab.parser import parser
 
 HEAVY = {
@@ -72,3 +74,23 @@ def test_exit_codes_are_documented() -> None:
     text = parser().format_help()
     for code in range(7):
         assert f"\n  {code}  " in text
+
+
+def test_a_command_without_the_dashes_is_told_where_they_go(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["exec", "tools", "curl", "-s", "http://web/?a b"])
+    assert "put the command after --: netns-lab exec tools -- curl -s 'http://web/?a b'" in capsys.readouterr().err
+
+
+def test_bash_completes_what_only_the_system_knows(tmp_path: Path) -> None:
+    script = tmp_path / "completion"
+    tool = Path(sys.executable).parent
+    run = subprocess.run([tool / "netns-lab", "completion", "bash"], capture_output=True, text=True, check=True)
+    script.write_text(run.stdout)
+    asking = (
+        f'. {script}; COMP_WORDS=(netns-lab up --backend i); COMP_CWORD=3; _shtab_netns_lab; echo "${{COMPREPLY[@]}}"'
+    )
+    environment = {**os.environ, "PATH": f"{tool}:{os.environ['PATH']}"}
+    shown = subprocess.run(["bash", "-c", asking], env=environment, capture_output=True, text=True, check=True)
+    assert {"iptables", "ipvs"} <= set(shown.stdout.split())
+    assert "nftables" not in shown.stdout
