@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kapi.flags import server
+
 Json = dict[str, Any]
 Field = tuple[str, ...]
 
