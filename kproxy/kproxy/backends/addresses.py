@@ -13,15 +13,20 @@ from kproxy.host import Host
 _NO_DAD = {4: "", 6: " nodad"}
 
 
+def exists(host: Host, device: str) -> bool:
+    """Tell whether there is such a device."""
+    return not host.run(["ip", "link", "show", device]).returncode
+
+
 def ensure_dummy(host: Host, device: str) -> None:
     """Make a dummy device, if it is not there. Raises CommitFailed."""
-    if host.run(["ip", "link", "show", device]).returncode:
+    if not exists(host, device):
         _run(host, f"link add {device} type dummy\nlink set {device} up\n")
 
 
 def remove_device(host: Host, device: str) -> None:
     """Remove a device with all its addresses."""
-    if not host.run(["ip", "link", "show", device]).returncode:
+    if exists(host, device):
         _run(host, f"link delete {device}\n")
 
 

@@ -79,7 +79,9 @@ class Ipvs:
         return evaluate(self.ruleset(), replace(packet, own=packet.own | frozenset(self._place.own)))
 
     async def clear(self) -> None:
-        """See `Backend.clear`."""
+        """See `Backend.clear`. Where our device is not, nothing is ours: virtual servers there are somebody else's."""
+        if not addresses.exists(self._host, layout.DEVICE):
+            return
         tool = self._usable_tool()
         for family in FAMILIES:
             there = xtables.read(tool.save(family), layout.is_ours)
