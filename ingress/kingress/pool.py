@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from kingress.backends import Address, Resolution
 from kingress.balance import Balancer, Peer
 from kingress.objects import Target
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class Backend:

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from kproxy.exposition import Histogram, family
 from kproxy.model import Absence, Duties, Kind
-from kproxy.sync import Done
+
+if TYPE_CHECKING:
+    from kproxy.sync import Done
 
 _SYNC_BOUNDS = tuple(0.001 * 2**power for power in range(15))
 _PROGRAMMING_BOUNDS = (0.25, 0.5, *range(1, 60), *range(60, 120, 5), *range(120, 301, 30))

@@ -14,6 +14,7 @@ LabError                    shown as one sentence on the command line; `exit_cod
 from __future__ import annotations
 
 import errno
+from os import strerror
 from typing import ClassVar
 
 
@@ -28,7 +29,7 @@ class KernelError(LabError):
 
     def __init__(self, tried: str, number: int, explanation: str = "") -> None:
         name = errno.errorcode.get(number, str(number))
-        super().__init__(f"{tried}: {explanation or _words(number)} ({name})")
+        super().__init__(f"{tried}: {explanation or strerror(number)} ({name})")
         self.number = number
 
 
@@ -70,9 +71,3 @@ class NoSuchTarget(LabError):
     """There is no such pod, node or client in the lab."""
 
     exit_code = 6
-
-
-def _words(number: int) -> str:
-    import os  # noqa: PLC0415  # only for a failure's text
-
-    return os.strerror(number)
