@@ -216,3 +216,32 @@ async def test_what_the_kernel_refuses_is_returned_and_what_is_the_same_costs_no
         before = proxy.metrics.last_synced
         assert await proxy.apply(**world) == {}
         assert proxy.metrics.last_synced == before
+
+
+async def test_rules_that_somebody_flushes_come_back_and_connections_go_on(
+    backend: Nftables, namespace: Namespace
+) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(100):
+            writer.write(data)
+        writer.close()
+
+    async with proxied(backend, namespace, Settings(drift_seconds=0.1)) as proxy:
+        namespace.apply([Assign("lo", ip_interface("10.96.0.1/32"))])  # a way there: the kernel must have a route
+        opened = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
+        opened.bind(("10.0.0.1", 8080))
+        async with await asyncio.start_server(echo, sock=opened):
+            await proxy.apply(services=[service()], endpoint_slices=[endpoints(HERE)])
+            with namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+                client.setblocking(False)
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(client, ("10.96.0.1", 80))
+                host = backend.host
+                assert host is not None
+                assert host.run(["nft", "flush", "ruleset"]).returncode == 0
+                async with asyncio.timeout(10):
+                    while b"shop/web" not in host.run(["nft", "list", "ruleset"]).stdout:  # noqa: ASYNC110  # rules return without an event
+                        await asyncio.sleep(0.02)
+                await loop.sock_sendall(client, b"still here")
+                assert await loop.sock_recv(client, 100) == b"still here"
+                assert await ask(namespace, "10.96.0.1", 80, "again") == "again"
