@@ -30,6 +30,20 @@ class Listing:
     next_page: str = ""
 
 
+@dataclass(slots=True)
+class Outage:
+    """One outage of a server is told of once for all who ask it, not once for each of them."""
+
+    _until: float = 0.0
+
+    def is_news(self, now: float, delay: float) -> bool:
+        """Whether to tell of a failure; if so, others within the next `delay` seconds are no news."""
+        if now < self._until:
+            return False
+        self._until = now + delay
+        return True
+
+
 class Client:
     """Calls an API server. Objects are plain JSON dictionaries and are never changed by the client.
 
@@ -39,6 +53,7 @@ class Client:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
+        self.outage = Outage()
 
     @classmethod
     def connect(cls, url: str) -> Client:

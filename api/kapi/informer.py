@@ -101,7 +101,9 @@ class Informer:
         """Wait after a failure. After a lost connection or a plea for patience the watch goes on where it was."""
         asked = error.retry_after if isinstance(error, StatusError) else None
         delay = backoff.failed(asked or 0.0)
-        log.warning("%s: %s; trying again in %.1f s", self.cache.resource.plural, error, delay)
+        told = not isinstance(error, ConnectionLost) or self._client.outage.is_news(self._clock(), delay)
+        level = logging.WARNING if told else logging.DEBUG
+        log.log(level, "%s: %s; trying again in %.1f s", self.cache.resource.plural, error, delay)
         if isinstance(error, StatusError) and not isinstance(error, TooManyRequests):
             self._least, self._version = ("" if error.status.get("code") == 504 else self._version or self._least), ""
         await self._sleep(delay)

@@ -6,6 +6,7 @@ kubeconfig, the ServiceAccount's files and the `kubernetes` Service take its pla
 
 from __future__ import annotations
 
+import argparse
 import base64
 import os
 import ssl
@@ -17,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from kapi import flags
 from kapi.client import Client
 from kapi.credentials import Credentials, Executed, Fixed, Plugin, TokenFile
 from kapi.errors import ApiError
@@ -78,7 +80,7 @@ def client_from(kubeconfig: Path | None, server: str | None) -> Client:
     Raises `KubeconfigError`.
     """
     if server:
-        return Client.connect(server)
+        return Access(_checked(server, "--server")).client()
     path = kubeconfig or default_path()
     if kubeconfig is None and not path.exists() and os.environ.get("KUBERNETES_SERVICE_HOST"):
         return in_cluster().client()
@@ -120,7 +122,7 @@ def load(path: Path, context: str | None = None) -> Access:
     if not cluster.get("server"):
         raise KubeconfigError(f"{path}: cluster {chosen.get('cluster')!r} has no server")
     return Access(
-        server=cluster["server"],
+        server=_checked(str(cluster["server"]), f"{path}: cluster {chosen.get('cluster')!r}"),
         ca=_data(cluster, "certificate-authority", path),
         certificate=_data(user, "client-certificate", path),
         key=_data(user, "client-key", path),
@@ -171,6 +173,13 @@ def _named(config: Json, part: str, name: str, path: Path) -> Json:
             found: Json = entry.get(part.removesuffix("s")) or {}
             return found
     raise KubeconfigError(f"{path}: there is no {name!r} in {part}")
+
+
+def _checked(server: str, where: str) -> str:
+    try:
+        return flags.server(server)
+    except argparse.ArgumentTypeError as error:
+        raise KubeconfigError(f"{where}: {error}") from None
 
 
 def _data(section: Mapping[str, Any], name: str, path: Path) -> bytes:

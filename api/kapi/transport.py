@@ -6,10 +6,12 @@ A transport is two methods, `send` and `stream`; both kinds raise the errors of 
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from socket import gaierror
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kapi.credentials import Credentials
@@ -83,9 +85,7 @@ class HttpTransport:
             async with self._open().request(**arguments, timeout=aiohttp.ClientTimeout(60)) as response:
                 return self._answer(response.status, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ConnectionLost(
-                f"{request.method} {self.url}{request.path}: {error or type(error).__name__}"
-            ) from error
+            raise ConnectionLost(f"{request.method} {self.url}{request.path}: {_reason(error)}") from error
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[AsyncIterator[Json]]:
@@ -100,7 +100,7 @@ class HttpTransport:
                     self._answer(response.status, await response.read())
                 yield _frames(response.content)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ConnectionLost(f"watch {self.url}{request.path}: {error or type(error).__name__}") from error
+            raise ConnectionLost(f"watch {self.url}{request.path}: {_reason(error)}") from error
 
     async def close(self) -> None:
         """Close the connections."""
@@ -146,6 +146,16 @@ class HttpTransport:
         if code >= 400:
             raise from_status({"code": code, **body})
         return body
+
+
+def _reason(error: Exception) -> str:
+    """Say why there is no connection, in the system's words where it has some."""
+    cause = getattr(error, "os_error", error)  # of aiohttp, whose own words speak of TLS where there is none
+    if isinstance(cause, gaierror):
+        return f"its name has no address ({cause.strerror})"
+    if isinstance(cause, OSError) and type(cause).__module__ == "builtins" and cause.errno:
+        return os.strerror(cause.errno)
+    return str(error) or type(error).__name__
 
 
 async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[Json]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from kapi.errors import ApiError
 from kapi.events import Recorder
+from kapi.flags import server
 from kapi.source import ApiSource
 from kdns import flags, metrics, workers
 from kdns.app import App
@@ -73,7 +74,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what is served."""
     add = parser.add_argument
     add("--corefile", metavar="FILE", type=Path, help="read this Corefile; only --workers goes together with it")
-    add("--server", metavar="URL", help="the API server, without credentials")
+    add("--server", metavar="URL", type=server, help="the API server, without credentials")
     add("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as kubectl knows them")
     add("--zone", metavar="NAME", type=flags.zone, default="cluster.local", help="the cluster's domain (%(default)s)")
     add("--ttl", metavar="SECONDS", type=flags.ttl, default=5, help="how long clients may keep answers (%(default)s)")

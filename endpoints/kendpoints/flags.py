@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
+from kapi.flags import server
 from kendpoints.slices import MOST_ENDPOINTS
 
 _MOST = 1000  # the API's own limit on the endpoints of a slice
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = made.add_mutually_exclusive_group()
-    where.add_argument("--server", metavar="URL", help="the API server, without credentials")
+    where.add_argument("--server", metavar="URL", type=server, help="the API server, without credentials")
     where.add_argument("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials")
     add = made.add_argument
     add(

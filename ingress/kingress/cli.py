@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kapi.errors import ApiError
+from kapi.flags import server
 from kingress import ask, flags, listening
 from kingress.crowd import Crowd
 from kingress.listening import Listener
@@ -46,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument
-    add("--server", metavar="URL", help="the API server, without credentials")
+    add("--server", metavar="URL", type=server, help="the API server, without credentials")
     add("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as kubectl knows them")
     add(
         "--listen",
@@ -148,7 +149,7 @@ def explainer() -> argparse.ArgumentParser:
     add("--header", "-H", metavar="NAME: VALUE", action="append", default=[], help="a header of it; may be repeated")
     add("--method", "-X", default="GET", help="(%(default)s)")
     add("--client", metavar="ADDRESS", default="127.0.0.1", help="who would ask (%(default)s)")
-    add("--server", metavar="URL", help="the API server, without credentials")
+    add("--server", metavar="URL", type=server, help="the API server, without credentials")
     add("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as kubectl knows them")
     add("--ingress-class", metavar="NAME", default="", help="as of the ingress")
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from kapi.cache import Cache
 from kapi.client import Client
 from kapi.informer import Informer
 from kapi.network import Service
-from kapi.resources import SERVICES
+from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 
 Json = dict[str, Any]
 Watch = Callable[[web.StreamResponse], Any]
@@ -161,3 +162,31 @@ async def test_refusals_are_retried(script: Script) -> None:
     async with informed(script) as cache:
         await until(lambda: len(script.asked) == 2)
         assert list(cache) == ["shop/a"]
+
+
+async def test_an_outage_is_told_of_once_a_round_whoever_asks_and_in_the_systems_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        url = f"http://127.0.0.1:{once.getsockname()[1]}"
+    client, waiting = Client.connect(url), []
+
+    async def sleep(delay: float) -> None:
+        waiting.append(delay)
+        await asyncio.Event().wait()
+
+    resources = (SERVICES, ENDPOINT_SLICES, NAMESPACES)
+    informers = [
+        Informer(client, Cache(resource, lambda obj: obj), clock=lambda: 1000.0, sleep=sleep) for resource in resources
+    ]
+    jobs = [asyncio.create_task(informer.run()) for informer in informers]
+    async with asyncio.timeout(5):
+        while len(waiting) < len(jobs):  # noqa: ASYNC110  # what is waited for is that they wait
+            await asyncio.sleep(0.01)
+    for job in jobs:
+        job.cancel()
+    await asyncio.gather(*jobs, return_exceptions=True)
+    await client.close()
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert url in said
+    assert ": Connection refused; trying again in " in said

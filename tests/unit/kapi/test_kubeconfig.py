@@ -32,6 +32,11 @@ def test_secrets_are_not_printed() -> None:
             "current-context: x\ncontexts: [{name: x, context: {cluster: c}}]\nclusters: [{name: c, cluster: {}}]",
             "has no server",
         ),
+        (
+            "current-context: x\ncontexts: [{name: x, context: {cluster: c}}]\n"
+            "clusters: [{name: c, cluster: {server: s}}]",
+            "cluster 'c': 's' is no URL of an API server",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_kubeconfig_is_named(tmp_path: Path, text: str, why: str) -> None:
