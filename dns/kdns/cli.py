@@ -72,96 +72,57 @@ def explain_parser() -> argparse.ArgumentParser:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what is served."""
-    add = parser.add_argument
+    _add_places(parser.add_argument_group("where the cluster is known from, and where queries come in").add_argument)
+    _add_names(parser.add_argument_group("the names that are served").add_argument)
+    _add_forwarding(parser.add_argument_group("everything else").add_argument)
+    _add_running(parser.add_argument_group("how it runs").add_argument)
+
+
+def _add_places(add: Callable[..., object]) -> None:
     add("--corefile", metavar="FILE", type=Path, help="read this Corefile; only --workers goes together with it")
     add("--server", metavar="URL", type=server, help="the API server, without credentials")
     add("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as kubectl knows them")
+    several = {"action": "append", "metavar": "ADDRESS:PORT", "type": flags.endpoint}
+    add("--listen", **several, help="where to answer over UDP and TCP; may be repeated (0.0.0.0:53 and [::]:53)")
+
+
+def _add_names(add: Callable[..., object]) -> None:
     add("--zone", metavar="NAME", type=flags.zone, default="cluster.local", help="the cluster's domain (%(default)s)")
     add("--ttl", metavar="SECONDS", type=flags.ttl, default=5, help="how long clients may keep answers (%(default)s)")
-    add(
-        "--listen",
-        metavar="ADDRESS:PORT",
-        type=flags.endpoint,
-        action="append",
-        help="where to answer over UDP and TCP; may be repeated (0.0.0.0:53 and [::]:53)",
-    )
-    add(
-        "--upstream",
-        metavar="ADDRESS[:PORT]",
-        type=flags.upstream,
-        action="append",
-        help="a server to ask for everything else; may be repeated (those of /etc/resolv.conf)",
-    )
-    add(
-        "--stub",
-        metavar="ZONE=ADDRESS[:PORT]",
-        type=flags.stub,
-        action="append",
-        default=[],
-        help="a server to ask for the names of one zone; may be repeated",
-    )
+    several = {"action": "append", "default": []}
+    own = "a name of your own; may be repeated; alone it needs no cluster"
+    add("--record", **several, metavar="NAME=ADDRESS", type=flags.record, help=own)
+    reverse = "a network whose unknown addresses are denied, not forwarded; may be repeated"
+    add("--reverse", **several, metavar="CIDR", type=flags.reverse, help=reverse)
+    pods = ("insecure", "verified", "disabled")
+    add("--pods", choices=pods, default="insecure", help="names like 10-0-0-1.default.pod (%(default)s)")
+    empty = "names that only have names below them: RFC 8020 says they exist (%(default)s)"
+    add("--empty-names", choices=("exist", "like-coredns"), default="exist", help=empty)
+    add("--transfer-to", **several, metavar="ADDRESS", help="who may have whole zones (AXFR)")
+    add("--plugin", **several, metavar="MODULE", help="a plug-in of your own; may be repeated")
+
+
+def _add_forwarding(add: Callable[..., object]) -> None:
+    upstream = "a server to ask for everything else; may be repeated (those of /etc/resolv.conf)"
+    add("--upstream", action="append", metavar="ADDRESS[:PORT]", type=flags.upstream, help=upstream)
+    stub = "a server to ask for the names of one zone; may be repeated"
+    add("--stub", action="append", default=[], metavar="ZONE=ADDRESS[:PORT]", type=flags.stub, help=stub)
     add("--no-forward", action="store_true", help="refuse everything else instead, stub zones excepted")
-    add(
-        "--record",
-        metavar="NAME=ADDRESS",
-        type=flags.record,
-        action="append",
-        default=[],
-        help="a name of your own; may be repeated; alone it needs no cluster",
-    )
-    add(
-        "--reverse",
-        metavar="CIDR",
-        type=flags.reverse,
-        action="append",
-        default=[],
-        help="a network whose unknown addresses are denied, not forwarded; may be repeated",
-    )
-    add(
-        "--pods",
-        choices=("insecure", "verified", "disabled"),
-        default="insecure",
-        help="names like 10-0-0-1.default.pod (%(default)s)",
-    )
-    add(
-        "--empty-names",
-        choices=("exist", "like-coredns"),
-        default="exist",
-        help="names that only have names below them: RFC 8020 says they exist (%(default)s)",
-    )
-    add(
-        "--cache",
-        metavar="ENTRIES",
-        type=int,
-        default=10_000,
-        help="forwarded answers to remember (%(default)s); 0 for none",
-    )
-    add("--health", metavar="ADDRESS:PORT", type=flags.endpoint, help="serve /health and /ready over HTTP")
-    add(
-        "--lameduck",
-        metavar="SECONDS",
-        type=flags.seconds,
-        default=0.0,
-        help="how long to go on answering, while /health fails, after a signal (%(default)g)",
-    )
-    add("--metrics", metavar="ADDRESS:PORT", type=flags.endpoint, help="serve /metrics for Prometheus over HTTP")
+    cache = "forwarded answers to remember (%(default)s); 0 for none"
+    add("--cache", metavar="ENTRIES", type=int, default=10_000, help=cache)
+
+
+def _add_running(add: Callable[..., object]) -> None:
+    place = {"metavar": "ADDRESS:PORT", "type": flags.endpoint}
+    add("--health", **place, help="serve /health and /ready over HTTP")
+    add("--metrics", **place, help="serve /metrics for Prometheus over HTTP")
+    lameduck = "how long to go on answering, while /health fails, after a signal (%(default)g)"
+    add("--lameduck", metavar="SECONDS", type=flags.seconds, default=0.0, help=lameduck)
     add("--log", choices=("text", "json"), help="log every query to standard output")
-    add(
-        "--workers",
-        metavar="NUMBER",
-        type=int,
-        default=0,
-        help="processes that share the work, each with all names (1)",
-    )
-    add(
-        "--limit-responses",
-        metavar="NUMBER",
-        type=float,
-        default=0.0,
-        help="replies over UDP that each client network may have a second (no limit)",
-    )
-    add("--transfer-to", metavar="ADDRESS", action="append", default=[], help="who may have whole zones (AXFR)")
-    add("--plugin", metavar="MODULE", action="append", default=[], help="a plug-in of your own; may be repeated")
+    workers = "processes that share the work, each with all names (1)"
+    add("--workers", metavar="NUMBER", type=int, default=0, help=workers)
+    limit = "replies over UDP that each client network may have a second (no limit)"
+    add("--limit-responses", metavar="NUMBER", type=float, default=0.0, help=limit)
     add("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
 
 
