@@ -2,7 +2,11 @@
 
 A page's ```console blocks are its script: a line that starts with `$ ` is a command, the lines after it are what it
 prints. What differs from run to run may differ: addresses, generated names, ages. A line `...` stands for any lines,
-and `...` within a line for anything. All commands of a page run in one shell.
+and `...` within a line for anything. All commands of a page run in one shell. What a command that ends in `&` prints is
+waited for.
+
+The page of a component that stands alone runs in namespaces of its own: every port is free there, and whatever still
+runs at the end of the page ends with them.
 """
 
 from __future__ import annotations
@@ -12,14 +16,17 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "netns-lab" / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("[0-9]*.md"))]
+ALONE = [ROOT / folder / "README.md" for folder in ("api", "dns", "endpoints")]
+NAMESPACES = ["unshare", "--net", "--pid", "--mount-proc", "--fork", "--kill-child"]
 LAB = ROOT / ".venv" / "bin"
 
 
@@ -119,29 +126,39 @@ def test_what_matters_may_not_differ(page: str, printed: str) -> None:
     assert difference(tuple(page.splitlines()), printed) is not None
 
 
-def run_page(page: Path, environment: dict[str, str]) -> None:
+MARK = "end-of-step-4711"
+
+
+def printed_by(step: Step, output: IO[str]) -> str:
+    """What a command prints until it is done; in the background, until it has printed as much as the page says."""
+    background = step.command.partition(" #")[0].rstrip().endswith("&")
+    printed, done = "", False
+    for line in output:
+        done = done or line.startswith(MARK)
+        printed += "" if line.startswith(MARK) else line
+        if done and (not background or len([line for line in printed.splitlines() if line]) >= len(step.expected)):
+            break
+    return printed
+
+
+def run_page(page: Path, environment: dict[str, str], folder: Path = ROOT, inside: Sequence[str] = ()) -> None:
     """Run a page's commands in one shell, and fail at the first that does not print what the page says."""
-    mark = "end-of-step-4711"
     shell = subprocess.Popen(
-        ["bash"],
+        [*inside, "bash"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=environment,
-        cwd=ROOT,
+        cwd=folder,
     )
     assert shell.stdin is not None
     assert shell.stdout is not None
     try:
         for step in steps(page.read_text()):
-            shell.stdin.write(f"{step.command}\necho; echo {mark} $?\n")
+            shell.stdin.write(f"{step.command}\necho; echo {MARK} $?\n")
             shell.stdin.flush()
-            printed = ""
-            for line in shell.stdout:
-                if line.startswith(mark):
-                    break
-                printed += line
+            printed = printed_by(step, shell.stdout)
             wrong = difference(step.expected, printed)
             assert wrong is None, f"{page.name}:{step.line}: $ {step.command}\n{wrong}; it printed:\n{printed}"
     finally:
@@ -159,3 +176,13 @@ def test_a_tutorial_does_what_it_says(page: Path, tmp_path: Path) -> None:
         run_page(page, environment)
     finally:
         subprocess.run(["netns-lab", "down", "--name", name], env=environment, capture_output=True, check=False)
+
+
+@pytest.mark.root
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("page", ALONE, ids=[str(page.relative_to(ROOT)) for page in ALONE])
+def test_a_component_alone_does_what_its_page_says(page: Path, tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+    assert list(steps(page.read_text())), "a page that shows nothing proves nothing"
+    run_page(page, environment, tmp_path, [*NAMESPACES, "sh", "-c", 'ip link set lo up && exec "$0"'])
