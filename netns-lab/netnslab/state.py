@@ -11,6 +11,7 @@ A lab that was killed cannot remove it; the next command does, and keeps the end
     state.db      the API's objects
     pods/UID/     each pod's logs and files
 /run/netns-lab/NAME.last.log      the end of the log of a lab that ended unexpectedly, until the next orderly end
+                                  of one of its name (the ten latest of all, a megabyte each)
 ```
 """
 
@@ -29,6 +30,7 @@ from netnslab.errors import AlreadyRunning, InvalidTopology, LabError
 
 DEFAULT_NAME = "lab"
 _LAST_WORDS = 1 << 20  # bytes of the log that are kept
+_LAST_LOGS = 10  # of labs of whatever name
 _LONGEST_NAME = 40  # with the folder, the control socket's path must fit the 107 bytes of unix(7)
 
 
@@ -158,6 +160,9 @@ class LabFolder:
                 self.last_log.write_bytes(file.read())
             signs = [path.stat().st_mtime for path in (self.log, *self.path.glob("state.db*"))]
             os.utime(self.last_log, (max(signs), max(signs)))
+            kept = sorted(self.path.parent.glob("*.last.log"), key=lambda path: path.stat().st_mtime)
+            for path in kept[:-_LAST_LOGS]:
+                path.unlink(missing_ok=True)
         except OSError:
             return  # it ended before there was a log
 

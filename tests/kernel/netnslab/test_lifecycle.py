@@ -73,6 +73,7 @@ async def test_a_lab_that_is_killed_leaves_no_process_namespace_or_link(
         await until(lambda: not any(line.startswith("process") for line in traces(lab.name) - before))
         assert (await netns_lab("status", f"--name={lab.name}")).code == 3
     assert traces(lab.name) == before
+    folder.remove()
 
 
 def comm(pid: str) -> str:

@@ -57,6 +57,16 @@ def test_of_a_long_log_the_end_is_kept_once() -> None:
     assert folder.epitaph() == ""
 
 
+def test_only_the_latest_logs_are_kept() -> None:
+    for number in range(12):
+        folder = LabFolder.of(f"lab-{number}")
+        os.close(folder.claim())
+        folder.log.write_text("last words")
+        os.utime(folder.log, (number, number))
+        folder.bury()
+    assert {path.name for path in state.base().iterdir()} == {f"lab-{number}.last.log" for number in range(2, 12)}
+
+
 def test_listing_finds_the_running_and_removes_the_dead() -> None:
     alive, dead = LabFolder.of("alive"), LabFolder.of("dead")
     lock = alive.claim()

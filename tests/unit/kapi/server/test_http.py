@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any
 
@@ -171,6 +172,25 @@ async def test_a_pods_log_is_what_the_settings_give() -> None:
         assert (await call(served, "GET", path))[2] == b"default/p/c\nsecond\nthird\n"
         assert (await call(served, "GET", path + "?tailLines=1&follow=false"))[2] == b"third\n"
         assert (await call(served, "GET", path + "?container=x"))[0] == 400
+
+
+async def test_init_containers_have_logs_and_so_has_the_previous_run_where_there_was_one() -> None:
+    async def read(namespace: str, pod: str, container: str) -> bytes:
+        return container.encode()
+
+    def previous(namespace: str, pod: str, container: str) -> Awaitable[bytes] | None:
+        return read(namespace, pod, "an earlier c") if container == "c" else None
+
+    pod = {**POD, "spec": {**POD["spec"], "initContainers": [{"name": "first", "image": "x"}]}}
+    async with serving(settings=Settings(pod_logs=read, previous_logs=previous)) as served:
+        await served.client.create(PODS, pod)
+        path = PODS.path("default", "p", "log")
+        assert (await call(served, "GET", path))[2] == b"c"
+        assert (await call(served, "GET", path + "?container=first"))[2] == b"first"
+        assert (await call(served, "GET", path + "?previous=true"))[2] == b"an earlier c"
+        code, _, body = await call(served, "GET", path + "?container=first&previous=true")
+        assert code == 400
+        assert json.loads(body)["message"] == 'previous terminated container "first" in pod "p" not found'
 
 
 async def test_the_watch_of_a_client_that_has_gone_is_closed(served: Served) -> None:
