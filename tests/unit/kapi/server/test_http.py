@@ -181,7 +181,8 @@ async def test_init_containers_have_logs_and_so_has_the_previous_run_where_there
     def previous(namespace: str, pod: str, container: str) -> Awaitable[bytes] | None:
         return read(namespace, pod, "an earlier c") if container == "c" else None
 
-    pod = {**POD, "spec": {**POD["spec"], "initContainers": [{"name": "first", "image": "x"}]}}
+    containers = {"containers": [{"name": "c", "image": "x"}], "initContainers": [{"name": "first", "image": "x"}]}
+    pod = {**POD, "spec": containers}
     async with serving(settings=Settings(pod_logs=read, previous_logs=previous)) as served:
         await served.client.create(PODS, pod)
         path = PODS.path("default", "p", "log")
