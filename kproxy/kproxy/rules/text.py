@@ -184,7 +184,7 @@ def _match(step: Step, family: int) -> str:
         case NewConnection():
             return "ct state new"
         case Translated(negated):
-            return f"ct status {'!= ' if negated else ''}dnat"
+            return f"ct status {'! ' if negated else ''}dnat"
         case Marked(bit, negated):
             return f"meta mark & 0x{bit:08x} {'==' if negated else '!='} 0x00000000"
         case OneIn(count):

@@ -76,7 +76,7 @@ def foundation(node: NodeDuties, family: int) -> dict[str, Chain]:
         Chain(MARK_OUTSIDERS, tuple(_outsiders(node, family))),
         Chain(POSTROUTING, tuple(_postrouting(node))),
         Chain(FIREWALL, ()),
-        Chain(ABSENT, (Rule((Translated(negated=True), Jump(CLUSTER_IPS)), "what no Service port took"),)),
+        Chain(ABSENT, (Rule((Jump(CLUSTER_IPS),), "what no Service port took"),)),
         Chain(ABSENT_ON_NODE, ()),
         Chain(CLUSTER_IPS, tuple(_unallocated(node, family))),
         Chain(FORWARD, tuple(_forward(node))),
@@ -87,11 +87,12 @@ def foundation(node: NodeDuties, family: int) -> dict[str, Chain]:
 def _hooks(node: NodeDuties, family: int) -> Iterator[Chain]:
     portals = Rule((Jump(SERVICES),), "kubernetes service portals")
     firewall = Rule((NewConnection(), Jump(FIREWALL)), "kubernetes load balancer firewall")
-    absent = Rule((NewConnection(), Jump(ABSENT)), "kubernetes service portals")
+    # A translated connection has found its endpoint, whatever else claims the endpoint's address and port.
+    unserved = (NewConnection(), Translated(negated=True))
+    absent = Rule((*unserved, Jump(ABSENT)), "kubernetes service portals")
     forward = Rule((Jump(FORWARD),), "kubernetes forwarding rules")
     ports = tuple(
-        Rule((NewConnection(), *match, Jump(ABSENT_ON_NODE)), "kubernetes node ports")
-        for match in on_node(node, family)
+        Rule((*unserved, *match, Jump(ABSENT_ON_NODE)), "kubernetes node ports") for match in on_node(node, family)
     )
     yield Chain("nat/PREROUTING", (portals,), Hook("nat", "prerouting", -100))
     yield Chain("nat/OUTPUT", (portals,), Hook("nat", "output", -100))

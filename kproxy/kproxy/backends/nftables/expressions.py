@@ -143,12 +143,12 @@ def _match(step: Step, family: int) -> Iterator[bytes]:
         case NewConnection():
             yield _expression("ct", number(2, _CT_STATE), number(1, _REGISTER))
             yield from _any_bit(_STATE_NEW)
-        case Translated():
+        case Translated(negated):
             yield _expression("ct", number(2, _CT_STATUS), number(1, _REGISTER))
-            yield from _any_bit(_STATUS_DST_NAT)
-        case Marked(bit):
+            yield from _any_bit(_STATUS_DST_NAT, negated=negated)
+        case Marked(bit, negated):
             yield _expression("meta", number(2, _META_MARK), number(1, _REGISTER))
-            yield from _any_bit(bit)
+            yield from _any_bit(bit, negated=negated)
         case OneIn(count):
             yield _expression("numgen", number(1, _REGISTER), number(2, count), number(3, _RANDOM), number(4, 0))
             yield _compare(pack("=I", 0))
@@ -192,9 +192,9 @@ def _word(value: int) -> bytes:
     return pack("=I", value & 0xFFFFFFFF)
 
 
-def _any_bit(bits: int) -> Iterator[bytes]:
+def _any_bit(bits: int, *, negated: bool = False) -> Iterator[bytes]:
     yield _bitwise(bits, 0)
-    yield _compare(_word(0), negated=True)
+    yield _compare(_word(0), negated=not negated)
 
 
 def _change_mark(mask: int, flip: int) -> Iterator[bytes]:

@@ -106,7 +106,9 @@ def chains(node: NodeDuties) -> dict[str, Chain]:
 
 def _base_chains(node: NodeDuties) -> Iterator[Chain]:
     firewall = Rule((NewConnection(), Goto("firewall")))
-    absent = Rule((NewConnection(), Goto("absent")))
+    # A translated connection has found its endpoint, whatever else claims the endpoint's address and port.
+    unserved = (NewConnection(), Translated(negated=True))
+    absent = Rule((*unserved, Goto("absent")))
     services = Rule((Goto("services"),))
     yield Chain("filter-prerouting", (firewall,), Hook("filter", "prerouting", _BEFORE_NAT))
     yield Chain("filter-output", (firewall,), Hook("filter", "output", _BEFORE_NAT))
@@ -114,7 +116,7 @@ def _base_chains(node: NodeDuties) -> Iterator[Chain]:
     yield Chain("nat-output", (services,), Hook("nat", "output", -100))
     yield Chain("filter-output-after-nat", (absent,), Hook("filter", "output", _AFTER_NAT))
     yield Chain("filter-forward", (absent,), Hook("filter", "forward", 0))
-    on_node = Rule((NewConnection(), Goto("absent-on-node")))
+    on_node = Rule((*unserved, Goto("absent-on-node")))
     yield Chain("filter-input", (on_node,), Hook("filter", "input", 0))
     yield Chain("nat-postrouting", tuple(_masquerade_rules(node)), Hook("nat", "postrouting", 100))
 
