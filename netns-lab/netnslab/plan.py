@@ -32,6 +32,8 @@ _FORWARDING = (
     Sysctl("net/bridge/bridge-nf-call-iptables", "0", optional=True),
     Sysctl("net/bridge/bridge-nf-call-ip6tables", "0", optional=True),
 )
+# The kernel holds ICMP errors back when it has sent many: clients would see silence where rules refuse a connection.
+_REFUSING = (Sysctl("net/ipv4/icmp_ratelimit", "0"), Sysctl("net/ipv6/icmp/ratelimit", "0"))
 _EVERYWHERE = (
     Sysctl("net/ipv4/conf/all/rp_filter", "0"),
     Sysctl("net/ipv4/conf/default/rp_filter", "0"),
@@ -123,7 +125,7 @@ def _router(topology: Topology) -> Iterator[Step]:
 
 
 def _node(node: NodeSpec, topology: Topology) -> Iterator[Step]:
-    yield from (*_FORWARDING, *_EVERYWHERE)
+    yield from (*_FORWARDING, *_REFUSING, *_EVERYWHERE)
     yield Bridge(POD_BRIDGE, _mac(node.gateway.v4))
     yield from (Assign(UPLINK, address) for address in interfaces(node.addresses))
     yield from (Assign(POD_BRIDGE, address) for address in interfaces(node.gateway))

@@ -51,6 +51,13 @@ def test_router_and_nodes_forward_and_filter_no_source(namespace: str) -> None:
     assert set_to["net/ipv4/conf/all/rp_filter"] == "0"
 
 
+@pytest.mark.parametrize("namespace", ["control-plane", "worker-1", "worker-2"])
+def test_nodes_hold_no_icmp_error_back(namespace: str) -> None:
+    set_to = {step.name: step.value for step in STEPS[namespace] if isinstance(step, Sysctl)}
+    assert set_to["net/ipv4/icmp_ratelimit"] == "0"
+    assert set_to["net/ipv6/icmp/ratelimit"] == "0"
+
+
 def test_the_client_forwards_nothing() -> None:
     assert not [step for step in STEPS["client"] if isinstance(step, Sysctl) and "forward" in step.name]
 
