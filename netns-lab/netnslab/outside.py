@@ -30,15 +30,16 @@ def resolv_conf(topology: Topology) -> str:
 
 def files(folder: LabFolder) -> dict[str, str]:
     """The client's own files, by the path they have for its programs."""
-    return {"/etc/resolv.conf": str(_resolv_conf_of(folder))}
+    return {"/etc/resolv.conf": str(_file(folder, "resolv.conf"))}
 
 
 async def run(topology: Topology, client: Namespace, processes: Processes, folder: LabFolder) -> None:
     """Run the servers outside until cancelled, each again when it ends."""
-    path = _resolv_conf_of(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(resolv_conf(topology))
-    resolver = system.outside_resolver(topology)
+    for name, text in (("resolv.conf", resolv_conf(topology)), ("Corefile", system.outside_corefile(topology))):
+        path = _file(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    resolver = ["kdns", f"--corefile={_file(folder, 'Corefile')}"]
     echo = ["echo", "--pod=outside", "--namespace=", f"--node={CLIENT}", *_ECHO_PORTS]
     async with asyncio.TaskGroup() as tasks:
         for argv, entry in ((resolver, BUILT_IN["kdns"]), (echo, ECHO)):
@@ -63,5 +64,5 @@ async def _serve(program: Program, client: Namespace, processes: Processes) -> N
         process.signal(signal.SIGKILL)  # where this was cancelled; a process that has ended gets nothing
 
 
-def _resolv_conf_of(folder: LabFolder) -> Path:
-    return folder.pods / CLIENT / "resolv.conf"
+def _file(folder: LabFolder, name: str) -> Path:
+    return folder.pods / CLIENT / name

@@ -33,10 +33,14 @@ def objects(topology: Topology) -> tuple[Json, ...]:
     )
 
 
-def outside_resolver(topology: Topology) -> list[str]:
-    """The command line of the name server that stands for the rest of the world, beside the outside client."""
-    records = [f"--record={name}={address}" for name in OUTSIDE_NAMES for address in topology.client.both]
-    return ["kdns", "--no-forward", *(f"--listen={_port(address, 53)}" for address in topology.client.both), *records]
+def outside_corefile(topology: Topology) -> str:
+    """The Corefile of the name server that stands for the rest of the world, beside the outside client.
+
+    Nothing is beyond it: other names do not exist. To refuse them would make musl's resolver wait for five seconds.
+    """
+    addresses = topology.client.both
+    entries = "".join(f"    {address} {' '.join(OUTSIDE_NAMES)}\n" for address in addresses)
+    return f". {{\n  bind {' '.join(map(str, addresses))}\n  hosts {{\n{entries}  }}\n}}\n"
 
 
 def _dns_container(topology: Topology) -> Json:
@@ -143,7 +147,3 @@ def _ingress_class() -> Json:
         "metadata": {"name": INGRESS_CLASS, "annotations": default},
         "spec": {"controller": "kproxy.io/ingress"},
     }
-
-
-def _port(address: object, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"

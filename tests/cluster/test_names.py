@@ -145,7 +145,8 @@ async def test_every_name_has_all_its_addresses(lab: Lab, world: World, resolver
 
 @pytest.mark.parametrize("name", ["gone", f"gone.{SPACE}.svc.cluster.local.", "db-7.db", "gone.outside.test"])
 async def test_a_name_that_does_not_exist_has_none(lab: Lab, world: World, resolver: Resolver, name: str) -> None:
-    assert await resolver(lab, name) == (2, set())
+    async with asyncio.timeout(4):  # musl waits for five seconds where a server is at a loss
+        assert await resolver(lab, name) == (2, set())
 
 
 @pytest.mark.parametrize("family", [4, 6])
