@@ -11,7 +11,7 @@ from netnslab import plan, topology
 from netnslab.kernel import Namespace
 from netnslab.topology import Addresses
 
-RULES = "table inet test { chain forward { type filter hook forward priority 0; ip daddr 10.96.0.1 reject\n}}"
+RULES = "table inet test { chain forward { type filter hook forward priority 0; ip daddr 10.96.0.1 reject\n}\n}\n"
 
 
 def test_many_rejections_in_a_row_all_come_at_once() -> None:
