@@ -6,11 +6,12 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import json
 import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,19 +26,21 @@ from kapi.manifests import Manifests
 from kapi.network import Address
 from kapi.pipe import Pipe
 from kapi.source import ApiSource, Source
-from kproxy import configuration, flags, modes, sysctls
+from kproxy import configuration, flags, modes, question, sysctls
 from kproxy.backends import Backend, names
-from kproxy.configuration import Configuration
+from kproxy.configuration import AUTO, Configuration
 from kproxy.errors import Misconfigured, ProxyError, Unavailable
 from kproxy.host import Host, ThisHost
 from kproxy.model import Absence
 from kproxy.proxy import Proxy
+from kproxy.rules import explain
 from kproxy.settings import Settings
 
 Json = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
+_EXPLAINED = ("", AUTO, "nftables", "memory")  # memory has the rules of nftables
 _FAILED, _MISUSED, _UNAVAILABLE = 1, 2, 3
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # nothing is sent there
 
@@ -65,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the proxy until SIGTERM or SIGINT, or explain; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        if words[:1] == ["explain"]:
+            print(explained(flags.explaining().parse_args(words[1:]), ThisHost()))
+            return 0
         options = read(flags.parser().parse_args(words))
         level = logging.INFO if options.verbose else logging.WARNING
         logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -129,13 +135,38 @@ def run(options: Options, host: Host) -> None:
     with contextlib.closing(backend):
         print(f"kproxy: {why}", file=sys.stderr)
         sysctls.write(host, options.configuration.conntrack)
-        try:
+        with _first_error():
             asyncio.run(_run(options, backend, host))
-        except* (ProxyError, ApiError, OSError) as group:
-            first: BaseException = group
-            while isinstance(first, BaseExceptionGroup):
-                first = first.exceptions[0]
-            raise first from None
+
+
+def explained(asked: argparse.Namespace, host: Host) -> str:
+    """Answer `kproxy explain`, in words or as JSON. Raises what the parts raise."""
+    connection = question.read(asked.source, asked.destination, asked.port, asked.interface)
+    options = read(asked)
+    if options.configuration.mode not in _EXPLAINED:
+        raise Misconfigured(f"explain tells of mode nftables, not of {options.configuration.mode}")
+    with _first_error():
+        found = asyncio.run(_answer(connection, options, settings(options, "nftables", host)))
+    if asked.json:
+        return json.dumps(explain.written(found.rules, found.packet, found.outcome), indent=2)
+    return explain.explain(found.rules, found.packet, found.outcome)
+
+
+async def _answer(connection: question.Question, options: Options, chosen: Settings) -> question.Answer:
+    async with _cluster(options) as (source, _):
+        return await question.answer(connection, source, options.node_name, chosen)
+
+
+@contextlib.contextmanager
+def _first_error() -> Iterator[None]:
+    """Raise the first of the errors that tasks ended with: one sentence is told of it."""
+    try:
+        yield
+    except* (ProxyError, ApiError, OSError) as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
 
 
 async def _run(options: Options, backend: Backend, host: Host) -> None:

@@ -27,11 +27,23 @@ examples:
         the same as watch events, one JSON object a line
   kproxy --manifests ./cluster --proxy-mode memory --verbose
         touch nothing, and say what would be done; needs no privilege
+  kproxy explain 10.244.1.2 10.96.0.10 53/udp --server http://127.0.0.1:8001 --node-name worker-1
+        say what would happen to a connection, and why; see `kproxy explain --help`
   kproxy --cleanup
         remove every rule that kproxy has made, in whatever mode, and end
 
 exit codes: 0 ended by a signal or cleaned up, 1 could not start or go on, 2 wrong usage or configuration,
             3 this host lacks the privilege or the kernel feature that the mode needs
+"""
+
+_QUESTIONS = """\
+examples:
+  kproxy explain 10.244.1.2 10.96.0.10 53/udp --server http://127.0.0.1:8001 --node-name worker-1
+        why a pod of worker-1 does, or does not, reach the DNS service
+  kproxy explain 198.51.100.10 172.30.0.11 30080 --manifests ./cluster --node-name worker-1 --json
+        the same of a client outside and a NodePort, for a program
+
+exit codes: 0 it is told, 1 the cluster could not be read, 2 wrong usage or configuration
 """
 
 
@@ -137,6 +149,31 @@ def parser() -> argparse.ArgumentParser:
     same.add_argument("--cleanup", action="store_true", help="remove the rules of every mode, and end")
     made.add_argument("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
     made.add_argument("--v", metavar="LEVEL", type=int, default=0, help="the same, as kube-proxy has it: from 1 on")
+    return made
+
+
+def explaining() -> argparse.ArgumentParser:
+    """Give the parser of `kproxy explain`."""
+    made = argparse.ArgumentParser(
+        prog="kproxy explain",
+        description="Say what the rules of a node do with a new connection, and why. Nothing is sent or changed: the "
+        "rules are worked out from the cluster as the proxy does, in mode nftables.",
+        epilog=_QUESTIONS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("source", metavar="SOURCE", help="the address it comes from: a pod's, a node's, any other")
+    made.add_argument("destination", metavar="DESTINATION", help="the address it is sent to")
+    made.add_argument("port", metavar="PORT[/PROTOCOL]", help="the port it is sent to, tcp where nothing is said")
+    told = "where it comes in, where pods are known by their interface"
+    made.add_argument("--interface", metavar="NAME", default="", help=told)
+    made.add_argument("--json", action="store_true", help="every possibility and every rule, as JSON")
+    sources(made.add_argument_group("where the cluster is known from, one of"))
+    own(made.add_argument_group("what kube-proxy does not have"))
+    same = made.add_argument_group("the node's configuration, as it is given to the proxy")
+    same.add_argument("--config", metavar="FILE", type=Path, help="a KubeProxyConfiguration in YAML or JSON")
+    known(same)
+    made.set_defaults(cleanup=False, verbose=False, v=0)
     return made
 
 

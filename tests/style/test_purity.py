@@ -32,7 +32,7 @@ EFFECTFUL = {
         "for tests": "testing",
     },
     "kproxy/kproxy": {
-        "the command line": "__main__ cli flags modes",
+        "the command line": "__main__ cli flags modes question",
         "the host: namespaces, sockets, processes, sysctls": "host sysctls conntrack ports localhost",
         "the loop, and its state": "proxy sync",
         "pages": "pages health beside",

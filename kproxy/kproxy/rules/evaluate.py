@@ -60,6 +60,8 @@ from kproxy.rules.model import (
     Within,
 )
 
+ANYWHERE = "*"  # some interface that no rule names
+
 
 @dataclass(frozen=True, slots=True)
 class Packet:

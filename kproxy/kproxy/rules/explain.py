@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from kproxy.rules import text, xtables
-from kproxy.rules.evaluate import Ending, Hop, Outcome, Packet, Possibility, rule_at
+from kproxy.rules import text, words, xtables
+from kproxy.rules.evaluate import ANYWHERE, Ending, Hop, Outcome, Packet, Possibility, rule_at
 from kproxy.rules.model import Dialect, Ruleset
+
+Json = dict[str, Any]
 
 _FAMILY = {4: "ip", 6: "ip6"}
 
@@ -18,17 +21,61 @@ def explain(rules: Ruleset, packet: Packet, outcome: Outcome) -> str:
     lines = [_question(packet), *(_hop(rules, hop) for hop in possibilities[0].hops[:shared])]
     merged: dict[str, tuple[float, Possibility]] = {}
     for possibility in possibilities:
-        words = _ending(possibility)
-        chance, first = merged.get(words, (0.0, possibility))
-        merged[words] = (chance + float(possibility.chance), first)
-    for words, (chance, first) in merged.items():
-        lines.append(f"{chance:.1%}: {words}" if len(merged) > 1 else words)
+        ending = _ending(possibility)
+        chance, first = merged.get(ending, (0.0, possibility))
+        merged[ending] = (chance + float(possibility.chance), first)
+    for ending, (chance, first) in merged.items():
+        lines.append(f"{chance:.1%}: {ending}" if len(merged) > 1 else ending)
         lines += [f"  {_hop(rules, hop)}" for hop in first.hops[shared:]]
     return "\n".join(lines)
 
 
+def written(rules: Ruleset, packet: Packet, outcome: Outcome) -> Json:
+    """Write all that may happen as JSON: one item a possibility, each with the rules that did something."""
+    return {
+        "packet": {
+            "source": str(packet.source),
+            "destination": str(packet.destination),
+            "protocol": packet.protocol,
+            "port": packet.port,
+            "fromNode": not packet.interface,
+        },
+        "possibilities": [
+            {
+                "chance": float(possibility.chance),
+                "ending": str(possibility.ending),
+                "destination": str(possibility.destination),
+                "port": possibility.port,
+                "masqueraded": possibility.masqueraded,
+                "words": _ending(possibility),
+                "steps": [_step(rules, hop) for hop in possibility.hops],
+            }
+            for possibility in outcome.possibilities
+        ],
+    }
+
+
+def _step(rules: Ruleset, hop: Hop) -> Json:
+    rule = rule_at(rules, hop)
+    return {
+        "chain": hop.chain,
+        "rule": hop.rule + 1,
+        "text": _text(rules, hop),
+        "words": words.sentence(rule, hop.family),
+        "did": hop.did,
+        "servicePort": hop.origin,
+    }
+
+
+def _text(rules: Ruleset, hop: Hop) -> str:
+    render_rule = xtables.render_rule if rules.dialect is Dialect.XTABLES else text.render_rule
+    return render_rule(rule_at(rules, hop), hop.family)
+
+
 def _question(packet: Packet) -> str:
     came = f"in through {packet.interface}" if packet.interface else "from the node itself"
+    if packet.interface == ANYWHERE:
+        came = "from a pod or another host"
     return f"A new {packet.protocol} connection {came}, {packet.source} to {packet.destination} port {packet.port}:"
 
 
@@ -43,12 +90,11 @@ def _shared(paths: list[tuple[Hop, ...]]) -> int:
 
 
 def _hop(rules: Ruleset, hop: Hop) -> str:
-    rule = rule_at(rules, hop)
     cause = f" for Service port {hop.origin}" if hop.origin else ""
-    if rules.dialect is Dialect.XTABLES:
-        return f"- {hop.did}{cause}   [{hop.chain}, rule {hop.rule + 1}: {xtables.render_rule(rule, hop.family)}]"
-    where = f"{_FAMILY[hop.family]} kproxy {hop.chain}, rule {hop.rule + 1}"
-    return f"- {hop.did}{cause}   [{where}: {text.render_rule(rule, hop.family)}]"
+    asked = words.reasons(rule_at(rules, hop))
+    why = f", since {asked}" if asked else ""
+    table = "" if rules.dialect is Dialect.XTABLES else f"{_FAMILY[hop.family]} kproxy "
+    return f"- {hop.did}{cause}{why}   [{table}{hop.chain}, rule {hop.rule + 1}: {_text(rules, hop)}]"
 
 
 def _ending(possibility: Possibility) -> str:
