@@ -1,4 +1,4 @@
-"""The DNS server beside unbound and CoreDNS, one core for each, asked by dnsperf the same questions in the same run."""
+"""The DNS server beside unbound, dnsmasq and CoreDNS, one core for each, asked the same by dnsperf in the same run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ SERVER_CORE, CLIENT_CORE = 0, (os.cpu_count() or 1) - 1
 
 def missing() -> list[str]:
     """What cannot be measured here."""
-    return [tool for tool in ("dnsperf", "unbound") if not shutil.which(tool)]
+    absent = [tool for tool in ("dnsperf", "unbound", "dnsmasq") if not shutil.which(tool)]
+    return absent if COREDNS.exists() else [*absent, "CoreDNS (scripts/peers coredns)"]
 
 
 def rows() -> Iterator[Row]:
@@ -54,11 +55,17 @@ def rows() -> Iterator[Row]:
         yield row("kdns: one endpoint changed, until answers show it", facts["change_ms"], "ms", most=5)
         if not shutil.which("dnsperf"):
             return
-        go = stack.enter_context(coredns(folder)) if COREDNS.exists() else 0
-        for name, asked in (("names of Services", hits()), ("80 % misses", misses()), ("headless SRV", srvs())):
-            yield from side_by_side(name, write(folder, asked), ours, peer, go)
+        peers = {"unbound": peer} if peer else {}
+        if COREDNS.exists():
+            peers["CoreDNS"] = stack.enter_context(coredns(folder))
+        plain = {**peers}  # dnsmasq walks a list of all SRV records: it is not made for so many
+        if shutil.which("dnsmasq"):
+            plain["dnsmasq"] = stack.enter_context(dnsmasq(folder, peer))
+        yield from side_by_side("names of Services", write(folder, hits()), ours, plain)
+        yield from side_by_side("80 % misses", write(folder, misses()), ours, plain)
+        yield from side_by_side("headless SRV", write(folder, srvs()), ours, peers)
         if peer:
-            yield from beside_unbound(folder, ours, peer)
+            yield from beside_unbound(folder, ours, peer, plain.get("dnsmasq", 0))
 
 
 def write(folder: Path, asked: list[str]) -> Path:
@@ -68,23 +75,27 @@ def write(folder: Path, asked: list[str]) -> Path:
     return questions
 
 
-def side_by_side(name: str, questions: Path, ours: int, peer: int, go: int) -> Iterator[Row]:
+def side_by_side(name: str, questions: Path, ours: int, peers: dict[str, int]) -> Iterator[Row]:
     """Queries a second of each: as many as unbound, twice as many as CoreDNS."""
-    mine, *others = rates([port for port in (ours, peer, go) if port], questions)
-    theirs = dict(zip([label for label, port in (("unbound", peer), ("CoreDNS", go)) if port], others, strict=True))
+    mine, *others = rates([ours, *peers.values()], questions)
+    theirs = dict(zip(peers, others, strict=True))
     wanted = max(theirs.get("unbound", 0), 2 * theirs.get("CoreDNS", 0))
     yield row(f"kdns: {name}", mine, "queries/s", least=round(wanted) or None, digits=0)
     for label, found in theirs.items():
         yield row(f"{label}: {name}", found, "queries/s", digits=0)
 
 
-def beside_unbound(folder: Path, ours: int, peer: int) -> Iterator[Row]:
+def beside_unbound(folder: Path, ours: int, peer: int, third: int) -> Iterator[Row]:
     """What is forwarded and remembered, half as fast as unbound; and how long an answer takes at half load."""
     questions = write(folder, [f"n{n}.example A" for n in range(FORWARDED)])
-    rate(ours, questions)
-    mine, theirs = rates([ours, peer], questions)
+    for port in (ours, third):
+        if port:
+            rate(port, questions)
+    mine, theirs, *rest = rates([port for port in (ours, peer, third) if port], questions)
     yield row("kdns: forwarded, from its cache", mine, "queries/s", least=round(theirs / 2), digits=0)
     yield row("unbound: the same names", theirs, "queries/s", digits=0)
+    for other in rest:
+        yield row("dnsmasq: the same names, from its cache", other, "queries/s", digits=0)
     questions = write(folder, hits())
     half = rate(ours, questions) / 2
     slowest = p99(peer, questions, half)
@@ -186,6 +197,24 @@ local-zone: "example." static
     with subprocess.Popen(
         pinned(SERVER_CORE, ["unbound", "-d", "-c", str(config)]), stderr=subprocess.DEVNULL
     ) as process:
+        try:
+            wait_for(port)
+            yield port
+        finally:
+            process.kill()
+
+
+@contextmanager
+def dnsmasq(folder: Path, upstream: int) -> Iterator[int]:
+    """Give the port of dnsmasq with the same Services, whose addresses it reads as a hosts file."""
+    port = unused_port()
+    hosts = folder / "hosts"
+    hosts.write_text("".join(f"10.96.{n // 256 + 1}.{n % 256} {service_name(n)}\n" for n in range(CLUSTER_IPS)))
+    words = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=", "--pid-file=", f"--port={port}"]
+    words += ["--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv", "--no-hosts", f"--addn-hosts={hosts}"]
+    words += ["--local=/cluster.local/", "--cache-size=10000", "--dns-forward-max=10000", "--local-ttl=5"]
+    words += [f"--server=127.0.0.1#{upstream}"] if upstream else []
+    with subprocess.Popen(pinned(SERVER_CORE, words), stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(port)
             yield port
