@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
-from ipaddress import ip_address
-from pathlib import Path
+from functools import partial
 
-from kapi.flags import server
+from kapi import component
+from kapi.flags import endpoint
 from kendpoints.slices import MOST_ENDPOINTS
 
 _MOST = 1000  # the API's own limit on the endpoints of a slice
@@ -33,15 +33,9 @@ exit codes: 0 ended by a signal, or the dry run is done; 1 could not start, or l
 
 def parser() -> argparse.ArgumentParser:
     """Give the command line's parser."""
-    made = argparse.ArgumentParser(
-        prog="kendpoints",
-        description="Writes who is behind each Service: EndpointSlices and Endpoints, from Services and Pods.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    where = made.add_mutually_exclusive_group()
-    where.add_argument("--server", metavar="URL", type=server, help="the API server, without credentials")
-    where.add_argument("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials")
+    about = "Writes who is behind each Service: EndpointSlices and Endpoints, from Services and Pods."
+    made = component.parser("kendpoints", about, _EXAMPLES)
+    component.add_api(made.add_mutually_exclusive_group())
     add = made.add_argument
     add(
         "--max-endpoints-per-slice",
@@ -59,9 +53,10 @@ def parser() -> argparse.ArgumentParser:
         help="how long changes of pods are gathered before they are written (0)",
     )
     add("--dry-run", action="store_true", help="show what would be written as a diff, and end")
-    add("--admin", metavar="ADDR:PORT", type=_address, help="serve /healthz, /livez, /readyz and /metrics")
+    place = partial(endpoint, example=10257)
+    add("--admin", metavar="ADDRESS:PORT", type=place, help="serve /healthz, /livez, /readyz and /metrics")
     _leading(made.add_argument_group("leader election"))
-    add("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
+    component.add_verbose(made)
     return made
 
 
@@ -96,11 +91,3 @@ def _limit(text: str) -> int:
     if not 1 <= number <= _MOST:
         raise argparse.ArgumentTypeError(f"{number} is not between 1 and {_MOST}")
     return number
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    try:
-        return str(ip_address(host.removeprefix("[").removesuffix("]"))), int(port)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not ADDR:PORT, such as 127.0.0.1:10257: {error}") from None

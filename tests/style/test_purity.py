@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 # What may have effects, by package and by what for.
 EFFECTFUL = {
     "api/kapi": {
-        "command lines, and what they read of the host": "cli kubeconfig credentials",
+        "command lines, and what they read of the host": "cli component kubeconfig credentials",
         "HTTP": "transport client",
         "sources: the API, files, a pipe": "source feed informer manifests inotify pipe",
         "listeners wake workers, workers wait": "cache queue written backoff",
