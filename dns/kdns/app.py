@@ -7,6 +7,7 @@ when it is ready, so that no query is lost and none is answered by half a world.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import ssl
 import time
@@ -96,6 +97,8 @@ class App:
             try:
                 self._apply(self.configuration, tasks)
                 started()
+                await self._ready()
+                gc.freeze()  # what is known of the cluster is no garbage, and need not be looked through again
                 await asyncio.Event().wait()
             finally:
                 for place in self._places.values():
@@ -155,12 +158,15 @@ class App:
             self._chain(block.settings, tasks)
         try:
             async with asyncio.timeout(_PATIENCE):
-                while self.waiting:  # noqa: ASYNC110  # plug-ins tell whether they are ready, not when they become so
-                    await asyncio.sleep(0.02)
+                await self._ready()
         except TimeoutError:
             log.warning("%s not ready after %g s; served nevertheless", ", ".join(self.waiting), _PATIENCE)
         self._apply(new, tasks)
         log.warning("a new configuration is served")
+
+    async def _ready(self) -> None:
+        while self.waiting:  # noqa: ASYNC110  # plug-ins tell whether they are ready, not when they become so
+            await asyncio.sleep(0.02)
 
     def _apply(self, new: Configuration, tasks: asyncio.TaskGroup) -> None:
         """Bind, exchange, and give up what is not wanted any more. What is wrong raises before anything changes."""

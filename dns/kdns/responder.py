@@ -31,7 +31,7 @@ class Responder:
     def __init__(self, lookup: Lookup, options: Options | None = None, payload: int = EDNS_LIMIT) -> None:
         self._lookup = lookup
         self._options = options
-        self._payload = payload
+        self._payload = max(CLASSIC_LIMIT, payload)
         self._turn = 0
 
     def plain(self, data: bytes) -> bytes | None:
@@ -47,17 +47,22 @@ class Responder:
         if data[4:12] == ONE_QUESTION and len(data) == end:
             limit, opt = CLASSIC_LIMIT, b""
         elif data[4:12] == ONE_WITH_OPT and data[end : end + 3] == OPT_START and data[end + 5 :] == OPT_END:
-            limit, opt = max(CLASSIC_LIMIT, min(self._payload, data[end + 3] << 8 | data[end + 4])), PLAIN_OPT
+            limit, opt = data[end + 3] << 8 | data[end + 4], PLAIN_OPT
+            if limit > self._payload:
+                limit = self._payload
+            elif limit < CLASSIC_LIMIT:
+                limit = CLASSIC_LIMIT
         else:
             return None
         answer = self._lookup(data[12 : end - 4].lower() + data[end - 4 : end])
         if answer is None:
             return None
-        if answer.stride:
-            answer = self._next_turn(answer)
-        reply = queries.render(data[:2], echoed, data[12:end], answer)
+        flags, counts, tail, stride = answer
+        if stride:
+            tail = self._next_turn(answer).tail
         if opt:
-            reply = reply[:10] + (int.from_bytes(reply[10:12], "big") + 1).to_bytes(2, "big") + reply[12:] + opt
+            counts = wire.one_more(counts)
+        reply = data[:2] + (flags | echoed).to_bytes(2, "big") + b"\0\1" + counts + data[12:end] + tail + opt
         return reply if len(reply) <= limit else None
 
     def considered(self, data: bytes, limit: int = 0, client: str = "") -> bytes | Query | None:
@@ -84,7 +89,7 @@ class Responder:
         if answer.stride:
             answer = self._next_turn(answer)
         options = self._options.answer(query, stream=limit > 0) if self._options else b""
-        return queries.reply(query, answer, limit or min(query.limit, max(CLASSIC_LIMIT, self._payload)), options)
+        return queries.reply(query, answer, limit or min(query.limit, self._payload), options)
 
     def _next_turn(self, answer: Answer) -> Answer:
         self._turn += 1

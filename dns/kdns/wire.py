@@ -95,6 +95,12 @@ def counts_of(answers: int = 0, authority: int = 0, additional: int = 0) -> byte
     return struct.pack("!HHH", answers, authority, additional)
 
 
+@lru_cache(maxsize=1024)
+def one_more(counts: bytes) -> bytes:
+    """Give counts with one more additional record."""
+    return counts[:4] + (int.from_bytes(counts[4:], "big") + 1).to_bytes(2, "big")
+
+
 def refusal(rcode: int) -> Answer:
     """Give the answer that says only why there is none."""
     return Answer(flags_of(rcode, authoritative=False), counts_of(), b"")
