@@ -33,7 +33,7 @@ EFFECTFUL = {
     },
     "kproxy/kproxy": {
         "the command line": "__main__ cli flags modes question",
-        "the host: namespaces, sockets, processes, sysctls": "host sysctls conntrack ports localhost",
+        "the host: namespaces, sockets, processes, sysctls": "host exchange sysctls conntrack ports localhost",
         "the loop, and its state": "proxy sync",
         "pages": "pages health beside",
         "backends: commit, and what the kernel says": """backends backends.addresses backends.memory
@@ -79,6 +79,7 @@ EFFECTS = {
 }
 HARMLESS = {
     *("importlib.metadata", "importlib.resources"),  # what is installed does not change
+    "pyroute2.netlink.generic.ipvs",  # messages and their numbers
     *("os.strerror", "socket.AF_INET", "socket.AF_INET6"),  # names of numbers
     *("kapi.client.PatchKind", "kapi.server.discovery.KUBERNETES", "netnslab.kubelet.launch.HANDED"),  # words, a number
 }

@@ -17,7 +17,7 @@ from kapi.network import Protocol, Reference
 from kproxy.backends.addresses import addresses
 from kproxy.backends.userspace import udp
 from kproxy.backends.userspace.backend import Userspace
-from kproxy.host import InNamespace
+from kproxy.host import InNamespace, ThisHost
 from kproxy.model import Duties, Frontend, Kind, NodeDuties, Place, Pool, Target
 from netnslab.kernel import Namespace
 from netnslab.steps import Assign, Up, Veth
@@ -177,12 +177,17 @@ async def test_node_ports_are_at_the_nodes_addresses(namespace: Namespace, backe
 
 
 async def test_what_cannot_be_had_is_told_with_its_service(backend: Userspace) -> None:
-    class Powerless(InNamespace):
-        def run(self, command: Any, given: bytes = b"") -> Any:
-            change = any(word in given for word in (b"address replace", b"address delete"))
-            return super().run(["false"] if change else command, given)
+    class Powerless(ThisHost):
+        def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
+            os.seteuid(65534)  # what a netlink socket may do is what its opener might
+            try:
+                return super().socket(family, kind, protocol)
+            finally:
+                os.seteuid(0)
 
-    powerless = Userspace(Powerless(backend._host._fd))  # type: ignore[attr-defined]
+    there = InNamespace(backend._host._fd)  # type: ignore[attr-defined]
+    there._host = Powerless()
+    powerless = Userspace(there)
     refused = await powerless.resync(NodeDuties(), {"default/web": duties(9001)})
     assert "cannot be given the address 10.96.0.1" in refused["default/web"]
     assert "cannot listen at 10.96.0.1 port 8000/TCP" in refused["default/web"]

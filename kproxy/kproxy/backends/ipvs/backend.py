@@ -195,7 +195,7 @@ class Ipvs:
             real = self._kernel.destinations(server) if server in there else []
             left = [r for r in real if r.target not in weights]
             ended = [r.target for r in left if not r.connections]
-            self._carry_out([wire.destination(wire.DEL_DEST, server, target, 0) for target in ended])
+            self._carry_out([wire.delete_destination(server, target) for target in ended])
             if len(ended) == len(left):
                 self._retiring.discard(server)
                 if server not in wanted and server in there:

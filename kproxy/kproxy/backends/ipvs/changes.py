@@ -76,9 +76,9 @@ def requests(key: str, old: Mapping[Server, Virtual], new: Mapping[Server, Virtu
         known = before.weights if before else {}
         for target, weight in virtual.weights.items():
             if target not in known:
-                yield wire.destination(wire.NEW_DEST, server, target, weight, key)
+                yield wire.new_destination(server, target, weight, key)
             elif known[target] != weight:
-                yield wire.destination(wire.SET_DEST, server, target, weight, key)
+                yield wire.set_destination(server, target, weight, key)
         for target in known.keys() - virtual.weights.keys():
             yield retired(server, target, key)
     for server in old.keys() - new.keys():
@@ -87,5 +87,6 @@ def requests(key: str, old: Mapping[Server, Virtual], new: Mapping[Server, Virtu
 
 def retired(server: Server, target: Target, key: str) -> Request:
     """Take a real server out of service: UDP at once, others gracefully."""
-    command = wire.DEL_DEST if server.protocol == _UDP else wire.SET_DEST
-    return wire.destination(command, server, target, 0, key)
+    if server.protocol == _UDP:
+        return wire.delete_destination(server, target, key)
+    return wire.set_destination(server, target, 0, key)

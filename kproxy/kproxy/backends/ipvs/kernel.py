@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+
+from pyroute2.netlink import CTRL_CMD_GETFAMILY, GENL_ID_CTRL, NLM_F_CREATE, ctrlmsg
+from pyroute2.netlink.generic.ipvs import GENL_NAME, IPVS_CMD_GET_DEST, IPVS_CMD_GET_SERVICE, ipvsmsg
 
 from kproxy.backends.ipvs import wire
 from kproxy.backends.ipvs.compile import Server
 from kproxy.backends.ipvs.wire import Real, Request
 from kproxy.errors import Refused, Unavailable
+from kproxy.exchange import Exchange
 from kproxy.host import Host
-from kproxy.netlink import DONE, ERROR, Reply, replies
 
 _GENERIC = 16  # NETLINK_GENERIC
-_AT_ONCE = 100  # requests before their acknowledgements are read: these must fit the receive buffer
-_SECONDS = 30.0
 
 
 class Ipvs:
     """Virtual servers and real servers as the kernel has them."""
 
     def __init__(self, host: Host) -> None:
-        self._host = host
-        self._socket: socket.socket | None = None
-        self._family = 0
+        self._exchange = Exchange(host, _GENERIC)
+        self._number = 0  # what generic netlink calls IPVS here
 
     def carry_out(self, requests: Sequence[Request]) -> None:
         """Carry out all requests that the kernel takes. Raises Refused with the Services of the others.
@@ -35,7 +34,10 @@ class Ipvs:
         """
         causes: dict[str, str] = {}
         again: list[Request] = []
-        for request, error in self._sent(requests):
+        family = self._family()
+        todo = [(family, NLM_F_CREATE, wire.message(one.command, one.attributes)) for one in requests]
+        for place, error in self._exchange.change(todo):
+            request = requests[place]
             if error == errno.EEXIST and request.command in wire.INSTEAD:
                 again.append(replace(request, command=wire.INSTEAD[request.command]))
             elif error not in (errno.ENOENT, errno.ESRCH) or request.command not in wire.ENDING:
@@ -45,59 +47,32 @@ class Ipvs:
         if causes:
             raise Refused(causes)
 
-    def _sent(self, requests: Sequence[Request]) -> Iterator[tuple[Request, int]]:
-        """Send requests; gives those that the kernel refused, with its error."""
-        netlink = self._opened()
-        for start in range(0, len(requests), _AT_ONCE):
-            chunk = requests[start : start + _AT_ONCE]
-            netlink.send(b"".join(wire.message(self._family, r.command, n, r.body) for n, r in enumerate(chunk)))
-            for answer in self._acknowledgements(netlink, len(chunk)):
-                if answer.error:
-                    yield chunk[answer.sequence], answer.error
-
     def services(self) -> dict[Server, tuple[str, int]]:
         """List the virtual servers, each with its scheduler and affinity."""
-        found = (wire.read_service(body) for body in self._dump(wire.GET_SERVICE, b""))
+        answers = self._exchange.list(self._family(), wire.message(IPVS_CMD_GET_SERVICE, ()))
+        found = (wire.read_service(answer) for answer in answers)
         return {server: (scheduler, affinity) for server, scheduler, affinity in found}
 
     def destinations(self, server: Server) -> list[Real]:
         """List the real servers of one virtual server."""
-        bodies = self._dump(wire.GET_DEST, wire.list_destinations(server))
-        return [wire.read_destination(body, server.family) for body in bodies]
+        answers = self._exchange.list(self._family(), wire.message(IPVS_CMD_GET_DEST, wire.of(server)))
+        return [wire.read_destination(answer) for answer in answers]
 
     def close(self) -> None:
         """Give back the socket."""
-        if self._socket:
-            self._socket.close()
-            self._socket = None
+        self._exchange.close()
 
-    def _opened(self) -> socket.socket:
-        if self._socket is None:
-            opened = self._host.socket(socket.AF_NETLINK, socket.SOCK_RAW, _GENERIC)
-            opened.settimeout(_SECONDS)
-            opened.bind((0, 0))
-            opened.send(wire.find_family())
-            answer = next(replies(opened.recv(65536)))
-            if answer.kind == ERROR and answer.error:
-                opened.close()
-                raise Unavailable("this kernel has no IPVS (module ip_vs)")
-            opened.recv(65536)  # the acknowledgement
-            self._family = wire.family_number(answer.body)
-            self._socket = opened
-        return self._socket
-
-    def _dump(self, command: int, body: bytes) -> Iterable[bytes]:
-        netlink = self._opened()
-        netlink.send(wire.message(self._family, command, 1, body, dump=True))
-        found: list[bytes] = []
-        while True:
-            for answer in replies(netlink.recv(1 << 20)):
-                if answer.kind in (DONE, ERROR):
-                    return found
-                found.append(answer.body)
-
-    def _acknowledgements(self, netlink: socket.socket, count: int) -> Iterator[Reply]:
-        while count:
-            for answer in replies(netlink.recv(1 << 20)):
-                count -= 1
-                yield answer
+    def _family(self) -> int:
+        """Give the number that generic netlink has for IPVS; asking loads the module. Raises Unavailable."""
+        if not self._number:
+            question = ctrlmsg()
+            name = ("CTRL_ATTR_FAMILY_NAME", GENL_NAME)
+            question.update(cmd=CTRL_CMD_GETFAMILY, version=1, attrs=[name])
+            self._exchange.understand({GENL_ID_CTRL: ctrlmsg})
+            try:
+                answer = self._exchange.ask(GENL_ID_CTRL, question)
+            except OSError as error:
+                raise Unavailable("this kernel has no IPVS (module ip_vs)") from error
+            self._number = int(answer.get("CTRL_ATTR_FAMILY_ID"))
+            self._exchange.understand({self._number: ipvsmsg})
+        return self._number

@@ -1,29 +1,34 @@
-"""The bytes of IPVS netlink, a family of generic netlink: linux/ip_vs.h. Pure. Numbers are in host byte order."""
+"""What is said to IPVS and what it answers, in pyroute2's messages: virtual servers and their real servers. Pure."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import ip_address
 from socket import AF_INET, AF_INET6
-from struct import Struct
+from typing import Any
+
+from pyroute2.netlink.generic.ipvs import (
+    GENL_VERSION,
+    IPVS_CMD_DEL_DEST,
+    IPVS_CMD_DEL_SERVICE,
+    IPVS_CMD_NEW_DEST,
+    IPVS_CMD_NEW_SERVICE,
+    IPVS_CMD_SET_DEST,
+    IPVS_CMD_SET_SERVICE,
+    ipvsmsg,
+)
 
 from kproxy.backends.ipvs.compile import Server, Virtual
 from kproxy.model import Target
-from kproxy.netlink import ACK, CREATE, DUMP, REQUEST, attribute, attributes, items, nested, text
 
-FAMILY = "IPVS"
-NEW_SERVICE, SET_SERVICE, DEL_SERVICE, GET_SERVICE = 1, 2, 3, 4
-NEW_DEST, SET_DEST, DEL_DEST, GET_DEST = 5, 6, 7, 8
-INSTEAD = {NEW_SERVICE: SET_SERVICE, NEW_DEST: SET_DEST}  # of what is there already
-ENDING = (DEL_SERVICE, DEL_DEST, SET_DEST)  # of what may be gone already
-_SERVICE, _DEST = 1, 2  # attributes of a command
-_PERSISTENT = 0x1
-_CONTROLLER, _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 0x10, 3, 1, 2
-_HEADER = Struct("=IHHIIBBH")  # nlmsghdr and genlmsghdr
-_U16, _U32, _FLAGS, _PORT = Struct("=H"), Struct("=I"), Struct("=II"), Struct(">H")
+INSTEAD = {IPVS_CMD_NEW_SERVICE: IPVS_CMD_SET_SERVICE, IPVS_CMD_NEW_DEST: IPVS_CMD_SET_DEST}  # of what is there already
+ENDING = (IPVS_CMD_DEL_SERVICE, IPVS_CMD_DEL_DEST, IPVS_CMD_SET_DEST)  # of what may be gone already
+_PERSISTENT = 0x1  # IP_VS_SVC_F_PERSISTENT
+_MASQUERADING = 0  # IP_VS_CONN_F_MASQ: the destination is rewritten
 _AF = {4: AF_INET, 6: AF_INET6}
+_ONE_CLIENT = {4: "255.255.255.255", 6: "128.0.0.0"}  # affinity is each client's; for IPv6 a length, the low byte first
+
+Attributes = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Request:
     """One command; `owner` is the Service it is for."""
 
     command: int
-    body: bytes
+    attributes: Attributes
     owner: str = ""
     about: str = ""
 
@@ -45,94 +50,104 @@ class Real:
     connections: int
 
 
-def message(family: int, command: int, sequence: int, body: bytes, *, dump: bool = False) -> bytes:
-    """Pack one message."""
-    flags = REQUEST | (DUMP if dump else ACK | CREATE)
-    return _HEADER.pack(_HEADER.size + len(body), family, flags, sequence, 0, command, 1, 0) + body
-
-
-def find_family() -> bytes:
-    """Ask which number IPVS has."""
-    return message(_CONTROLLER, _GET_FAMILY, 1, text(_FAMILY_NAME, FAMILY))
-
-
-def family_number(body: bytes) -> int:
-    """Read the answer."""
-    return int(_U16.unpack(attributes(body)[_FAMILY_ID][:2])[0])
+def message(command: int, attributes: Attributes) -> ipvsmsg:
+    """Make pyroute2's message of a command."""
+    made = ipvsmsg()
+    made.update(cmd=command, version=GENL_VERSION, attrs=list(attributes))
+    return made
 
 
 def new_service(virtual: Virtual, owner: str) -> Request:
     """Make a virtual server."""
-    return Request(NEW_SERVICE, nested(_SERVICE, _service(virtual.server), _kind(virtual)), owner, virtual.origin)
+    return Request(IPVS_CMD_NEW_SERVICE, (_service(virtual.server, *_kind(virtual)),), owner, virtual.origin)
 
 
 def set_service(virtual: Virtual, owner: str) -> Request:
     """Change the scheduler or affinity of one."""
-    return Request(SET_SERVICE, nested(_SERVICE, _service(virtual.server), _kind(virtual)), owner, virtual.origin)
+    return Request(IPVS_CMD_SET_SERVICE, (_service(virtual.server, *_kind(virtual)),), owner, virtual.origin)
 
 
 def delete_service(server: Server, owner: str = "") -> Request:
     """Remove one."""
-    return Request(DEL_SERVICE, nested(_SERVICE, _service(server)), owner, str(server))
+    return Request(IPVS_CMD_DEL_SERVICE, (_service(server),), owner, str(server))
 
 
-def destination(command: int, server: Server, target: Target, weight: int, owner: str = "") -> Request:
-    """Make, change or remove a real server."""
-    body = nested(_SERVICE, _service(server)) + nested(_DEST, *_real(target, weight))
-    return Request(command, body, owner, str(target))
+def new_destination(server: Server, target: Target, weight: int, owner: str) -> Request:
+    """Make a real server."""
+    return Request(IPVS_CMD_NEW_DEST, (_service(server), _real(target, *_share(weight))), owner, str(target))
 
 
-def list_destinations(server: Server) -> bytes:
-    """Ask for the real servers of one virtual server."""
-    return nested(_SERVICE, _service(server))
+def set_destination(server: Server, target: Target, weight: int, owner: str) -> Request:
+    """Change the weight of one; 0 is no new connections."""
+    return Request(IPVS_CMD_SET_DEST, (_service(server), _real(target, *_share(weight))), owner, str(target))
 
 
-def _service(server: Server) -> bytes:
-    family = attribute(1, _U16.pack(_AF[server.family]))
+def delete_destination(server: Server, target: Target, owner: str = "") -> Request:
+    """Remove one."""
+    return Request(IPVS_CMD_DEL_DEST, (_service(server), _real(target)), owner, str(target))
+
+
+def of(server: Server) -> Attributes:
+    """Give what names a virtual server whose real servers are asked for."""
+    return (_service(server),)
+
+
+def _service(server: Server, *more: tuple[str, Any]) -> tuple[str, Any]:
+    known: list[tuple[str, Any]] = [("IPVS_SVC_ATTR_AF", _AF[server.family])]
     if server.mark:
-        return family + attribute(5, _U32.pack(server.mark))
-    address = server.address.ljust(16, b"\0")
-    protocol, port = _U16.pack(server.protocol), _PORT.pack(server.port)
-    return family + attribute(2, protocol) + attribute(3, address) + attribute(4, port)
+        known.append(("IPVS_SVC_ATTR_FWMARK", server.mark))
+    else:
+        known.append(("IPVS_SVC_ATTR_PROTOCOL", server.protocol))
+        known.append(("IPVS_SVC_ATTR_ADDR", str(ip_address(server.address))))
+        known.append(("IPVS_SVC_ATTR_PORT", server.port))
+    return "IPVS_CMD_ATTR_SERVICE", {"attrs": [*known, *more]}
 
 
-def _kind(virtual: Virtual) -> bytes:
+def _kind(virtual: Virtual) -> Attributes:
     flags = _PERSISTENT if virtual.affinity else 0
-    mask = b"\xff\xff\xff\xff" if virtual.server.family == 4 else _U32.pack(128)
-    known = text(6, virtual.scheduler) + attribute(7, _FLAGS.pack(flags, _PERSISTENT))
-    return known + attribute(8, _U32.pack(virtual.affinity)) + attribute(9, mask)
+    return (
+        ("IPVS_SVC_ATTR_SCHED_NAME", virtual.scheduler),
+        ("IPVS_SVC_ATTR_FLAGS", {"flags": flags, "mask": _PERSISTENT}),
+        ("IPVS_SVC_ATTR_TIMEOUT", virtual.affinity),
+        ("IPVS_SVC_ATTR_NETMASK", _ONE_CLIENT[virtual.server.family]),
+    )
 
 
-def _real(target: Target, weight: int) -> Iterator[bytes]:
-    yield attribute(1, target.address.packed.ljust(16, b"\0"))
-    yield attribute(2, _PORT.pack(target.port))
-    yield attribute(3, _U32.pack(0))  # masquerading, which IPVS calls rewriting the destination
-    yield attribute(4, _U32.pack(weight))
-    yield attribute(5, _U32.pack(0))
-    yield attribute(6, _U32.pack(0))
-    yield attribute(11, _U16.pack(_AF[target.address.version]))
+def _real(target: Target, *more: tuple[str, Any]) -> tuple[str, Any]:
+    known: Attributes = (
+        ("IPVS_DEST_ATTR_ADDR_FAMILY", _AF[target.address.version]),
+        ("IPVS_DEST_ATTR_ADDR", str(target.address)),
+        ("IPVS_DEST_ATTR_PORT", target.port),
+    )
+    return "IPVS_CMD_ATTR_DEST", {"attrs": [*known, *more]}
 
 
-def read_service(body: bytes) -> tuple[Server, str, int]:
+def _share(weight: int) -> Attributes:
+    return (
+        ("IPVS_DEST_ATTR_FWD_METHOD", _MASQUERADING),
+        ("IPVS_DEST_ATTR_WEIGHT", weight),
+        ("IPVS_DEST_ATTR_U_THRESH", 0),
+        ("IPVS_DEST_ATTR_L_THRESH", 0),
+    )
+
+
+def read_service(answer: ipvsmsg) -> tuple[Server, str, int]:
     """Read a virtual server: itself, its scheduler and its affinity."""
-    found = attributes(attributes(body)[_SERVICE])
-    family = 4 if _U16.unpack(found[1])[0] == AF_INET else 6
-    scheduler = found[6].rstrip(b"\0").decode()
-    affinity = _number(found[8]) if _number(found[7]) & _PERSISTENT else 0
-    if mark := _number(found.get(5, b"\0\0\0\0")):
+    found = answer.get("IPVS_CMD_ATTR_SERVICE")
+    family = 4 if found.get("IPVS_SVC_ATTR_AF") == AF_INET else 6
+    persistent = found.get("IPVS_SVC_ATTR_FLAGS")["flags"] & _PERSISTENT
+    scheduler = str(found.get("IPVS_SVC_ATTR_SCHED_NAME"))
+    affinity = int(found.get("IPVS_SVC_ATTR_TIMEOUT")) if persistent else 0
+    if mark := found.get("IPVS_SVC_ATTR_FWMARK"):
         return Server(family, mark=mark), scheduler, affinity
-    address = found[3][: 4 if family == 4 else 16]
-    server = Server(family, _U16.unpack(found[2])[0], address, _PORT.unpack(found[4])[0])
+    address = ip_address(found.get("IPVS_SVC_ATTR_ADDR")).packed
+    server = Server(family, found.get("IPVS_SVC_ATTR_PROTOCOL"), address, found.get("IPVS_SVC_ATTR_PORT"))
     return server, scheduler, affinity
 
 
-def read_destination(body: bytes, family: int) -> Real:
+def read_destination(answer: ipvsmsg) -> Real:
     """Read a real server."""
-    found = dict(items(attributes(body)[_DEST]))
-    address = IPv4Address(found[1][:4]) if family == 4 else IPv6Address(found[1][:16])
-    target = Target(address, _PORT.unpack(found[2])[0])
-    return Real(target, _number(found[4]), _number(found[7]) + _number(found[8]) + _number(found[9]))
-
-
-def _number(data: bytes) -> int:
-    return int.from_bytes(data[:4], sys.byteorder)
+    found = answer.get("IPVS_CMD_ATTR_DEST")
+    target = Target(ip_address(found.get("IPVS_DEST_ATTR_ADDR")), found.get("IPVS_DEST_ATTR_PORT"))
+    counted = (found.get(f"IPVS_DEST_ATTR_{kind}_CONNS") for kind in ("ACTIVE", "INACT", "PERSIST"))
+    return Real(target, found.get("IPVS_DEST_ATTR_WEIGHT"), sum(counted))
