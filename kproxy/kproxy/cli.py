@@ -7,11 +7,10 @@ import asyncio
 import contextlib
 import gc
 import json
-import logging
-import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,13 +18,10 @@ from typing import Any
 
 import yaml
 
-from kapi.errors import ApiError
+from kapi import component
 from kapi.events import Recorder
-from kapi.kubeconfig import client_from
-from kapi.manifests import Manifests
 from kapi.network import Address
-from kapi.pipe import Pipe
-from kapi.source import ApiSource, Source
+from kapi.source import Source
 from kproxy import configuration, flags, modes, question, sysctls
 from kproxy.backends import Backend, names
 from kproxy.configuration import AUTO, Configuration
@@ -38,10 +34,8 @@ from kproxy.settings import Settings
 
 Json = dict[str, Any]
 
-log = logging.getLogger(__name__)
-
 _EXPLAINED = ("", AUTO, "nftables", "memory")  # memory has the rules of nftables
-_FAILED, _MISUSED, _UNAVAILABLE = 1, 2, 3
+_CODES: dict[type[Exception], int] = {Misconfigured: component.MISUSED, Unavailable: 3, ProxyError: component.FAILED}
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # nothing is sent there
 
 
@@ -67,26 +61,16 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the proxy until SIGTERM or SIGINT, or explain; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        if words[:1] == ["explain"]:
-            print(explained(flags.explaining().parse_args(words[1:]), ThisHost()))
-            return 0
-        options = read(flags.parser().parse_args(words))
-        level = logging.INFO if options.verbose else logging.WARNING
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        run(options, ThisHost())
-    except Misconfigured as error:
-        print(f"kproxy: {error}", file=sys.stderr)
-        return _MISUSED
-    except Unavailable as error:
-        print(f"kproxy: {error}", file=sys.stderr)
-        return _UNAVAILABLE
-    except (ProxyError, ApiError, OSError) as error:
-        print(f"kproxy: {error}", file=sys.stderr)
-        return _FAILED
-    except KeyboardInterrupt:
-        pass
-    return 0
+    return component.exit_code("kproxy", lambda: _command(words), _CODES)
+
+
+def _command(words: Sequence[str]) -> None:
+    if words[:1] == ["explain"]:
+        print(explained(flags.explaining().parse_args(words[1:]), ThisHost()))
+        return
+    options = read(flags.parser().parse_args(words))
+    component.log_to_stderr(verbose=options.verbose)
+    run(options, ThisHost())
 
 
 def read(options: argparse.Namespace) -> Options:
@@ -135,8 +119,7 @@ def run(options: Options, host: Host) -> None:
     with contextlib.closing(backend):
         print(f"kproxy: {why}", file=sys.stderr)
         sysctls.write(host, options.configuration.conntrack)
-        with _first_error():
-            asyncio.run(_run(options, backend, host))
+        asyncio.run(_run(options, backend, host))
 
 
 def explained(asked: argparse.Namespace, host: Host) -> str:
@@ -145,8 +128,7 @@ def explained(asked: argparse.Namespace, host: Host) -> str:
     options = read(asked)
     if options.configuration.mode not in _EXPLAINED:
         raise Misconfigured(f"explain tells of mode nftables, not of {options.configuration.mode}")
-    with _first_error():
-        found = asyncio.run(_answer(connection, options, settings(options, "nftables", host)))
+    found = asyncio.run(_answer(connection, options, settings(options, "nftables", host)))
     if asked.json:
         return json.dumps(explain.written(found.rules, found.packet, found.outcome), indent=2)
     return explain.explain(found.rules, found.packet, found.outcome)
@@ -157,33 +139,13 @@ async def _answer(connection: question.Question, options: Options, chosen: Setti
         return await question.answer(connection, source, options.node_name, chosen)
 
 
-@contextlib.contextmanager
-def _first_error() -> Iterator[None]:
-    """Raise the first of the errors that tasks ended with: one sentence is told of it."""
-    try:
-        yield
-    except* (ProxyError, ApiError, OSError) as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
-
-
 async def _run(options: Options, backend: Backend, host: Host) -> None:
     """Work until a signal; the rules stay, so that connections outlive a restart."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    end = component.signalled()
     async with _cluster(options) as (source, recorder):
         chosen = settings(options, backend.name, host)
         proxy = Proxy(source, options.node_name, backend, recorder=recorder, settings=chosen)
-        async with asyncio.TaskGroup() as tasks:
-            parts = (source.run(), recorder.run(), proxy.run(), _after_the_start(proxy, host))
-            running = [tasks.create_task(work) for work in parts]
-            await stop.wait()
-            for task in running:
-                task.cancel()
+        await component.until(end, (source.run(), recorder.run(), proxy.run(), _after_the_start(proxy, host)))
 
 
 async def _after_the_start(proxy: Proxy, host: Host) -> None:
@@ -194,29 +156,17 @@ async def _after_the_start(proxy: Proxy, host: Host) -> None:
     gc.freeze()  # what is known of the cluster is no garbage, and need not be looked through again
 
 
-@contextlib.asynccontextmanager
-async def _cluster(options: Options) -> AsyncIterator[tuple[Source, Recorder]]:
+def _cluster(options: Options) -> AbstractAsyncContextManager[tuple[Source, Recorder]]:
     """Give where the cluster is known from, and who is told of problems."""
-    if options.manifests is not None:
-        yield Manifests(options.manifests), Recorder("kproxy")
-    elif options.source == "events":
-        yield Pipe(sys.stdin.buffer), Recorder("kproxy")
-    else:
-        client = client_from(options.kubeconfig, options.server)
-        try:
-            yield ApiSource(client), Recorder("kproxy", client)
-        finally:
-            with contextlib.suppress(OSError):
-                await client.close()
+    events = options.source == "events"
+    return component.cluster("kproxy", options.server, options.kubeconfig, options.manifests, events=events)
 
 
 def _source(options: argparse.Namespace) -> str:
-    asked = [name for name in ("server", "manifests", "events") if getattr(options, name)]
-    if options.kubeconfig and not options.server:
-        asked.append("kubeconfig")
-    if len(asked) > 1:
-        raise Misconfigured(f"--{' and --'.join(asked)} exclude each other: the cluster is known from one place")
-    return asked[0] if asked and asked[0] in ("manifests", "events") else "api"
+    try:
+        return component.source_of(options)
+    except ValueError as error:
+        raise Misconfigured(str(error)) from error
 
 
 def _file(path: Path) -> Json:

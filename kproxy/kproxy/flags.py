@@ -1,4 +1,4 @@
-"""The command line's flags: kube-proxy's, each of them a field of its configuration file, and our own. Pure."""
+"""The command line's flags: kube-proxy's, each of them a field of its configuration file, and our own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kapi.flags import server
+from kapi import component
 
 Json = dict[str, Any]
 Field = tuple[str, ...]
@@ -134,34 +134,24 @@ WITHOUT_EFFECT = (
 
 def parser() -> argparse.ArgumentParser:
     """Give the command line's parser."""
-    made = argparse.ArgumentParser(
-        prog="kproxy",
-        description="The service proxy of a node: Services and EndpointSlices in, kernel rules out.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    about = "The service proxy of a node: Services and EndpointSlices in, kernel rules out."
+    made = component.parser("kproxy", about, _EXAMPLES, abbreviations=False)
     sources(made.add_argument_group("where the cluster is known from, one of"))
     own(made.add_argument_group("what kube-proxy does not have"))
     same = made.add_argument_group("what kube-proxy has; each is laid over the configuration file")
     same.add_argument("--config", metavar="FILE", type=Path, help="a KubeProxyConfiguration in YAML or JSON")
     known(same)
     same.add_argument("--cleanup", action="store_true", help="remove the rules of every mode, and end")
-    made.add_argument("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
+    component.add_verbose(made)
     made.add_argument("--v", metavar="LEVEL", type=int, default=0, help="the same, as kube-proxy has it: from 1 on")
     return made
 
 
 def explaining() -> argparse.ArgumentParser:
     """Give the parser of `kproxy explain`."""
-    made = argparse.ArgumentParser(
-        prog="kproxy explain",
-        description="Say what the rules of a node do with a new connection, and why. Nothing is sent or changed: the "
-        "rules are worked out from the cluster as the proxy does, in mode nftables.",
-        epilog=_QUESTIONS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    about = """Say what the rules of a node do with a new connection, and why. Nothing is sent or changed: the rules
+    are worked out from the cluster as the proxy does, in mode nftables."""
+    made = component.parser("kproxy explain", " ".join(about.split()), _QUESTIONS, abbreviations=False)
     made.add_argument("source", metavar="SOURCE", help="the address it comes from: a pod's, a node's, any other")
     made.add_argument("destination", metavar="DESTINATION", help="the address it is sent to")
     made.add_argument("port", metavar="PORT[/PROTOCOL]", help="the port it is sent to, tcp where nothing is said")
@@ -179,10 +169,8 @@ def explaining() -> argparse.ArgumentParser:
 
 def sources(to: argparse._ArgumentGroup) -> None:
     """Add the flags that say where the cluster is known from."""
-    to.add_argument("--server", "--master", metavar="URL", type=server, help="the API server, without credentials")
-    to.add_argument("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as for kubectl")
-    to.add_argument("--manifests", metavar="FOLDER", type=Path, help="files in YAML or JSON, watched for changes")
-    to.add_argument("--events", metavar="-", choices=["-"], help="watch events on standard input, then SYNC, then more")
+    component.add_api(to, "--master")
+    component.add_sources(to)
 
 
 def own(to: argparse._ArgumentGroup) -> None:
