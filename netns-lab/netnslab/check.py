@@ -113,12 +113,17 @@ def carry_out(checks: list[Check], run: Run) -> Iterator[Verdict]:
         yield result
 
 
-def line(verdict: Verdict, *, width: int, color: bool) -> str:
-    """Lay a verdict out for people: how it ended, what was tried (`width` columns), what was seen."""
+def line(verdict: Verdict, *, width: int, columns: int, color: bool) -> str:
+    """Lay a verdict out for people: how it ended, what was tried (in `width` columns), what was seen.
+
+    What was seen is cut to fit `columns` in all, unless the check failed: then every word may matter.
+    """
     mark = "passed" if verdict.passed else "FAILED"
     if color:
         mark = f"\033[{32 if verdict.passed else 31}m{mark}\033[0m"
-    return f"{mark}  {verdict.check.words:<{width}} {verdict.seen}"
+    room = max(columns - width - len("passed   "), 10)
+    seen = verdict.seen if len(verdict.seen) <= room or not verdict.passed else f"{verdict.seen[: room - 3]}..."
+    return f"{mark}  {verdict.check.words:<{width}} {seen}"
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from argparse import Namespace as Options
@@ -103,11 +104,12 @@ def check(options: Options) -> int:
     checks = check.read(Path(options.file))
     folder = _running(options.name)
     width = max((len(entry.words) for entry in checks), default=0)
+    columns = shutil.get_terminal_size((200, 24)).columns
     verdicts: list[check.Verdict] = []
     for verdict in check.carry_out(checks, lambda where, script: place.run(folder, where, script)):
         verdicts.append(verdict)
         if not options.json:
-            _say(check.line(verdict, width=width, color=_color()))
+            _say(check.line(verdict, width=width, columns=columns, color=_color()))
     failed = sum(not verdict.passed for verdict in verdicts)
     if options.json:
         _print_json([verdict.report() for verdict in verdicts])

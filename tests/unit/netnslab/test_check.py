@@ -49,6 +49,15 @@ def test_a_verdict_shows_what_decided_it(output: Output, passed: bool, seen: str
     assert (verdict.passed, verdict.seen) == (passed, seen)
 
 
+def test_what_was_seen_fits_the_terminal_unless_the_check_failed() -> None:
+    fine = check.verdict(ONE, Output(0, f"pod: web-{'x' * 200}"), 0.1)
+    text = check.line(fine, width=20, columns=80, color=False)
+    assert len(text) == 80
+    assert text.endswith("...")
+    bad = check.verdict(ONE, Output(1, "y" * 120), 0.1)
+    assert check.line(bad, width=20, columns=80, color=False).endswith("y" * 120)
+
+
 def test_a_check_is_tried_until_it_passes() -> None:
     answers = iter([Output(1, "no"), Output(0, "pod: db"), Output(0, "pod: api-1")])
     asked: list[tuple[str, str]] = []
