@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from kapi.errors import ApiError
-from kapi.flags import server
+from kapi import component
+from kapi.flags import endpoint, network
 from kingress import ask, flags, listening
 from kingress.crowd import Crowd
 from kingress.listening import Listener
 from kingress.mates import Mates
 from kingress.process import Place, run
 from kingress.workers import Workers, take_over
-
-_FAILED = 1
 
 _EXAMPLES = """\
 examples:
@@ -40,19 +37,22 @@ exit codes: 0 ended by a signal, after open responses were completed; 1 could no
 
 def parser() -> argparse.ArgumentParser:
     """Give the command line's parser."""
-    made = argparse.ArgumentParser(
-        prog="kingress",
-        description="The HTTP entrance of a Kubernetes cluster: one address, many Services, by host and path.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = made.add_argument
-    add("--server", metavar="URL", type=server, help="the API server, without credentials")
-    add("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as kubectl knows them")
+    about = "The HTTP entrance of a Kubernetes cluster: one address, many Services, by host and path."
+    made = component.parser("kingress", about, _EXAMPLES)
+    component.add_api(made)
+    _add_places(made.add_argument_group("where it listens").add_argument)
+    _add_cluster(made.add_argument_group("what it does in the cluster").add_argument)
+    _add_requests(made.add_argument_group("requests").add_argument)
+    _add_running(made.add_argument_group("how it runs").add_argument)
+    component.add_verbose(made)
+    return made
+
+
+def _add_places(add: Callable[..., object]) -> None:
     add(
         "--listen",
         metavar="ADDRESS:PORT",
-        type=flags.endpoint,
+        type=endpoint,
         action="append",
         default=[],
         help="where to serve; may be repeated (0.0.0.0:80 and [::]:80)",
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--listen-tls",
         metavar="ADDRESS:PORT",
-        type=flags.endpoint,
+        type=endpoint,
         action="append",
         default=[],
         help="where to serve with TLS; may be repeated (0.0.0.0:443 and [::]:443 where nothing else is said)",
@@ -81,12 +81,10 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="an inherited listening socket to serve with TLS; may be repeated",
     )
-    add(
-        "--default-certificate",
-        metavar="NAMESPACE/NAME",
-        type=flags.key,
-        help="the Secret with the certificate for hosts that have none (such handshakes are refused)",
-    )
+    add("--admin", metavar="ADDRESS:PORT", type=endpoint, help="serve /healthz, /readyz, /metrics, /routes")
+
+
+def _add_cluster(add: Callable[..., object]) -> None:
     add("--ingress-class", metavar="NAME", default="", help="serve this class only (every class of kproxy.io/ingress)")
     add(
         "--publish-service",
@@ -106,11 +104,20 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="several ingresses serve the same class: one at a time writes Events and status",
     )
-    add("--admin", metavar="ADDRESS:PORT", type=flags.endpoint, help="serve /healthz, /readyz, /metrics, /routes")
+    add(
+        "--default-certificate",
+        metavar="NAMESPACE/NAME",
+        type=flags.key,
+        help="the Secret with the certificate for hosts that have none (such handshakes are refused)",
+    )
+    add("--zone", default="", help="the topology zone this runs in: endpoints hinted for it are preferred")
+
+
+def _add_requests(add: Callable[..., object]) -> None:
     add(
         "--trust",
         metavar="CIDR",
-        type=flags.network,
+        type=network,
         action="append",
         default=[],
         help="a network of proxies whose X-Forwarded-* headers are believed; may be repeated (none)",
@@ -120,9 +127,11 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="connections come from load balancers in networks of --trust, and begin with a PROXY header (v1 or v2)",
     )
-    add("--zone", default="", help="the topology zone this runs in: endpoints hinted for it are preferred")
     add("--access-log", metavar="FILE", default="-", help="a line for each request; - is standard output; off is none")
     add("--access-log-format", choices=("combined", "json"), default="combined", help="how its lines are written")
+
+
+def _add_running(add: Callable[..., object]) -> None:
     add("--connections", metavar="N", type=flags.count, default=10000, help="open at most (%(default)d)")
     add("--workers", metavar="N", type=flags.count, default=1, help="processes that serve (%(default)d)")
     add(
@@ -133,8 +142,6 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--user", metavar="NAME", default="", help="who to be once the sockets are open, if started as root")
     add("--drain", metavar="SECONDS", type=float, default=30.0, help="how long responses may take to end (%(default)g)")
-    add("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
-    return made
 
 
 def explainer() -> argparse.ArgumentParser:
@@ -149,8 +156,7 @@ def explainer() -> argparse.ArgumentParser:
     add("--header", "-H", metavar="NAME: VALUE", action="append", default=[], help="a header of it; may be repeated")
     add("--method", "-X", default="GET", help="(%(default)s)")
     add("--client", metavar="ADDRESS", default="127.0.0.1", help="who would ask (%(default)s)")
-    add("--server", metavar="URL", type=server, help="the API server, without credentials")
-    add("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as kubectl knows them")
+    component.add_api(made)
     add("--ingress-class", metavar="NAME", default="", help="as of the ingress")
     return made
 
@@ -161,15 +167,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["explain"]:
         return ask.run(explainer().parse_args(words[1:]))
     options = parser().parse_args(words)
-    level = logging.INFO if options.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        if options.workers == 1 and options.handover is None:
-            return run(options, Place(listening.sockets(options)))
-        return _processes(options)
-    except (ApiError, OSError) as error:
-        print(f"kingress: {error}", file=sys.stderr)
-        return _FAILED
+    component.log_to_stderr(verbose=options.verbose)
+    return component.exit_code("kingress", lambda: _serve(options))
+
+
+def _serve(options: argparse.Namespace) -> int:
+    if options.workers == 1 and options.handover is None:
+        return run(options, Place(listening.sockets(options)))
+    return _processes(options)
 
 
 def _processes(options: argparse.Namespace) -> int:

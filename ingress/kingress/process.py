@@ -8,9 +8,7 @@ import contextlib
 import gc
 import importlib
 import logging
-import signal
 import socket
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,9 +18,10 @@ from typing import Any
 
 import uvloop
 
+from kapi import component
 from kapi.client import Client
 from kapi.election import Elector, Terms
-from kapi.errors import ApiError, LeaseLost
+from kapi.errors import LeaseLost
 from kapi.events import Recorder
 from kapi.kubeconfig import client_from
 from kapi.source import ApiSource
@@ -40,7 +39,6 @@ from kingress.workers import LEAVE
 
 log = logging.getLogger(__name__)
 
-_FAILED = 1
 _LATE = ("aiohttp", "encodings.idna", "kingress.admin")  # imported late otherwise, when their files may not be readable
 
 
@@ -63,22 +61,19 @@ def run(options: argparse.Namespace, place: Place) -> int:
             for name in _LATE:
                 importlib.import_module(name)
             become(options.user)
-        try:
+
+        def work() -> None:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run(options, place, client, write))
-        except (ApiError, OSError) as error:
-            print(f"kingress: {error}", file=sys.stderr)  # noqa: T201  # its last words
-            return _FAILED
-        except KeyboardInterrupt:
-            pass  # the signal came before its handler was in place
-    return 0
+
+        return component.exit_code("kingress", work)
 
 
 async def _run(
     options: argparse.Namespace, place: Place, client: Client, write: Callable[[str], object] | None
 ) -> None:
     """Put the parts together and serve until a signal comes. Of several processes, the first writes to the API."""
-    end = _end()
+    end = component.signalled(LEAVE)
     settings = Settings(
         trusted=tuple(options.trust),
         proxy_protocol=options.proxy_protocol,
@@ -176,20 +171,6 @@ async def _serve(gateway: Gateway, controller: Controller, place: Place, end: as
         where = ", ".join("{} port {}".format(*each.sock.getsockname()[:2]) for each in place.sockets)
         print(f"kingress serves {len(controller.routes.ingresses)} Ingresses on {where}", flush=True)  # noqa: T201  # who started it waits for this
         return await end
-
-
-def _end() -> asyncio.Future[int]:
-    """Give what is done with the number of the first signal to end."""
-    loop = asyncio.get_running_loop()
-    end: asyncio.Future[int] = loop.create_future()
-
-    def stop(number: int) -> None:
-        if not end.done():
-            end.set_result(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT, LEAVE):
-        loop.add_signal_handler(number, stop, number)
-    return end
 
 
 @contextlib.contextmanager
