@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice
@@ -34,6 +35,8 @@ from kdns.wire import REFUSED, SERVFAIL, Answer, Rcode, Type
 log = logging.getLogger(__name__)
 
 _SLICE = 64  # Services compiled before the event loop may do something else: a few milliseconds
+_LONG = 0.05  # seconds: a Service that took longer to compile rests before it is compiled again
+_REST = 4  # times as long as it took, so that queries have most of the time, however many endpoints it has
 _PROGRAMMING = tuple(0.001 * 2**n for n in range(20))  # seconds: CoreDNS' buckets
 _ZONE = "zone"  # owner of the zone's own records
 _ARPA = (b"\7in-addr\4arpa\0", b"\3ip6\4arpa\0")
@@ -79,6 +82,7 @@ class Cluster:
         self._pieces: dict[str, dict[str, EndpointSlice]] = {}  # Service key -> its slices by key
         self._changed: dict[str, None] = {}  # keys of Services to compile, in the order of their changes
         self._scheduled = False
+        self._resting: dict[str, bool] = {}  # key of a large Service -> whether it changed meanwhile
         self._complete = False
         self._reported: dict[str, tuple[Problem, ...]] = {}
         self._servers: frozenset[str] = frozenset()
@@ -96,7 +100,7 @@ class Cluster:
         if not self._complete:
             synced = self._services.synced and self._slices.synced and self._namespaces.synced
             synced = synced and (self._pods_known is None or self._pods_known.synced)
-            self._complete = synced and not self._changed
+            self._complete = synced and not self._changed and not any(self._resting.values())
         return self._complete
 
     def lookup(self, question: bytes) -> Answer | None:
@@ -218,6 +222,9 @@ class Cluster:
                 self._triggers.setdefault(piece.service_key, piece.trigger_time)
 
     def _touch(self, key: str) -> None:
+        if key in self._resting:
+            self._resting[key] = True
+            return
         self._changed[key] = None
         if not self._scheduled:
             self._scheduled = True
@@ -228,13 +235,25 @@ class Cluster:
         try:
             for key in list(islice(self._changed, _SLICE)):
                 del self._changed[key]
+                started = time.perf_counter()
                 self._compile_guarded(key)
+                self._rest(key, time.perf_counter() - started)
             self._answers.touch(int(self._clock()))
             self._name_zone()
         finally:
             self._scheduled = bool(self._changed)
             if self._scheduled:
                 asyncio.get_running_loop().call_soon(self._compile)
+
+    def _rest(self, key: str, took: float) -> None:
+        """Let a Service that took long to compile not be compiled again at once."""
+        if took > _LONG:
+            self._resting[key] = False
+            asyncio.get_running_loop().call_later(_REST * took, self._rested, key)
+
+    def _rested(self, key: str) -> None:
+        if self._resting.pop(key):
+            self._touch(key)
 
     def _compile_guarded(self, key: str) -> None:
         """Compile one Service. One that cannot be compiled has no names, and keeps no other from having theirs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -155,3 +156,29 @@ async def test_a_service_that_fails_to_compile_stops_no_other(monkeypatch: pytes
         ("Service default/bad", "NameNotServed", recorder.seen[0][2]),
     ]
     assert "ArithmeticError: out of numbers" in recorder.seen[0][2]
+
+
+async def test_a_large_service_that_changes_all_the_time_leaves_time_for_queries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, recorder = HandFed(), Noted()
+    made, compiled = records.service_names, list[str]()
+
+    def slow(service: Any, *rest: Any, **more: Any) -> Any:
+        compiled.append(service.name)
+        time.sleep(0.06 if service.name == "large" else 0)
+        return made(service, *rest, **more)
+
+    monkeypatch.setattr(cluster, "service_names", slow)
+    chain = load(Setup(Settings(), lambda: 1.0, lambda: 1.0, source, recorder))
+    source.sync_all([service("large", ips=["10.96.0.1"]), service("good", ips=["10.96.0.2"])])
+    for turn in range(50):
+        source.put(SERVICES, service("large", ips=[f"10.96.1.{turn}"]))
+        source.put(SERVICES, service("good", ips=[f"10.96.2.{turn}"]))
+        assert [str(r.rdata) for r in (await ask(chain, f"good.default.svc.{CLUSTER}")).rr] == [f"10.96.2.{turn}"]
+    assert compiled.count("large") < 5
+    async with asyncio.timeout(5):
+        last = ["10.96.1.49"]
+        while [str(r.rdata) for r in (await ask(chain, f"large.default.svc.{CLUSTER}")).rr] != last:  # noqa: ASYNC110  # it comes by itself
+            await asyncio.sleep(0.01)
+    assert not chain.waiting
