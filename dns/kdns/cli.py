@@ -5,18 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import secrets
-import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from kapi.errors import ApiError
+from kapi import component
 from kapi.events import Recorder
-from kapi.flags import server
 from kapi.source import ApiSource
 from kdns import flags, metrics, workers
 from kdns.app import App
@@ -47,12 +44,8 @@ exit codes: 0 ended by a signal, 1 could not start or go on, 2 wrong usage
 
 def parser() -> argparse.ArgumentParser:
     """Give the command line's parser."""
-    made = argparse.ArgumentParser(
-        prog="kdns",
-        description="A DNS server for Kubernetes: names of Services and pods from live state, the rest forwarded.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "A DNS server for Kubernetes: names of Services and pods from live state, the rest forwarded."
+    made = component.parser("kdns", about, _EXAMPLES)
     add_flags(made)
     return made
 
@@ -72,16 +65,16 @@ def explain_parser() -> argparse.ArgumentParser:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what is served."""
-    _add_places(parser.add_argument_group("where the cluster is known from, and where queries come in").add_argument)
+    _add_places(parser.add_argument_group("where the cluster is known from, and where queries come in"))
     _add_names(parser.add_argument_group("the names that are served").add_argument)
     _add_forwarding(parser.add_argument_group("everything else").add_argument)
-    _add_running(parser.add_argument_group("how it runs").add_argument)
+    _add_running(parser.add_argument_group("how it runs"))
 
 
-def _add_places(add: Callable[..., object]) -> None:
+def _add_places(group: argparse._ArgumentGroup) -> None:
+    add: Callable[..., object] = group.add_argument
     add("--corefile", metavar="FILE", type=Path, help="read this Corefile; only --workers goes together with it")
-    add("--server", metavar="URL", type=server, help="the API server, without credentials")
-    add("--kubeconfig", metavar="FILE", type=Path, help="the API server and credentials, as kubectl knows them")
+    component.add_api(group)
     several = {"action": "append", "metavar": "ADDRESS:PORT", "type": flags.endpoint}
     add("--listen", **several, help="where to answer over UDP and TCP; may be repeated (0.0.0.0:53 and [::]:53)")
 
@@ -112,7 +105,8 @@ def _add_forwarding(add: Callable[..., object]) -> None:
     add("--cache", metavar="ENTRIES", type=int, default=10_000, help=cache)
 
 
-def _add_running(add: Callable[..., object]) -> None:
+def _add_running(group: argparse._ArgumentGroup) -> None:
+    add: Callable[..., object] = group.add_argument
     place = {"metavar": "ADDRESS:PORT", "type": flags.endpoint}
     add("--health", **place, help="serve /health and /ready over HTTP")
     add("--metrics", **place, help="serve /metrics for Prometheus over HTTP")
@@ -123,7 +117,7 @@ def _add_running(add: Callable[..., object]) -> None:
     add("--workers", metavar="NUMBER", type=int, default=0, help=workers)
     limit = "replies over UDP that each client network may have a second (no limit)"
     add("--limit-responses", metavar="NUMBER", type=float, default=0.0, help=limit)
-    add("--verbose", "-v", action="store_true", help="log what is done, not only what is wrong")
+    component.add_verbose(group)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -131,34 +125,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     explaining = words[:1] == ["explain"]
     options = explain_parser().parse_args(words[1:]) if explaining else parser().parse_args(words)
-    level = logging.INFO if options.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        configuration = configured(options)
-        if explaining:
-            return _in_loop(_explain(options, configuration))
-        if configuration.workers != 1:
-            return workers.run(configuration, lambda worker: _in_loop(_run(options, configuration, worker)))
-        return _in_loop(_run(options, configuration, None))
-    except (DnsError, ApiError, OSError) as error:
-        print(f"kdns: {error}", file=sys.stderr)
-        return _FAILED
-    except BaseExceptionGroup as group:
-        found = _expected(group)
-        if found is None:
-            raise
-        print(f"kdns: {found}", file=sys.stderr)
-        return _FAILED
-    except KeyboardInterrupt:
-        return 0  # the signal came before its handler was in place
+    component.log_to_stderr(verbose=options.verbose)
+    return component.exit_code("kdns", lambda: _command(options, explaining=explaining), {DnsError: component.FAILED})
 
 
-def _expected(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
-    """Give the error that says why tasks ended, where it is one that is worth a sentence, not a traceback."""
-    known: BaseException | None = group.subgroup((DnsError, ApiError, OSError))
-    while isinstance(known, BaseExceptionGroup):
-        known = known.exceptions[0]
-    return known
+def _command(options: argparse.Namespace, *, explaining: bool) -> int:
+    configuration = configured(options)
+    if explaining:
+        return _in_loop(_explain(options, configuration))
+    if configuration.workers != 1:
+        return workers.run(configuration, lambda worker: _in_loop(_run(options, configuration, worker)))
+    return _in_loop(_run(options, configuration, None))
 
 
 def _in_loop(job: Coroutine[Any, Any, int]) -> int:
@@ -177,9 +154,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _run(options: argparse.Namespace, configuration: Configuration, worker: workers.Worker | None) -> int:
     """Put the parts together and serve until a signal comes."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    end = component.signalled()
     async with contextlib.AsyncExitStack() as stack:
         source, recorder = await _cluster(configuration, stack)
         app = App(configuration, source, recorder, worker.secret if worker else secrets.token_bytes(16))
@@ -189,9 +164,9 @@ async def _run(options: argparse.Namespace, configuration: Configuration, worker
         if worker is not None:
             jobs.append(worker.share(app))
         if worker is None or worker.first:
-            await _tell(app, worker, stop, stack)
+            await _tell(app, worker, end.done, stack)
         started = _announced(app) if worker is None or worker.first else _nothing
-        await _until(stop, configuration.lameduck, [_serve(app, options, started), *jobs])
+        await component.until(end, [_serve(app, options, started), *jobs], configuration.lameduck)
     return 0
 
 
@@ -214,11 +189,12 @@ async def _cluster(configuration: Configuration, stack: contextlib.AsyncExitStac
         client = kubeconfig.load(file, access.context).client()
     else:
         client = kubeconfig.client_from(file, access.server or None)
-    stack.push_async_callback(client.close)
-    return ApiSource(client), Recorder("kdns", client)
+    return await stack.enter_async_context(component.followed(client, "kdns"))
 
 
-async def _tell(app: App, worker: workers.Worker | None, stop: asyncio.Event, stack: contextlib.AsyncExitStack) -> None:
+async def _tell(
+    app: App, worker: workers.Worker | None, ending: Callable[[], bool], stack: contextlib.AsyncExitStack
+) -> None:
     configuration = app.configuration
     sites = [(str(address), port) for address, port in (*configuration.health, *configuration.metrics)]
     if not sites:
@@ -227,17 +203,7 @@ async def _tell(app: App, worker: workers.Worker | None, stop: asyncio.Event, st
 
     waiting = worker.waiting if worker else lambda: app.waiting
     numbers = worker.numbers if worker else lambda: metrics.text(app.numbers())
-    await stack.enter_async_context(web.telling(waiting, numbers, stop, list(dict.fromkeys(sites))))
-
-
-async def _until(stop: asyncio.Event, lameduck: float, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run jobs until a signal comes, and for `lameduck` seconds more."""
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(job) for job in jobs]
-        await stop.wait()
-        await asyncio.sleep(lameduck)
-        for task in running:
-            task.cancel()
+    await stack.enter_async_context(web.telling(waiting, numbers, ending, list(dict.fromkeys(sites))))
 
 
 def _announced(app: App) -> Callable[[], None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
+from kapi import flags
 from kapi.network import Address, Network
 from kdns import names
 from kdns.errors import NameInvalid
@@ -13,14 +14,8 @@ from kdns.settings import Upstream
 
 def endpoint(text: str) -> tuple[Address, int]:
     """Read `ADDRESS:PORT`; an IPv6 address stands in brackets."""
-    host, _, port = text.rpartition(":")
-    try:
-        at = ip_address(host.removeprefix("[").removesuffix("]")), int(port)
-    except ValueError:
-        at = None
-    if at is None or not 0 <= at[1] < 65536:
-        raise ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:53 or [::1]:53")
-    return at
+    host, port = flags.endpoint(text, example=53)
+    return ip_address(host), port
 
 
 def upstream(text: str) -> Upstream:
@@ -52,10 +47,7 @@ def record(text: str) -> tuple[str, Address]:
 
 def reverse(text: str) -> Network:
     """Read a network whose reverse zones are to be served."""
-    try:
-        return ip_network(text, strict=False)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is not a network, such as 10.96.0.0/16: {error}") from None
+    return flags.network(text, example="10.96.0.0/16")
 
 
 def zone(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import socket
@@ -30,16 +29,16 @@ async def _started(app: web.Application, sites: Sequence[tuple[str, int]]) -> we
 async def telling(
     waiting: Callable[[], Sequence[str]],
     numbers: Callable[[], str],
-    stop: asyncio.Event,
+    ending: Callable[[], bool],
     sites: Sequence[tuple[str, int]],
 ) -> AsyncIterator[None]:
-    """Tell of health, what is waited for, and numbers, as long as the context lasts. After `stop` nothing is well."""
+    """Tell of health, what is waited for, and numbers, as long as the context lasts. Once `ending`, nothing is well."""
 
     async def health(_: web.Request) -> web.Response:
-        return web.Response(status=503, text="stopping\n") if stop.is_set() else web.Response(text="OK\n")
+        return web.Response(status=503, text="stopping\n") if ending() else web.Response(text="OK\n")
 
     async def ready(_: web.Request) -> web.Response:
-        missing = ("stopping",) if stop.is_set() else waiting()
+        missing = ("stopping",) if ending() else waiting()
         return web.Response(status=503, text=",".join(missing) + "\n") if missing else web.Response(text="OK\n")
 
     async def metrics(_: web.Request) -> web.Response:
