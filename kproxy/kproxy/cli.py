@@ -23,7 +23,7 @@ from kapi.events import Recorder
 from kapi.network import Address
 from kapi.source import Source
 from kproxy import configuration, flags, modes, question, sysctls
-from kproxy.backends import Backend, names
+from kproxy.backends import Backend, Scheduled, names
 from kproxy.configuration import AUTO, Configuration
 from kproxy.errors import Misconfigured, ProxyError, Unavailable
 from kproxy.host import Host, ThisHost
@@ -118,8 +118,15 @@ def run(options: Options, host: Host) -> None:
     backend, why = modes.choose(options.configuration.mode, host)
     with contextlib.closing(backend):
         print(f"kproxy: {why}", file=sys.stderr)
+        choose_endpoints(backend, options.configuration.ipvs.scheduler)
         sysctls.write(host, options.configuration.conntrack)
         asyncio.run(_run(options, backend, host))
+
+
+def choose_endpoints(backend: Backend, scheduler: str) -> None:
+    """Let a backend that can choose endpoints by this scheduler; "" leaves its own."""
+    if scheduler and isinstance(backend, Scheduled):
+        backend.scheduler = scheduler
 
 
 def explained(asked: argparse.Namespace, host: Host) -> str:

@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 from kapi.network import Address, Network
 from kproxy.errors import Misconfigured
 from kproxy.model import LocalTraffic
-from kproxy.settings import PRIMARY, WORDS, Bind, Settings
+from kproxy.settings import LOCALHOST, PRIMARY, WORDS, Bind, Settings
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -90,6 +90,9 @@ Networks = Annotated[str, BeforeValidator(lambda value: "" if value is None else
 Places = Annotated[list[Annotated[str, AfterValidator(_place)]], BeforeValidator(_list)]
 Listen = Annotated[str, AfterValidator(_bind)]
 Bit = Annotated[int, Field(ge=0, le=31)]
+Scheduler = Literal[  # of IPVS, as the kernel names them
+    "", "rr", "wrr", "lc", "wlc", "sh", "dh", "sed", "nq", "mh", "lblc", "lblcr", "fo", "ovf", "twos"
+]
 
 
 class _Part(BaseModel):
@@ -109,7 +112,7 @@ class Filter(_Part):
 class Ipvs(_Part):
     """The part of the backend ipvs."""
 
-    scheduler: str = ""
+    scheduler: Scheduler = ""
     sync_period: Seconds = 30.0
     min_sync_period: Seconds = 0.0
     exclude_cidrs: Annotated[list[str], BeforeValidator(_list)] = Field(default=[], alias="excludeCIDRs")
@@ -186,7 +189,7 @@ class Configuration(_Part):
         chosen = self.iptables if mode.startswith("iptables") else self.nftables
         return Settings(
             local_traffic=self._local_traffic(),
-            node_port_addresses=tuple(self.node_port_addresses) or (PRIMARY,),
+            node_port_addresses=self._node_port_addresses(localhost=bool(chosen.localhost_node_ports)),
             masquerade_all=self.nftables.masquerade_all or self.iptables.masquerade_all,
             masquerade_bit=14 if chosen.masquerade_bit is None else chosen.masquerade_bit,
             node_addresses=node_addresses,
@@ -194,6 +197,10 @@ class Configuration(_Part):
             metrics=bind(self.metrics_bind_address, 10249) if self.metrics_bind_address else None,
             stuck_seconds=2 * (chosen.sync_period or 30.0),
         )
+
+    def _node_port_addresses(self, *, localhost: bool) -> tuple[str, ...]:
+        words = tuple(self.node_port_addresses) or (PRIMARY,)
+        return (*words, LOCALHOST) if localhost and LOCALHOST not in words else words
 
     def _local_traffic(self) -> LocalTraffic:
         match self.detect_local_mode:

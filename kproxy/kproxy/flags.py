@@ -91,7 +91,12 @@ FLAGS = (
         "N",
         "the bit of the packet mark that asks for masquerading (14)",
     ),
-    _one("--iptables-localhost-nodeports", "iptables.localhostNodePorts", "", "NodePorts on 127.0.0.1"),
+    Flag(
+        "--iptables-localhost-nodeports",
+        (("iptables", "localhostNodePorts"), ("nftables", "localhostNodePorts")),
+        "",
+        "NodePorts on 127.0.0.1 and ::1, too",
+    ),
     Flag(
         "--iptables-sync-period",
         (("iptables", "syncPeriod"), ("nftables", "syncPeriod")),

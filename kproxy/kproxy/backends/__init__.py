@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from kproxy.errors import Unavailable
 from kproxy.host import Host
@@ -66,6 +66,13 @@ class Backend(Protocol):
     def close(self) -> None:
         """Give back sockets and the like; the rules stay."""
         ...
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A backend whose kernel offers several ways to choose an endpoint."""
+
+    scheduler: str
 
 
 def built_in() -> tuple[str, ...]:

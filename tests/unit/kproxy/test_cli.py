@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +15,7 @@ from typing import IO, Any
 import pytest
 
 from kproxy import cli, flags, sysctls
-from kproxy.backends import load, names
+from kproxy.backends import Scheduled, load, names
 from kproxy.errors import Misconfigured, Unavailable
 from kproxy.host import ThisHost
 from kproxy.model import Absence
@@ -167,6 +167,27 @@ def test_what_happens_without_endpoints_can_be_chosen() -> None:
     assert cli.settings(read("--without-endpoints", "drop"), "nftables", ThisHost()).without_endpoints is Absence.DROP
 
 
+@pytest.mark.parametrize("mode", ["nftables", "iptables"])
+def test_node_ports_on_localhost_can_be_had_by_kube_proxys_flag(mode: str) -> None:
+    plain = cli.settings(read(), mode, ThisHost())
+    asked = cli.settings(read("--iptables-localhost-nodeports"), mode, ThisHost())
+    both = read("--iptables-localhost-nodeports", "--nodeport-addresses", "localhost,10.0.0.0/8")
+    assert plain.node_port_addresses == ("primary",)
+    assert asked.node_port_addresses == ("primary", "localhost")
+    assert cli.settings(both, mode, ThisHost()).node_port_addresses == ("localhost", "10.0.0.0/8")
+
+
+def test_the_scheduler_of_ipvs_reaches_its_backend() -> None:
+    with closing(load("ipvs")(ThisHost())) as backend:
+        assert isinstance(backend, Scheduled)
+        cli.choose_endpoints(backend, read().configuration.ipvs.scheduler)
+        assert backend.scheduler == "rr"
+        cli.choose_endpoints(backend, read("--ipvs-scheduler", "wlc").configuration.ipvs.scheduler)
+        assert backend.scheduler == "wlc"
+    with pytest.raises(Misconfigured, match=r"--ipvs-scheduler: 'luck' is not accepted: it should be .*'rr', 'wrr'"):
+        read("--ipvs-scheduler", "luck")
+
+
 def test_help_teaches_with_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["--help"])
@@ -211,6 +232,16 @@ def test_where_no_mode_works_every_cause_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("kproxy.modes.missing", lambda mode, host: f"{mode} is missing")
     with pytest.raises(Unavailable, match=r"nftables cannot work .*; iptables cannot work .*; userspace cannot work"):
         modes.choose("auto", ThisHost())
+
+
+@pytest.mark.parametrize(
+    ("mode", "uses"),
+    [("nftables", False), ("iptables", False), ("memory", False), ("userspace", True), ("ipvs", True)],
+)
+def test_pyroute2_is_imported_by_the_modes_that_use_it(mode: str, uses: bool) -> None:
+    code = f"import sys, kproxy.cli, kproxy.backends as b; b.load({mode!r}); print('pyroute2' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == str(uses)
 
 
 def test_an_unknown_backend_is_refused_with_the_names_of_those_there_are() -> None:
