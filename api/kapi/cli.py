@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
-import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -14,7 +12,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kapi.errors import ApiError
+from kapi import component
 
 if TYPE_CHECKING:
     from kapi.server import Settings
@@ -46,12 +44,7 @@ exit codes: 0 ended by a signal, 1 could not start, 2 wrong arguments
 
 def parser() -> argparse.ArgumentParser:
     """Give the command line's grammar."""
-    top = argparse.ArgumentParser(
-        prog="kapi",
-        description="A small Kubernetes API server.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    top = component.parser("kapi", "A small Kubernetes API server.", _EXAMPLES)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     serve = verbs.add_parser(
         "serve",
@@ -64,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _where(serve)
     _what(serve)
-    serve.add_argument("-v", "--verbose", action="store_true", help="log more")
+    component.add_verbose(serve)
     return top
 
 
@@ -114,19 +107,14 @@ def _what(serve: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     arguments = parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
-    try:
-        plain = arguments.listen or ([] if arguments.secure_listen else ["127.0.0.1:8001"])
-        sockets = [_listener(text) for text in plain]
-        asyncio.run(_serve(arguments, sockets, [_listener(text) for text in arguments.secure_listen or ()]))
-    except (ApiError, OSError, ValueError) as error:
-        print(f"kapi: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 0
-    return 0
+    component.log_to_stderr(verbose=arguments.verbose)
+    return component.exit_code("kapi", lambda: _command(arguments), {ValueError: component.FAILED})
+
+
+def _command(arguments: argparse.Namespace) -> None:
+    plain = arguments.listen or ([] if arguments.secure_listen else ["127.0.0.1:8001"])
+    sockets = [_listener(text) for text in plain]
+    asyncio.run(_serve(arguments, sockets, [_listener(text) for text in arguments.secure_listen or ()]))
 
 
 async def _serve(arguments: argparse.Namespace, plain: list[socket.socket], secure: list[socket.socket]) -> None:
@@ -134,9 +122,7 @@ async def _serve(arguments: argparse.Namespace, plain: list[socket.socket], secu
     from kapi.server import ApiServer  # noqa: PLC0415  # as above
     from kapi.server.certificates import Authority  # noqa: PLC0415  # as above
 
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    end = component.signalled()
     authority = Authority(arguments.certificates)
     async with ApiServer(_store(arguments), _settings(arguments, authority if secure else None)) as server:
         urls = [_url(sock, "https") for sock in secure] + [_url(sock, "http") for sock in plain]
@@ -156,7 +142,7 @@ async def _serve(arguments: argparse.Namespace, plain: list[socket.socket], secu
             write(arguments.kubeconfig, access, "kapi")
         how = f"--kubeconfig {arguments.kubeconfig}" if secure and arguments.kubeconfig else f"-s {urls[0]}"
         print(f"serving on {', '.join(urls)}; try: kubectl {how} get namespaces", flush=True)
-        await stop.wait()
+        await end
 
 
 def _store(arguments: argparse.Namespace) -> Store:
