@@ -3,6 +3,9 @@
 The kernel remembers where it sent the first packet of a flow and sends the others the same way, also after the rules
 have changed. TCP ends by itself; a UDP sender may go on for ever. TCP and SCTP flows are never touched: an endpoint
 that terminates may finish what it has begun.
+
+Messages are packed and read by hand (`kproxy.netlink`): a busy node has many flows, and all of them are listed whenever
+a UDP endpoint goes. Measured with 10,000 flows: read in 0.2 s here, in 2.2 s by pyroute2's class `nfct_msg`.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from kproxy.backends import Backend, built_in, load
+from kproxy.backends.ipvs.layout import DEVICE
 from kproxy.configuration import AUTO
 from kproxy.errors import ProxyError, Unavailable
 from kproxy.host import Host
@@ -12,7 +13,7 @@ from kproxy.host import Host
 log = logging.getLogger(__name__)
 
 PREFERRED = ("nftables", "iptables", "userspace")
-_WITHOUT_RULES = ("memory",)
+_LEAVE_NOTHING = ("memory", "userspace")  # whatever they did ends with their process
 
 
 def choose(mode: str, host: Host) -> tuple[Backend, str]:
@@ -58,7 +59,7 @@ def _best(host: Host) -> tuple[Backend, str]:
 async def clear_others(host: Host, mode: str) -> None:
     """Leave nothing of the modes other than `mode` behind; "" is no mode: leave nothing at all."""
     for name in built_in():
-        if name in _WITHOUT_RULES or _is_same(name, mode) or not _may_have_left(host, name):
+        if name in _LEAVE_NOTHING or _is_same(name, mode) or not _may_have_left(host, name):
             continue
         if missing(name, host) is not None:
             continue
@@ -77,7 +78,16 @@ def _is_same(name: str, mode: str) -> bool:
 
 
 def _may_have_left(host: Host, name: str) -> bool:
-    """Whether it is worth a look: to look at legacy iptables makes tables that were not there before."""
+    """Whether it is worth a look, for modes that are dear to ask.
+
+    To look at legacy iptables makes tables that were not there before. To speak to IPVS means importing pyroute2, and
+    without its device nothing there is ours.
+    """
+    if name == "ipvs":
+        try:
+            host.sysctl(f"net/ipv4/conf/{DEVICE}/forwarding")
+        except OSError:
+            return False
     if name != "iptables-legacy":
         return True
     found = host.run(["cat", "/proc/net/ip_tables_names"])

@@ -1,5 +1,7 @@
 """The bytes of nfnetlink: attributes, messages and batches, packed with struct; nf_tables and conntrack use them. Pure.
 
+For what comes by the hundred thousand; the rest is pyroute2's (`kproxy.exchange`).
+
 Layouts: linux/netlink.h, linux/netfilter/nfnetlink.h and linux/netfilter/nf_tables.h. Header fields are in host byte
 order; the numbers inside attributes are big-endian.
 """

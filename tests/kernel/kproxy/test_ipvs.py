@@ -11,12 +11,13 @@ from ipaddress import ip_address, ip_interface, ip_network
 import pytest
 
 from kapi.network import Protocol, Reference
-from kproxy.backends.addresses import addresses
+from kproxy.backends.addresses import addresses, exists
 from kproxy.backends.ipvs.backend import Ipvs
 from kproxy.backends.ipvs.compile import Server
 from kproxy.backends.ipvs.layout import DEVICE
 from kproxy.host import InNamespace
 from kproxy.model import Duties, Frontend, Kind, NodeDuties, Place, Target
+from kproxy.modes import clear_others
 from netnslab.kernel import Namespace
 from netnslab.steps import Assign, Up, Veth
 
@@ -126,6 +127,13 @@ async def test_somebody_elses_hand_is_noticed(backend: Ipvs) -> None:
     assert await backend.drifted()
     await backend.resync(NODE, {"default/web": duties(2)})
     assert addresses(backend._host, DEVICE)[True] == {VIP, LB}
+
+
+async def test_another_mode_leaves_nothing_of_it(backend: Ipvs) -> None:
+    await backend.resync(NODE, {"default/web": duties(2)})
+    await clear_others(backend._host, "iptables")
+    assert not backend._kernel.services()
+    assert not exists(backend._host, DEVICE)
 
 
 async def test_clearing_leaves_no_trace(backend: Ipvs) -> None:

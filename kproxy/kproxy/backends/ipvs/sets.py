@@ -1,4 +1,9 @@
-"""What the ipset tool reads: the sets of one family, whole or as differences. Pure."""
+"""What the ipset tool reads: the sets of one family, whole or as differences. Pure.
+
+The tool does what pyroute2's class `ipset_msg` leaves to its user: it agrees with the kernel on the revision of a set's
+type, and packs many elements into a message. Measured, an element costs 150 to 200 us to pack with pyroute2, so 100,000
+take 15 s or more.
+"""
 
 from __future__ import annotations
 
