@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kproxy import cli
+
+Tell = Callable[..., tuple[int, str, str]]  # words to exit code, output and errors
 
 CLUSTER = """\
 apiVersion: v1
@@ -34,7 +37,7 @@ endpoints: [{addresses: [10.244.1.2], nodeName: worker-1}]
 
 
 @pytest.fixture
-def told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> object:
+def told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Tell:
     (tmp_path / "cluster.yaml").write_text(CLUSTER)
 
     def tell(*words: str) -> tuple[int, str, str]:
@@ -69,16 +72,14 @@ def told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> object:
         ("10.244.1.9 192.0.2.1 53/udp", ["no rule is about it"]),
     ],
 )
-def test_it_tells_what_happens_and_why(told: object, asked: str, words: list[str]) -> None:
-    assert callable(told)
+def test_it_tells_what_happens_and_why(told: Tell, asked: str, words: list[str]) -> None:
     code, said, _ = told(*asked.split())
     assert code == 0
     for word in words:
         assert word in said
 
 
-def test_json_has_every_rule_with_its_chain_its_words_and_its_service_port(told: object) -> None:
-    assert callable(told)
+def test_json_has_every_rule_with_its_chain_its_words_and_its_service_port(told: Tell) -> None:
     code, said, _ = told("10.244.1.9", "10.96.0.1", "80", "--json")
     found = json.loads(said)
     assert code == 0
@@ -99,8 +100,7 @@ def test_json_has_every_rule_with_its_chain_its_words_and_its_service_port(told:
         ("10.0.0.1 10.96.0.1 80 --proxy-mode ipvs", "explain tells of mode nftables, not of ipvs"),
     ],
 )
-def test_what_cannot_be_asked_is_one_sentence(told: object, asked: str, words: str) -> None:
-    assert callable(told)
+def test_what_cannot_be_asked_is_one_sentence(told: Tell, asked: str, words: str) -> None:
     code, _, said = told(*asked.split())
     assert code == 2
     assert words in said
