@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
@@ -69,10 +70,13 @@ class Exchange:
                     return
                 yield answer
 
-    def change(self, kind_flags_messages: Sequence[tuple[int, int, nlmsg]]) -> Iterator[tuple[int, int]]:
-        """Carry out every change that the kernel takes; gives the place and the errno of the others."""
-        for start in range(0, len(kind_flags_messages), _AT_ONCE):
-            chunk = kind_flags_messages[start : start + _AT_ONCE]
+    def change(self, changes: Iterable[tuple[int, int, nlmsg]]) -> Iterator[tuple[int, int]]:
+        """Carry out every change (its type, flags and message) that the kernel takes.
+
+        Gives the place and the errno of the others. Takes the changes as they are sent: a message is a large object.
+        """
+        coming, start = iter(changes), 0
+        while chunk := tuple(islice(coming, _AT_ONCE)):
             sent = (_encoded(kind, one, NLM_F_ACK | flags, n) for n, (kind, flags, one) in enumerate(chunk))
             self._send(b"".join(sent))
             answered = 0
@@ -81,6 +85,7 @@ class Exchange:
                     answered += 1
                     if answer["error"]:
                         yield start + answer["header"]["sequence_number"], -answer["error"]
+            start += len(chunk)
 
     def _send(self, data: bytes) -> None:
         if self._socket is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 from socket import AF_INET, AF_INET6
 
@@ -23,6 +24,8 @@ _ROUTES = 0  # NETLINK_ROUTE
 _CLASSES = {RTM_NEWADDR: ifaddrmsg, RTM_NEWLINK: ifinfmsg}
 _GONE = (errno.EADDRNOTAVAIL, errno.ENODEV)  # what was to be removed is not there
 _AF = {4: AF_INET, 6: AF_INET6}
+_ADDED = NLM_F_CREATE | NLM_F_REPLACE
+_Step = tuple[int, int, Callable[[], nlmsg], str]  # type, flags, what makes the message, what it is about
 
 
 def exists(host: Host, device: str) -> bool:
@@ -34,12 +37,12 @@ def exists(host: Host, device: str) -> bool:
 def ensure_dummy(host: Host, device: str) -> None:
     """Have a dummy device that is up. Raises CommitFailed."""
     kind = ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "dummy")]})
-    _change(host, [(RTM_NEWLINK, NLM_F_CREATE, _link(device, kind, up=True), f"device {device}")])
+    _change(host, [(RTM_NEWLINK, NLM_F_CREATE, partial(_link, device, kind, up=True), f"device {device}")])
 
 
 def remove_device(host: Host, device: str) -> None:
     """Remove a device with all its addresses. Raises CommitFailed."""
-    _change(host, [(RTM_DELLINK, 0, _link(device), f"device {device}")])
+    _change(host, [(RTM_DELLINK, 0, partial(_link, device), f"device {device}")])
 
 
 def addresses(host: Host, device: str) -> dict[bool, set[Address]]:
@@ -68,8 +71,8 @@ def change(host: Host, device: str, added: Iterable[Address], removed: Iterable[
         return
     with _opened(host) as exchange:
         index = _index(exchange, device)
-    todo = [(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, _address(index, a), str(a)) for a in added]
-    todo += [(RTM_DELADDR, 0, _address(index, a), str(a)) for a in removed]
+    todo: list[_Step] = [(RTM_NEWADDR, _ADDED, partial(_address, index, a), str(a)) for a in added]
+    todo += [(RTM_DELADDR, 0, partial(_address, index, a), str(a)) for a in removed]
     _change(host, todo)
 
 
@@ -102,10 +105,10 @@ def _address(index: int, address: Address) -> nlmsg:
     return message
 
 
-def _change(host: Host, todo: list[tuple[int, int, nlmsg, str]]) -> None:
+def _change(host: Host, todo: Sequence[_Step]) -> None:
     causes: list[str] = []
     with _opened(host) as exchange:
-        for place, error in exchange.change([(kind, flags, message) for kind, flags, message, _ in todo]):
+        for place, error in exchange.change((kind, flags, made()) for kind, flags, made, _ in todo):
             kind, _, _, about = todo[place]
             if kind not in (RTM_DELADDR, RTM_DELLINK) or error not in _GONE:
                 causes.append(f"{about}: {os.strerror(error)}")

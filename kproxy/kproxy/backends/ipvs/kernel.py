@@ -35,7 +35,7 @@ class Ipvs:
         causes: dict[str, str] = {}
         again: list[Request] = []
         family = self._family()
-        todo = [(family, NLM_F_CREATE, wire.message(one.command, one.attributes)) for one in requests]
+        todo = ((family, NLM_F_CREATE, wire.message(one.command, one.attributes)) for one in requests)
         for place, error in self._exchange.change(todo):
             request = requests[place]
             if error == errno.EEXIST and request.command in wire.INSTEAD:
@@ -43,7 +43,10 @@ class Ipvs:
             elif error not in (errno.ENOENT, errno.ESRCH) or request.command not in wire.ENDING:
                 causes[request.owner] = f"IPVS did not take {request.about}: {os.strerror(error)}"
         if again:
-            self.carry_out(again)
+            try:
+                self.carry_out(again)
+            except Refused as refusal:
+                causes |= refusal.causes
         if causes:
             raise Refused(causes)
 
