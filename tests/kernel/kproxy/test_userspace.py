@@ -15,7 +15,7 @@ import pytest
 
 from kapi.network import Protocol, Reference
 from kproxy.backends.addresses import addresses
-from kproxy.backends.userspace import udp
+from kproxy.backends.userspace import tcp, udp
 from kproxy.backends.userspace.backend import Userspace
 from kproxy.host import InNamespace, ThisHost
 from kproxy.model import Duties, Frontend, Kind, NodeDuties, Place, Pool, Target
@@ -202,3 +202,23 @@ async def test_closing_gives_the_addresses_back(namespace: Namespace, backend: U
     assert VIP in addresses(backend._host, "lo")[True]
     await backend.clear()
     assert VIP not in addresses(backend._host, "lo")[True]
+
+
+async def test_a_connection_that_nobody_has_looked_at_yet_is_closed_with_its_listener(
+    namespace: Namespace,
+) -> None:
+    namespace.apply([Up("lo")])
+    with namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.setblocking(False)
+        listener = tcp.Listener(InNamespace(namespace.fd), listening, lambda _: None, lambda _: None)
+        with namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.connect(listening.getsockname())
+            listener._accept()
+            listener.close()
+            client.settimeout(2)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)

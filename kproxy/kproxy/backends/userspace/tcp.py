@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 
 from kapi.network import Address
@@ -181,7 +182,12 @@ class Listener:
             client.setblocking(False)
             task = self._loop.create_task(self._carry(client, name[0]))
             self._connecting.add(task)
-            task.add_done_callback(self._connecting.discard)
+            task.add_done_callback(partial(self._settled, client))
+
+    def _settled(self, client: socket.socket, task: asyncio.Task[None]) -> None:
+        self._connecting.discard(task)
+        if task.cancelled():  # perhaps before it ever ran, and then nobody else has closed the connection
+            _reset(client)
 
     async def _carry(self, client: socket.socket, name: str) -> None:
         endpoint = None
