@@ -64,6 +64,17 @@ class Reference:
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
+    def as_owner(self) -> dict[str, str | bool]:
+        """The entry of `metadata.ownerReferences` that makes this object the one that controls another."""
+        return {
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ServicePort:

@@ -20,7 +20,7 @@ def slice_json(one: EndpointSlice) -> Json:
         "namespace": one.namespace,
         "labels": dict(one.labels),
         "annotations": annotations | ({TRIGGER_TIME: one.trigger_time} if one.trigger_time else {}),
-        "ownerReferences": [*([_owner(one.owner)] if one.owner else []), *one.other_owners],
+        "ownerReferences": [*([one.owner.as_owner()] if one.owner else []), *one.other_owners],
         "finalizers": list(one.finalizers),
     }
     meta |= _named(one.name, one.uid, one.resource_version, one.service)
@@ -49,17 +49,6 @@ def endpoints_json(one: Endpoints) -> Json:
 
 def _named(name: str, uid: str, version: str, base: str) -> Json:
     return {"name": name, "uid": uid, "resourceVersion": version} if name else {"generateName": f"{base}-"}
-
-
-def _owner(owner: Reference) -> Json:
-    return {
-        "apiVersion": owner.api_version,
-        "kind": owner.kind,
-        "name": owner.name,
-        "uid": owner.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
 
 
 def _endpoint(one: Endpoint, *, mirrored: bool) -> Json:

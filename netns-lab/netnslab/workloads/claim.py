@@ -10,7 +10,6 @@ from kapi.network import Reference
 from kapi.resources import Resource
 from kapi.selectors import matches_labels
 from netnslab.workloads.actions import Patch
-from netnslab.workloads.template import owner_reference
 from netnslab.workloads.values import Identity, Selector
 
 Json = dict[str, Any]
@@ -55,7 +54,7 @@ def claim(
 
 
 def _adopt(one: _Owned, owner: Reference, resource: Resource) -> Patch:
-    meta = {"uid": one.meta.uid, "ownerReferences": [owner_reference(owner)]}
+    meta = {"uid": one.meta.uid, "ownerReferences": [owner.as_owner()]}
     return Patch(resource, one.key, {"metadata": meta})
 
 

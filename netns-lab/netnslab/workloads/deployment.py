@@ -16,7 +16,7 @@ from netnslab.workloads.actions import Action, Create, Decision, Delete, Patch, 
 from netnslab.workloads.claim import claim
 from netnslab.workloads.progress import status_of
 from netnslab.workloads.rolling import bounds, is_finished, proportional, rolling
-from netnslab.workloads.template import HASH_LABEL, owner_reference, template_hash, with_hash, without_hash
+from netnslab.workloads.template import HASH_LABEL, template_hash, with_hash, without_hash
 from netnslab.workloads.values import Deployment, ReplicaSet
 
 Json = dict[str, Any]
@@ -142,7 +142,7 @@ def _set_object(deployment: Deployment, full: str, name: str, replicas: int, rev
             "namespace": deployment.meta.namespace,
             "labels": template["metadata"]["labels"],
             "annotations": {**_copied(deployment), REVISION: revision, **_sizes(deployment)},
-            "ownerReferences": [owner_reference(deployment.reference)],
+            "ownerReferences": [deployment.reference.as_owner()],
         },
         "spec": {
             "replicas": replicas,

@@ -41,18 +41,6 @@ def with_hash(template: Json, name: str) -> Json:
     return {**plain, "metadata": {**meta, "labels": {**(meta.get("labels") or {}), HASH_LABEL: name}}}
 
 
-def owner_reference(owner: Reference) -> Json:
-    """Write a controlling owner reference."""
-    return {
-        "apiVersion": owner.api_version,
-        "kind": owner.kind,
-        "name": owner.name,
-        "uid": owner.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-
-
 def pod_of(template: Json, owner: Reference) -> Json:
     """Give a pod of this template, to be named by the server."""
     meta = template.get("metadata") or {}
@@ -64,7 +52,7 @@ def pod_of(template: Json, owner: Reference) -> Json:
             **kept,
             "generateName": f"{owner.name}-",
             "namespace": owner.namespace,
-            "ownerReferences": [owner_reference(owner)],
+            "ownerReferences": [owner.as_owner()],
         },
         "spec": template.get("spec") or {},
     }
