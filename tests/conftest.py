@@ -6,8 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 sys.path.append(str(Path(__file__).parents[1]))  # tests.uml is a module beside the tests
+
+
+# No test is timed: an example that takes long on a busy machine has shown nothing. The time-out of a test bounds it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ports import unused_port
 
 from kapi.client import Client
 from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
@@ -194,7 +194,7 @@ def coredns(api: str, tmp_path: Path) -> Callable[[str], Any]:
 @contextmanager
 def by_corefile(words: list[str], look: str, file: Path, api: str, options: str) -> Iterator[int]:
     """A server by the Corefile above; gives its port."""
-    port, ready = free(), free()
+    port, ready = unused_port(), unused_port()
     file.write_text(COREFILE.format(port=port, ready=ready, reverse=" ".join(REVERSE), server=api, options=options))
     with running([*words, str(file)], look, errors=subprocess.DEVNULL):
         settled(ready)
@@ -221,7 +221,7 @@ def kdns(api: str) -> Callable[..., Any]:
 
     @contextmanager
     def start(*options: str) -> Iterator[int]:
-        port, health = free(), free()
+        port, health = unused_port(), unused_port()
         words = [sys.executable, "-m", "kdns", "--server", api, "--ttl", "30", "--record", "ext.example=10.9.9.9"]
         words += ["--no-forward", "--health", f"127.0.0.1:{health}", *(f"--reverse={network}" for network in REVERSE)]
         words += ["--listen", f"127.0.0.1:{port}", "--listen", f"[::1]:{port}"]
@@ -230,10 +230,3 @@ def kdns(api: str) -> Callable[..., Any]:
             yield port
 
     return start
-
-
-def free() -> int:
-    """Give a port that is free on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

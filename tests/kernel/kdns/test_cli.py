@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from tests.ports import unused_port
 
 from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from kapi.server import ApiServer
@@ -75,7 +76,7 @@ def live(dig: Dig, server: str, client: Any, loop: asyncio.AbstractEventLoop) ->
     def now(job: Any) -> None:
         asyncio.run_coroutine_threadsafe(job, loop).result(5)
 
-    health = port_unused()
+    health = unused_port()
     with command("--server", server, "--health", f"127.0.0.1:{health}", "--no-forward") as (process, port):
         eventually(lambda: fetched(health, "/ready"), (200, "OK\n"))
         assert fetched(health, "/health") == (200, "OK\n")
@@ -95,8 +96,8 @@ def live(dig: Dig, server: str, client: Any, loop: asyncio.AbstractEventLoop) ->
 
 
 def test_without_its_cluster_it_says_servfail_and_is_not_ready(dig: Dig) -> None:
-    health = port_unused()
-    server = f"http://127.0.0.1:{port_unused()}"
+    health = unused_port()
+    server = f"http://127.0.0.1:{unused_port()}"
     with command("--server", server, "--health", f"127.0.0.1:{health}", "--no-forward") as (_, port):
         assert fetched(health, "/ready") == (503, "cluster\n")
         assert fetched(health, "/health") == (200, "OK\n")
@@ -110,7 +111,7 @@ def test_without_its_cluster_it_says_servfail_and_is_not_ready(dig: Dig) -> None
 
 
 def test_a_lame_duck_answers_on_while_its_health_fails(dig: Dig) -> None:
-    health = port_unused()
+    health = unused_port()
     flags = ["--record", "db.example=10.0.0.5", "--no-forward", "--lameduck", "1", "--health", f"127.0.0.1:{health}"]
     with command(*flags) as (process, port):
         assert fetched(health, "/health") == (200, "OK\n")
@@ -167,12 +168,6 @@ def listening() -> socket.socket:
     sock.bind(("127.0.0.1", 0))
     sock.listen()
     return sock
-
-
-def port_unused() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def fetched(port: int, path: str) -> tuple[int, str]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import dnslib
 import pytest
+from tests.ports import unused_port
 
 from kapi.resources import SERVICES
 from kapi.server import ApiServer
@@ -45,16 +46,6 @@ def command(file: Path, *flags: str) -> Iterator[subprocess.Popen[str]]:
             process.communicate(timeout=10)
 
 
-@pytest.fixture
-def unused() -> Callable[[], int]:
-    def port() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return port
-
-
 def corefile(path: Path, port: int, *lines: str) -> Path:
     file = path / "Corefile"
     fresh = path / "fresh"
@@ -68,8 +59,8 @@ def fetched(port: int, path: str) -> str:
         return str(response.read().decode())
 
 
-def test_a_reload_loses_no_query(tmp_path: Path, dig: Dig, unused: Callable[[], int]) -> None:
-    port = unused()
+def test_a_reload_loses_no_query(tmp_path: Path, dig: Dig) -> None:
+    port = unused_port()
     file = corefile(tmp_path, port, HOSTS.format(address="192.0.2.1"), "reload 1s")
     lost: list[int] = []
     seen: set[str] = set()
@@ -104,10 +95,8 @@ def test_a_reload_loses_no_query(tmp_path: Path, dig: Dig, unused: Callable[[], 
     assert seen == {"192.0.2.1", "192.0.2.2", "192.0.2.3"}
 
 
-def test_workers_share_the_work_and_their_numbers_are_added_up(
-    tmp_path: Path, dig: Dig, unused: Callable[[], int]
-) -> None:
-    port, told = unused(), unused()
+def test_workers_share_the_work_and_their_numbers_are_added_up(tmp_path: Path, dig: Dig) -> None:
+    port, told = unused_port(), unused_port()
     more = [f"prometheus 127.0.0.1:{told}", f"ready 127.0.0.1:{told}"]
     file = corefile(tmp_path, port, HOSTS.format(address="192.0.2.1"), *more)
     with command(file, "--workers", "3") as process:
@@ -124,9 +113,9 @@ def test_workers_share_the_work_and_their_numbers_are_added_up(
         assert process.wait(10) == 0
 
 
-def test_queries_are_logged_as_coredns_does_and_as_json(tmp_path: Path, dig: Dig, unused: Callable[[], int]) -> None:
+def test_queries_are_logged_as_coredns_does_and_as_json(tmp_path: Path, dig: Dig) -> None:
     for style in ("", " . json"):
-        port = unused()
+        port = unused_port()
         with command(corefile(tmp_path, port, HOSTS.format(address="192.0.2.1"), f"log{style}")) as process:
             dig(port, "A.example", "+short", "+noedns")
             assert process.stdout is not None
@@ -141,7 +130,7 @@ def test_queries_are_logged_as_coredns_does_and_as_json(tmp_path: Path, dig: Dig
                 )
 
 
-def test_questions_over_tls_and_https(tmp_path: Path, unused: Callable[[], int]) -> None:
+def test_questions_over_tls_and_https(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     words = [
         "openssl",
@@ -157,7 +146,7 @@ def test_questions_over_tls_and_https(tmp_path: Path, unused: Callable[[], int])
     ]
     words += ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"]
     subprocess.run([*words, "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
-    tls, https = unused(), unused()
+    tls, https = unused_port(), unused_port()
     file = tmp_path / "Corefile"
     shared = f" bind 127.0.0.1\n tls {certificate} {key}\n {HOSTS.format(address='192.0.2.1')}"
     file.write_text(f"tls://.:{tls} https://.:{https} {{\n{shared}}}\n")
@@ -181,8 +170,8 @@ def test_questions_over_tls_and_https(tmp_path: Path, unused: Callable[[], int])
             urllib.request.urlopen(f"{url}?dns=AAAA", timeout=5, context=context)
 
 
-def test_a_loop_is_found_and_named(tmp_path: Path, unused: Callable[[], int]) -> None:
-    port = unused()
+def test_a_loop_is_found_and_named(tmp_path: Path) -> None:
+    port = unused_port()
     file = corefile(tmp_path, port, f"forward . 127.0.0.1:{port}", "loop")
     words = [sys.executable, "-m", "kdns", "--corefile", str(file)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
@@ -190,23 +179,21 @@ def test_a_loop_is_found_and_named(tmp_path: Path, unused: Callable[[], int]) ->
     assert f"kdns: what is forwarded to 127.0.0.1:{port} comes back here: a loop" in done.stderr
 
 
-def test_a_wrong_corefile_is_named_with_its_line(tmp_path: Path, unused: Callable[[], int]) -> None:
-    file = corefile(tmp_path, unused(), "template IN A")
+def test_a_wrong_corefile_is_named_with_its_line(tmp_path: Path) -> None:
+    file = corefile(tmp_path, unused_port(), "template IN A")
     words = [sys.executable, "-m", "kdns", "--corefile", str(file)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1
     assert f"kdns: {file}:3: template: this plug-in is not supported" in done.stderr
 
 
-async def test_a_zone_is_given_away_whole_and_a_name_explained(
-    tmp_path: Path, dig: Dig, unused: Callable[[], int]
-) -> None:
+async def test_a_zone_is_given_away_whole_and_a_name_explained(tmp_path: Path, dig: Dig) -> None:
     async with ApiServer(MemoryStore()) as api:
         sock = socket.create_server(("127.0.0.1", 0))
         await api.listen(sock)
         await api.client().create(SERVICES, service("web", ips=["10.96.77.7"], ports=["http:80"]))
         server = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        port, told = unused(), unused()
+        port, told = unused_port(), unused_port()
         kubernetes = f"kubernetes cluster.local {{\n endpoint {server}\n }}"
         lines = [kubernetes, "transfer {\n to 127.0.0.1\n }", f"ready 127.0.0.1:{told}"]
         file = corefile(tmp_path, port, *lines)
@@ -233,7 +220,7 @@ def transferred(file: Path, port: int, told: int, dig: Dig, server: str) -> None
     assert "the resolver stops here, after 1 try for A" in done.stdout
 
 
-def test_a_plug_in_of_ones_own(tmp_path: Path, dig: Dig, unused: Callable[[], int], monkeypatch: Any) -> None:
+def test_a_plug_in_of_ones_own(tmp_path: Path, dig: Dig, monkeypatch: Any) -> None:
     (tmp_path / "forty_two.py").write_text(
         """
 from kdns import wire
@@ -255,7 +242,7 @@ class FortyTwo:
 """
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    port = unused()
+    port = unused_port()
     words = [sys.executable, "-m", "kdns", "--listen", f"127.0.0.1:{port}", "--record", "a.example=192.0.2.1"]
     words += ["--no-forward", "--plugin", "forty_two"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:

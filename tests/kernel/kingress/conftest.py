@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.ports import unused_port
 
 from kapi.cache import Cache, Decode
 from kapi.events import Recorder
@@ -84,8 +85,8 @@ class Upstream:
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def start(self) -> Upstream:
+        self.port = self.port or unused_port()  # the same again when it comes back after a stop
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self.server.sockets[0].getsockname()[1]
         return self
 
     async def stop(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.ports import unused_port
 
 from kapi.client import Client
 from kapi.resources import EVENTS, INGRESS_CLASSES, INGRESSES, SERVICES
@@ -60,12 +61,6 @@ async def api() -> AsyncIterator[tuple[Client, str]]:
         yield server.client(), f"http://127.0.0.1:{sock.getsockname()[1]}"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
 async def eventually(condition: Any, seconds: float = 10.0) -> Any:
     """Give the first true answer of an asynchronous condition."""
     async with asyncio.timeout(seconds):
@@ -83,7 +78,7 @@ async def test_the_ingress_runs_against_an_api_server_until_it_is_told_to_stop(
     await client.create(INGRESSES, ingress("broken", "broken.example", "missing"))
     await client.create(INGRESSES, ingress("younger", "shop.example", "web"))
     inherited = socket.create_server(("127.0.0.1", 0))
-    port, admin = free_port(), free_port()
+    port, admin = unused_port(), unused_port()
     arguments = ["--server", url, "--listen", f"127.0.0.1:{port}", "--listen-fd", str(inherited.fileno())]
     arguments += ["--admin", f"127.0.0.1:{admin}", "--publish-address", "203.0.113.9"]
     process = await asyncio.create_subprocess_exec(

@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import itertools
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from tests.ports import unused_port
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(90)]
 
@@ -103,11 +103,6 @@ async def running(port: int, *command: str) -> AsyncIterator[None]:
         await process.wait()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
 def nginx(folder: Path, port: int, upstream: int) -> list[str]:
     folder.chmod(0o755)
     temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy"))
@@ -151,7 +146,7 @@ async def test_whoever_is_behind_reads_the_same_requests(shop: Any, tmp_path: Pa
     live, recorder = shop
     directly = await seen_by(live, recorder, recorder)
     assert sum(map(bool, directly)) > 30
-    port = free_port()
+    port = unused_port()
     async with running(port, *between(tmp_path, port, recorder.port)):
         through = await seen_by(live, recorder, port)
     for raw, mine, theirs in zip(corpus(), directly, through, strict=True):

@@ -7,19 +7,13 @@ import socket
 from typing import Any
 
 import pytest
-
-
-def closed_port() -> int:
-    """A port of 127.0.0.1 where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+from tests.ports import unused_port
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_connection_that_cannot_be_made_is_tried_elsewhere_whatever_the_method(shop: Any, method: str) -> None:
     live, web = shop
-    live.service("web", closed_port(), web, closed_port())
+    live.service("web", unused_port(), web, unused_port())
     for _ in range(6):
         status, body = await live.get("/", "shop.example", "Content-Length: 0", method=method)
         assert (status, body) == (200, b"ok")
@@ -27,7 +21,7 @@ async def test_a_connection_that_cannot_be_made_is_tried_elsewhere_whatever_the_
 
 async def test_where_no_endpoint_can_be_reached_it_is_a_bad_gateway_that_says_so(shop: Any) -> None:
     live, _ = shop
-    live.service("web", closed_port())
+    live.service("web", unused_port())
     status, body = await live.get()
     assert status == 502
     assert b"127.0.0.1:" in body

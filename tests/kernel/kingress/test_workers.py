@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.ports import unused_port
 
 from kapi.client import Client
 from kapi.resources import INGRESS_CLASSES, INGRESSES, LEASES, SERVICES
@@ -21,11 +22,6 @@ from kapi.store.memory import MemoryStore
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 Run = Callable[..., Awaitable[asyncio.subprocess.Process]]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture
@@ -107,7 +103,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def test_two_processes_share_the_port_the_metrics_the_limit_and_health(run: Run) -> None:
-    port, admin = free_port(), free_port()
+    port, admin = unused_port(), unused_port()
     process = await run(
         "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--access-log", "off", workers=2
     )
@@ -138,7 +134,7 @@ async def is_true(condition: Callable[[], bool]) -> bool:
 
 
 async def test_all_processes_together_keep_the_limit_of_connections(run: Run) -> None:
-    port = free_port()
+    port = unused_port()
     await run("--listen", f"127.0.0.1:{port}", "--connections", "5", "--access-log", "off", workers=2)
     opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
     for reader, writer in opened:
@@ -151,7 +147,7 @@ async def test_all_processes_together_keep_the_limit_of_connections(run: Run) ->
 
 
 async def test_a_restart_that_hands_the_sockets_over_fails_no_request(run: Run, tmp_path: Path) -> None:
-    port, admin, path = free_port(), free_port(), str(tmp_path / "handover")
+    port, admin, path = unused_port(), unused_port(), str(tmp_path / "handover")
     arguments = ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--handover", path]
     arguments += ["--access-log", "off"]
     first = await run(*arguments)
@@ -176,7 +172,7 @@ async def test_a_restart_that_hands_the_sockets_over_fails_no_request(run: Run, 
 
 
 async def test_it_serves_without_the_rights_of_root(run: Run) -> None:
-    port = free_port()
+    port = unused_port()
     process = await run("--listen", f"127.0.0.1:{port}", "--user", "nobody", "--access-log", "off")
     status = status_of(process.pid)
     uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
@@ -214,7 +210,7 @@ async def test_of_several_ingresses_one_at_a_time_holds_the_lease_and_writes_the
 
 
 async def test_behind_a_load_balancer_that_speaks_the_proxy_protocol(run: Run) -> None:
-    port = free_port()
+    port = unused_port()
     process = await run("--listen", f"127.0.0.1:{port}", "--proxy-protocol", "--trust", "127.0.0.0/8")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"PROXY TCP4 192.0.2.7 10.0.0.1 4096 80\r\n")

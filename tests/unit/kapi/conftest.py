@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -11,11 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
+from tests.ports import unused_port
 
 
 class Etcd:
@@ -23,8 +18,8 @@ class Etcd:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.url = f"http://127.0.0.1:{free_port()}"
-        self.peer = f"http://127.0.0.1:{free_port()}"
+        self.url = f"http://127.0.0.1:{unused_port()}"
+        self.peer = f"http://127.0.0.1:{unused_port()}"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -71,7 +71,7 @@ def sorted_records(answer: Any) -> Any:
     return answer.counts, sorted(answer.tail)  # the order of records may follow the order of events
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps)
 def test_any_history_of_changes_ends_in_what_a_fresh_start_gives(history: list[Any]) -> None:
     async def run() -> None:

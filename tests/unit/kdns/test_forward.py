@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 import dnslib
+from tests.ports import unused_port
 
 from kapi.resources import SERVICES
 from kdns.chain import Chain, Setup, load
@@ -77,7 +78,9 @@ class Fake(asyncio.DatagramProtocol):
 @asynccontextmanager
 async def upstream(reply: Reply, stream: Reply | None = None) -> AsyncIterator[Fake]:
     loop = asyncio.get_running_loop()
-    transport, fake = await loop.create_datagram_endpoint(lambda: Fake(reply, stream), local_addr=("127.0.0.1", 0))
+    transport, fake = await loop.create_datagram_endpoint(
+        lambda: Fake(reply, stream), local_addr=("127.0.0.1", unused_port())
+    )
     server = await asyncio.start_server(fake.serve_stream, "127.0.0.1", fake.port) if stream else None
     try:
         yield fake
@@ -382,9 +385,3 @@ async def eventually(wanted: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not wanted():  # noqa: ASYNC110  # what happens is in other tasks
             await asyncio.sleep(0.01)
-
-
-def unused_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.ports import unused_port
 
 from kapi.resources import LEASES
 from kapi.server import ApiServer
@@ -52,11 +53,6 @@ async def served(cluster: Any) -> AsyncIterator[tuple[Any, Processes]]:
         processes = Processes(f"http://127.0.0.1:{listening.getsockname()[1]}", stack)
         async with cluster(server=server, start=False) as here:
             yield here, processes
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 async def page(port: int, path: str) -> str:
@@ -109,7 +105,7 @@ async def test_a_dry_run_shows_what_changes_and_nothing_where_nothing_does(clust
 
 async def test_health_and_metrics_have_the_names_of_the_kubernetes_controllers(cluster: Any) -> None:
     async with served(cluster) as (here, processes):
-        port = free_port()
+        port = unused_port()
         await processes.start("--admin", f"127.0.0.1:{port}", *QUICK_LEASE)
         await here.service("web")
         await here.pod(2)

@@ -89,7 +89,7 @@ async def meddle(here: Any, index: int, *, gone: bool) -> None:
 
 
 @pytest.mark.timeout(300)  # a thousand histories, some milliseconds each
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.lists(STEPS, min_size=5, max_size=25))
 def test_at_rest_every_service_has_the_oracles_endpoints(cluster: Any, history: list[tuple[Any, ...]]) -> None:
     async def run() -> None:

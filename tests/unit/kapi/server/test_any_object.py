@@ -39,7 +39,7 @@ async def code(served: Served, request: Request) -> int:
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.qualified)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(body=st.dictionaries(st.sampled_from(["spec", "status", "metadata", *NAMES]), VALUES, max_size=5))
 def test_it_is_stored_and_shown_or_refused(resource: Resource, body: Json) -> None:
     async def run() -> None:
