@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -79,12 +80,13 @@ class Elsewhere:
         selected = [item.nodeid for item in session.items if item.get_closest_marker("uml")]
         if not selected or session.config.getoption("collectonly"):
             return
-        kernel = shutil.which(KERNEL)
-        if kernel is None or not MODULES.is_dir() or os.geteuid() != 0:
-            self._trouble = "needs root and a user-mode Linux kernel (Debian: user-mode-linux) for IPVS"
+        kernel, compiler = shutil.which(KERNEL), shutil.which("cc")
+        if kernel is None or compiler is None or not MODULES.is_dir() or os.geteuid() != 0:
+            self._trouble = "needs root, a user-mode Linux kernel (Debian: user-mode-linux) and a C compiler for IPVS"
             return
         self._work = Path(tempfile.mkdtemp(prefix="kproxy-uml-"))
         (self._work / "selected").write_text("\n".join([*selected, ""]))
+        _build(compiler, self._work)
         self._running = _boot(kernel, self._work)
 
     @pytest.hookimpl(tryfirst=True)
@@ -99,14 +101,21 @@ class Elsewhere:
 
     def pytest_unconfigure(self) -> None:
         if self._running:
-            if self._running.poll() is None:
-                os.killpg(self._running.pid, 9)
-                self._running.wait()
+            self._end(self._running, 0)
             shutil.rmtree(self._work)
+
+    @staticmethod
+    def _end(kernel: subprocess.Popen[bytes], patience: float) -> None:
+        """Wait for the kernel to halt, so many seconds at most."""
+        try:
+            kernel.wait(patience)
+        except subprocess.TimeoutExpired:
+            os.killpg(kernel.pid, signal.SIGKILL)
+            kernel.wait()
 
     def _told(self, item: pytest.Item) -> Iterator[pytest.TestReport]:
         if self._running and self._reports is None:
-            self._running.wait(SECONDS)
+            self._end(self._running, SECONDS)
             self._reports = _read(self._work)
         told = (self._reports or {}).get(item.nodeid, [])
         for data in told:
@@ -115,8 +124,14 @@ class Elsewhere:
         if not told:
             where = (str(item.path), item.location[1] or 0, self._trouble)
             outcome: Literal["skipped", "failed"] = "skipped" if self._trouble else "failed"
-            longrepr = where if self._trouble else "the kernel ended before this test"
+            longrepr = where if self._trouble else f"the kernel ended before this test:\n{_last_words(self._work)}"
             yield pytest.TestReport(item.nodeid, item.location, {}, outcome, longrepr, "setup")
+
+
+def _build(compiler: str, work: Path) -> None:
+    """Make what lets the kernel run on every processor; `xstate.c` tells why."""
+    source = Path(__file__).with_name("xstate.c")
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", work / "xstate.so", source], check=True)
 
 
 def _boot(kernel: str, work: Path) -> subprocess.Popen[bytes]:
@@ -124,20 +139,26 @@ def _boot(kernel: str, work: Path) -> subprocess.Popen[bytes]:
     words = {"inside": INSIDE, "work": work, "modules": MODULES, "root": ROOT, "python": sys.executable}
     init.write_text(_INIT.format(**words))
     init.chmod(0o755)
-    options = f"mem=512M root=/dev/root rootfstype=hostfs rootflags=/ rw init={init} con=null con0=null ssl=null quiet"
-    null = subprocess.DEVNULL
-    command = [kernel, *options.split(), f"uml_dir={work}"]
-    return subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)
+    options = "mem=512M root=/dev/root rootfstype=hostfs rootflags=/ rw con=null con0=fd:0,fd:1 con1=null ssl=null"
+    command = [kernel, *options.split(), f"init={init}", f"uml_dir={work}"]
+    environment = {**os.environ, "LD_PRELOAD": str(work / "xstate.so")}
+    with (work / "console").open("wb") as console:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment, start_new_session=True
+        )
 
 
 def _read(work: Path) -> dict[str, list[dict[str, Any]]]:
     """Read the reports, by test."""
     file = work / "reports"
-    if not file.exists():
-        output = work / "output"
-        raise RuntimeError(f"no test ran inside: {output.read_text() if output.exists() else 'it did not start'}")
     found: dict[str, list[dict[str, Any]]] = {}
-    for line in file.read_text().splitlines():
+    for line in file.read_text().splitlines() if file.exists() else ():
         report = json.loads(line)
         found.setdefault(report["nodeid"], []).append(report)
     return found
+
+
+def _last_words(work: Path) -> str:
+    """Give the end of what pytest inside printed, or of what the kernel did where pytest never started."""
+    file = next(file for name in ("output", "console") if (file := work / name).exists())
+    return "\n".join(file.read_text(errors="replace").splitlines()[-30:])
