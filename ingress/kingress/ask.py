@@ -12,32 +12,32 @@ from kapi.events import Recorder
 from kapi.kubeconfig import client_from
 from kapi.source import ApiSource
 from kingress.controller import Controller
-from kingress.explain import explain, request_of
+from kingress.explain import Question, explain
 from kingress.settings import Settings
-from kingress.steps import Asked
-from kingress.target import BadTarget
 
 _PATIENCE = 15.0  # seconds to read the cluster
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the explanation; returns the exit code."""
-    url = urlsplit(options.url if "://" in options.url else f"http://{options.url}")
-    headers = [(name.encode(), value.strip().encode()) for name, _, value in (h.partition(":") for h in options.header)]
-    host = next((value.decode() for name, value in headers if name.lower() == b"host"), url.netloc)
-    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     try:
-        request = request_of(options.method, host, target, headers)
-        asyncio.run(_explain(options, Asked(request, options.client, url.scheme.encode())))
-    except BadTarget as error:
-        print(f"400: the request would be refused: {error}")  # noqa: T201  # it is what was asked
+        asyncio.run(_explain(options, _question(options)))
     except (ApiError, OSError, TimeoutError) as error:
         print(f"kingress: the cluster cannot be read: {error or 'no answer'}", file=sys.stderr)  # noqa: T201  # an error
         return 1
     return 0
 
 
-async def _explain(options: argparse.Namespace, what: Asked) -> None:
+def _question(options: argparse.Namespace) -> Question:
+    """Write the request as curl would: a Host among the headers goes before that of the URL."""
+    url = urlsplit(options.url if "://" in options.url else f"http://{options.url}")
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    hosts = [] if any(line.lower().startswith("host:") for line in options.header) else [f"Host: {url.netloc}"]
+    lines = [f"{options.method} {target} HTTP/1.1", *hosts, *options.header, "", ""]
+    return Question("\r\n".join(lines).encode(), options.client, url.scheme)
+
+
+async def _explain(options: argparse.Namespace, what: Question) -> None:
     client = client_from(options.kubeconfig, options.server)
     source = ApiSource(client)
     controller = Controller(source, Recorder("kingress"), Settings(), class_name=options.ingress_class)

@@ -26,6 +26,8 @@ class Resolution:
 
 def resolve(ref: BackendRef, service: Service | None, slices: Collection[EndpointSlice], zone: str = "") -> Resolution:
     """Give the addresses of a Service port; where every endpoint has hints, only those for `zone` (KEP-2433)."""
+    if not ref.service:
+        return Resolution(reason="No Service is named.")
     if service is None:
         return Resolution(reason=f"Service {ref.service_key} does not exist.")
     if service.type is ServiceType.EXTERNAL_NAME:

@@ -127,12 +127,26 @@ def _add_requests(add: Callable[..., object]) -> None:
         action="store_true",
         help="connections come from load balancers in networks of --trust, and begin with a PROXY header (v1 or v2)",
     )
+    add(
+        "--body-rate",
+        metavar="BYTES",
+        type=flags.number,
+        default=100,
+        help="a second, which a request's body must come at once it has taken a minute; 0 is none (%(default)d)",
+    )
     add("--access-log", metavar="FILE", default="-", help="a line for each request; - is standard output; off is none")
     add("--access-log-format", choices=("combined", "json"), default="combined", help="how its lines are written")
 
 
 def _add_running(add: Callable[..., object]) -> None:
     add("--connections", metavar="N", type=flags.count, default=10000, help="open at most (%(default)d)")
+    add(
+        "--client-connections",
+        metavar="N",
+        type=flags.count,
+        default=0,
+        help="of one client address at most (no limit of its own)",
+    )
     add("--workers", metavar="N", type=flags.count, default=1, help="processes that serve (%(default)d)")
     add(
         "--handover",
@@ -191,7 +205,7 @@ def _processes(options: argparse.Namespace) -> int:
             shutil.chown(folder, options.user)
 
         def work(index: int, ready: Callable[[], None]) -> int:
-            crowd.index = index
+            crowd.begin(index)
             own = listening.of_worker(found, index, count)
             return run(options, Place(own, index, Mates(folder, index, count), crowd, ready))
 

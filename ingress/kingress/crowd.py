@@ -1,22 +1,40 @@
-"""How many connections all processes of one ingress have open: each writes its own number where all can read it."""
+"""How many connections all processes of one ingress have open: each writes its own numbers where all can read them.
+
+Connections of one client are counted in the bucket that its address falls into: a number of fixed size for all clients
+there may ever be. Two clients may share a bucket, rarely, for there are many.
+"""
 
 from __future__ import annotations
 
 import mmap
 
+_BUCKETS = 1 << 16
+
 
 class Crowd:
-    """Made before the processes are; each then sets its own `index`. A number is eight bytes, and is written whole."""
+    """Made before the processes are; each then calls `begin` with its own index. A number is written whole."""
 
     def __init__(self, processes: int = 1) -> None:
         self._numbers = memoryview(mmap.mmap(-1, 8 * processes)).cast("q")
-        self.index = 0
+        self._buckets = memoryview(mmap.mmap(-1, 4 * _BUCKETS * processes)).cast("i")  # pages that are used take room
+        self._index = 0
 
-    def is_over(self, own: int, limit: int) -> bool:
-        """Note how many this process has; gives whether that is too many for all together."""
-        self._numbers[self.index] = own
-        return sum(self._numbers) > limit
+    def begin(self, index: int) -> None:
+        """Be one of the processes, perhaps in the place of one that died and left its numbers behind."""
+        self._index = index
+        self._numbers[index] = 0
+        for bucket in range(index * _BUCKETS, (index + 1) * _BUCKETS):
+            if self._buckets[bucket]:
+                self._buckets[bucket] = 0
 
-    def set(self, own: int) -> None:
-        """Note how many this process has."""
-        self._numbers[self.index] = own
+    def enter(self, own: int, client: str) -> tuple[int, int]:
+        """Note that this process now has `own` connections, a new one by a client; gives how many all, and its are."""
+        self._numbers[self._index] = own
+        bucket = hash(client) % _BUCKETS  # processes that were forked from one hash alike
+        self._buckets[self._index * _BUCKETS + bucket] += 1
+        return sum(self._numbers), sum(self._buckets[bucket::_BUCKETS])
+
+    def leave(self, own: int, client: str) -> None:
+        """Note that a connection of a client has ended."""
+        self._numbers[self._index] = own
+        self._buckets[self._index * _BUCKETS + hash(client) % _BUCKETS] -= 1

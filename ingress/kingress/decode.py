@@ -27,6 +27,7 @@ DEFAULT_CLASS_ANNOTATION = "ingressclass.kubernetes.io/is-default-class"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
 _CAPTURE = re.compile(r"(/[^()\[\]^$*+?|{}]*?|)(\(/\|\$\)\(\.\*\)|/\(\.\*\))\$?")  # /shop(/|$)(.*) and /shop/(.*)
+NOTHING = BackendRef("", "", 0)  # behind a path whose backend cannot be read
 _AMBIGUOUS = re.compile(r"//|/\.\.?(?:/|$)|%2f", re.IGNORECASE)
 
 
@@ -101,11 +102,14 @@ def _paths(http: Json, namespace: str, where: str, problems: list[Problem]) -> I
         try:
             kind = _path_type(item.get("pathType"), f"{field}.pathType")
             path = _path(item.get("path"), kind, f"{field}.path")
-            backend = _backend(item.get("backend"), namespace, f"{field}.backend")
         except _Wrong as error:
             problems.append(error.problem)
-        else:
-            yield PathRule(path, kind, backend, field)
+            continue
+        try:
+            yield PathRule(path, kind, _backend(item.get("backend"), namespace, f"{field}.backend"), field)
+        except _Wrong as error:  # the path stays taken: what it asks for must not fall to a wider rule
+            problems.append(error.problem)
+            yield PathRule(path, kind, NOTHING, field, str(error.problem))
 
 
 def _host(host: Any, field: str) -> str:

@@ -3,16 +3,16 @@
 Knows nothing of HTTP versions: `Client` is the side that asked, `Upstream` a connection to an endpoint. Bodies go
 through as they come; each side is stopped while the other cannot take more.
 
-Another endpoint is tried only while the client has been sent nothing: after a connection that could not be made, and,
-for methods that may be repeated (RFC 9110 9.2.2), after one that ended before the first byte of a response, provided
-that the request's body is still at hand.
+Another endpoint is tried only while the client has been sent nothing: after a connection that could not be made, and
+after one that ended before the first byte of a response, where the method may be repeated (RFC 9110 9.2.2) or the
+kernel knows that the endpoint took no byte of the request, provided that the request's body is still at hand.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from kingress.message import END, Header, Refused, Request, Response
+from kingress.message import END, REPEATABLE, Header, Refused, Request, Response, Trailers
 from kingress.pages import page, reason
 from kingress.steps import Asked, change, cookie, finish, hash_key, is_canary, judge, sticky_cookie
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from kingress.match import Route
     from kingress.policy import Policy
     from kingress.pool import Backend
-
-_REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 
 
 class Relay(Protocol):
@@ -54,6 +52,9 @@ class Client(Relay, Protocol):
 
     def send_body(self, data: bytes) -> None:
         """Send a piece of the body."""
+
+    def send_trailers(self, headers: list[Header]) -> None:
+        """Say something after the body, where the protocol has a place for it."""
 
     def send_end(self) -> None:
         """The response is complete."""
@@ -95,6 +96,9 @@ class Upstream(Relay, Protocol):
     def flush(self) -> None:
         """Let go of what waits."""
 
+    def unheard(self) -> bool:
+        """Whether it is certain that nobody has read the request."""
+
     def release(self, *, complete: bool) -> None:
         """The exchange is over; `complete`: both messages ended, so another may follow."""
 
@@ -116,6 +120,7 @@ class Exchange:
     status = 0  # of the response, once its head is sent
     sent = 0  # bytes of its body
     request_ended = False  # the whole request has come
+    taken = 0  # bytes of the request's body that have come
     attempts = 0  # endpoints that were tried
     _tried: tuple[Peer, ...] = ()
     _replay: tuple[bytes, ...] = ()  # the body so far, while it may have to be sent again
@@ -130,7 +135,6 @@ class Exchange:
     _key = b""  # that the endpoint is chosen by
     _sticky = b""  # the endpoint that the client's cookie names
     _limit = 0  # bytes of the request's body
-    _taken = 0
 
     def __init__(self, gateway: Gateway, client: Client, request: Request) -> None:
         self._gateway = gateway
@@ -161,8 +165,8 @@ class Exchange:
         """A piece of the request's body has come."""
         if self._over:
             return
-        self._taken += len(data)
-        if 0 < self._limit < self._taken:
+        self.taken += len(data)
+        if 0 < self._limit < self.taken:
             self.broken(self._too_large())
             return
         if self._replayable:
@@ -191,13 +195,13 @@ class Exchange:
             self.upstream.flush()
 
     def late(self) -> None:
-        """The client has sent nothing of the body for too long."""
+        """The client has sent nothing of the body for too long, or too little."""
         if self.status:
             self.client.abort()
             self._finish(complete=False)
         else:
             self._over_with_upstream()
-            self.answer(408, "The body of the request stopped coming.")
+            self.answer(408, "The body of the request came too slowly.")
 
     def cancel(self) -> None:
         """The client is gone."""
@@ -256,6 +260,9 @@ class Exchange:
                     self.client.send_body(event)
             elif event is END:
                 self._finish(complete=True)
+            elif type(event) is Trailers:
+                if self.request.trailers:
+                    self.client.send_trailers(event.headers)
             else:
                 self._respond(event, events)
         self.client.flush()
@@ -283,13 +290,14 @@ class Exchange:
         if self._over:
             return
         self._gateway.failed(self)
+        again = not late and self._may_be_sent_again()
         upstream = self._over_with_upstream()
         if upstream is not None and not upstream.reused:
             self._blame(upstream.peer)
         if self.status:
             self.client.abort()
             self._finish(complete=False)
-        elif not late and self._replayable and self.request.method in _REPEATABLE and not self.request.upgrade:
+        elif again:
             if upstream is not None and not upstream.reused:
                 self._tried += (upstream.peer,)
             self._next(502, f"{self.peer} gave no response: {why}.")
@@ -362,7 +370,7 @@ class Exchange:
         reply = judge(policy, asked)
         if reply is not None:
             self.answer(reply.status, reply.why, reply.headers)
-        elif 0 < self._limit < self._taken:
+        elif 0 < self._limit < self.taken:
             self.refuse(self._too_large())
         else:
             self._key = hash_key(policy, asked) if policy.hash_by else b""
@@ -378,6 +386,12 @@ class Exchange:
                     return each
         taken = (each for each in route.canaries if each.policy and is_canary(each.policy, request, gateway.draw()))
         return next(taken, route)
+
+    def _may_be_sent_again(self) -> bool:
+        """Whether nothing can be done twice by it: the method may be repeated, or nobody has read the request."""
+        if not self._replayable or self.request.upgrade:
+            return False
+        return self.request.method in REPEATABLE or (self.upstream is not None and self.upstream.unheard())
 
     def _too_large(self) -> Refused:
         return Refused(413, f"its body has over {self._limit} bytes")

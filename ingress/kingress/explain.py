@@ -1,27 +1,51 @@
-"""Says what would become of a request, without sending it: which rule applies, why it and not the others. Pure."""
+"""Says what would become of a request, without sending it: which rule applies, why it and not the others. Pure.
+
+The request is read, judged and written by what reads, judges and writes requests on their way: nothing is told twice.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from kingress import steps
 from kingress.backends import Resolution
 from kingress.features import FEATURES
+from kingress.forwarded import Forwarding
+from kingress.h1.requests import RequestReader
+from kingress.h1.writer import request_head
 from kingress.listing import asked
 from kingress.match import HostRoutes, Route, Table
-from kingress.message import Request
+from kingress.message import Refused, Request
 from kingress.objects import BackendRef, PathType
-from kingress.policy import PLAIN, Policy
+from kingress.policy import PLAIN
 from kingress.steps import Asked
-from kingress.target import normal_target
 
 _MANY = 8  # rules of a host that are listed
+_ID = b"(another for each request)"
 
 
-def explain(table: Table, resolve: Callable[[BackendRef], Resolution], what: Asked) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request, as its bytes, and who would make it: from which address, and over `http` or `https`."""
+
+    raw: bytes
+    client: str = "127.0.0.1"
+    scheme: str = "http"
+
+    @property
+    def port(self) -> int:
+        """Where it would be asked."""
+        return 443 if self.scheme == "https" else 80
+
+
+def explain(table: Table, resolve: Callable[[BackendRef], Resolution], question: Question) -> Iterator[str]:
     """Give the explanation, line by line."""
-    request = what.request
-    yield f"{request.method} {what.scheme.decode()}://{request.authority.decode('latin-1')}{request.target.decode()}"
+    request = RequestReader().feed(question.raw)[0]
+    if isinstance(request, Refused):
+        yield f"{request.status}: the request is refused: {request.why}"
+        return
+    yield f"{request.method} {question.scheme}://{request.authority.decode('latin-1')}{request.target.decode()}"
     yield f"  host {request.host or '(none)'}, path {request.path}"
     route = table.find(request.host, request.path)
     yield from _considered(table, request, route)
@@ -29,20 +53,13 @@ def explain(table: Table, resolve: Callable[[BackendRef], Resolution], what: Ask
         yield "404: no rule applies, and there is no default backend"
         return
     yield f"answered by {route}"
-    yield from _judged(route, what)
+    yield from _judged(route, question, request)
     for each in (route, *route.canaries):
         resolution = resolve(each.backend)
         found = ", ".join(f"{host}:{port}" for host, port in resolution.addresses)
         yield f"  {'canary' if each is not route else 'backend'} {each.backend}: {found or resolution.reason}"
         if not found:
             yield "  503 until it has endpoints"
-
-
-def request_of(method: str, host: str, target: str, headers: list[tuple[bytes, bytes]]) -> Request:
-    """Make the request that is asked about; the path is put into its normal form. Raises BadTarget."""
-    forwarded, path = normal_target(target.encode("ascii", "replace"))
-    bare = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    return Request(method, forwarded, path, host.encode("ascii", "replace"), bare.lower(), headers)
 
 
 def _considered(table: Table, request: Request, chosen: Route | None) -> Iterator[str]:
@@ -82,27 +99,32 @@ def _matches(route: Route, path: str) -> bool:
     return path == prefix or path.startswith(prefix + "/")
 
 
-def _judged(route: Route, what: Asked) -> Iterator[str]:
+def _judged(route: Route, question: Question, request: Request) -> Iterator[str]:
     """Say what the Ingress asks for, and what that does to this request."""
     policy = route.policy
+    forwarding = Forwarding(question.client, question.scheme, question.port)
+    said = forwarding.headers(request, _ID)
     told = {feature.name: feature.means for feature in FEATURES}
     for name, value in asked(policy).items():
         yield f"  {name}: {value} ({told[name]})"
     for canary in route.canaries:
         by_chance = (canary.policy or PLAIN).canary_weight
-        decided = [steps.is_canary(canary.policy or PLAIN, what.request, draw) for draw in (0.0, 0.999999)]
+        decided = [steps.is_canary(canary.policy or PLAIN, request, draw) for draw in (0.0, 0.999999)]
         how = "always" if all(decided) else "never" if not any(decided) else f"by chance ({by_chance})"
         yield f"  goes to canary {canary}: {how}"
-    if policy is not None:
-        yield from _changed(policy, route, what)
-
-
-def _changed(policy: Policy, route: Route, what: Asked) -> Iterator[str]:
-    reply = steps.judge(policy, what)
+    reply = steps.judge(policy, Asked(request, question.client, question.scheme.encode())) if policy else None
     if reply is not None:
         yield f"  answered at once with {reply.status}: {reply.why}"
         return
-    changed = what.request.again()
-    steps.change(policy, route, changed)
-    if (changed.target, changed.authority) != (what.request.target, what.request.authority):
-        yield f"  forwarded as {changed.target.decode()} with Host {changed.authority.decode()}"
+    changed = request.again()
+    if policy is not None:
+        steps.change(policy, route, changed)
+    yield from _differences(question.raw, request_head(changed, forwarding, said, said[-1][1]))
+
+
+def _differences(before: bytes, after: bytes) -> Iterator[str]:
+    """Say what of the head is not forwarded, and what is forwarded that was not asked."""
+    old, new = (head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n") for head in (before, after))
+    yield "  what is forwarded differs in:"
+    yield from (f"    - {line}" for line in old if line not in new)
+    yield from (f"    + {line}" for line in new if line not in old)

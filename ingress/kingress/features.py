@@ -3,8 +3,8 @@
 `kproxy.io/<name>` is ours; the annotations of ingress-nginx that mean the same are read too. Text from objects is only
 ever read into values: never into code, configuration or headers that it could break out of.
 
-An annotation that cannot be read is left out, with a problem for an Event. Where it guards something, leaving it out
-would open what was meant to be closed: then the routes answer 503 until it is mended.
+An annotation that cannot be read, or is not known, is left out, with a problem for an Event. Where it guards something,
+leaving it out would open what was meant to be closed: then the routes answer 503 until it is mended.
 """
 
 from __future__ import annotations
@@ -288,6 +288,26 @@ FEATURES: Final = (
 )
 
 
+# What ingress-nginx guards routes by and nothing here does. Left out, it would open what an Ingress closes.
+FOREIGN_GUARDS: Final = frozenset(
+    NGINX + name
+    for name in (
+        "auth-secret",
+        "auth-tls-match-cn",
+        "auth-tls-secret",
+        "auth-tls-verify-client",
+        "auth-type",
+        "auth-url",
+        "enable-global-auth",
+        "enable-modsecurity",
+    )
+)
+_OFF: Final = ("", "false", "off")
+_KNOWN: Final = frozenset(
+    key for feature in FEATURES for key in (OURS + feature.name, *(NGINX + name for name in feature.nginx))
+)
+
+
 def read(annotations: Mapping[str, str], *, has_tls: bool = False) -> tuple[Policy, list[Problem]]:
     """Give the policy that annotations ask for, and what is wrong with them."""
     found: dict[str, Any] = {}
@@ -303,7 +323,13 @@ def read(annotations: Mapping[str, str], *, has_tls: bool = False) -> tuple[Poli
                 problem = Problem(f"metadata.annotations[{key}]", f"{text[:80]!r} is not understood; it takes {error}")
                 problems.append(problem)
                 if feature.guards:
-                    found["broken"] = str(problem)
+                    found["broken"] = f"A guard of this route is not understood: {problem}"
+    for key in annotations:
+        if key.startswith((OURS, NGINX)) and key not in _KNOWN:
+            problem = Problem(f"metadata.annotations[{key}]", "there is no such feature here")
+            problems.append(problem)
+            if key in FOREIGN_GUARDS and str(annotations[key]).strip() not in _OFF:
+                found["broken"] = f"A guard of this route is not understood: {problem}"
     policy = Policy(**found)
     if policy.redirect_https_with_tls:
         policy = replace(policy, redirect_https=policy.redirect_https or has_tls, redirect_https_with_tls=False)

@@ -12,6 +12,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> int:
+    """Read a number from 0 on."""
+    if not text.isdigit():
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 on, such as 100")
+    return int(text[:9])
+
+
 def key(text: str) -> str:
     """Read `NAMESPACE/NAME`."""
     namespace, slash, name = text.partition("/")

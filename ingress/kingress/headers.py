@@ -12,6 +12,27 @@ from typing import Final
 from kingress.message import Header
 
 FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
+# What decides how a message is read, routed, admitted or kept must come before its body (RFC 9110 6.5.1).
+NOT_IN_TRAILERS: Final = frozenset(
+    (
+        b"age",
+        b"authorization",
+        b"cache-control",
+        b"content-encoding",
+        b"content-range",
+        b"content-type",
+        b"date",
+        b"expires",
+        b"host",
+        b"location",
+        b"retry-after",
+        b"server",
+        b"set-cookie",
+        b"vary",
+        b"warning",
+        b"www-authenticate",
+    )
+)
 HOP_BY_HOP: Final = frozenset(
     (
         b"connection",

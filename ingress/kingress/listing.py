@@ -80,5 +80,5 @@ def _row(route: Route, resolution: Resolution) -> Row:
         "canaries": [str(canary.backend) for canary in route.canaries],
         "asks": asked(route.policy),
         "endpoints": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in resolution.addresses],
-        "missing": resolution.reason,
+        "missing": route.policy.broken if route.policy and route.policy.broken else resolution.reason,
     }

@@ -10,6 +10,8 @@ from typing import Final
 
 Header = tuple[bytes, bytes]
 
+REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))  # doing it twice is doing it once
+
 UNKNOWN: Final = -1  # the length of a body that ends when it ends
 
 
@@ -31,6 +33,7 @@ class Request:
     expects_continue: bool = False  # the client waits for a 100 before it sends the body
     last: bool = False  # the client wants, or can bear, no further request on this connection
     version: str = "1.1"
+    trailers: bool = False  # the client takes fields after the body
     told: bool = False  # `headers` has some of what a proxy says of the client, with names in small letters
     wire: bytes = b""  # as HTTP/1 writes it, without its end, once it was written
     logged: tuple[str, str] | None = None  # what the access log says of it, once it did
@@ -56,6 +59,13 @@ class Response:
     declared: int = UNKNOWN  # Content-Length of a response that has no body itself (HEAD, 304)
     dated: bool = False  # it says when it was made; otherwise that is added (RFC 9110 6.6.1)
     wire: bytes = b""  # as HTTP/1 writes it on a connection that goes on, once it was written
+
+
+@dataclass(slots=True)
+class Trailers:
+    """What a response says after its body, before its `END`. Only those that may stand there are in it."""
+
+    headers: list[Header]
 
 
 class End:

@@ -55,6 +55,7 @@ class PathRule:
     type: PathType
     backend: BackendRef
     field: str
+    broken: str = ""  # why nothing can be behind it: its requests are answered with this, and go nowhere else
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class Ingress:
     @property
     def targets(self) -> frozenset[Target]:
         """Every backend that it names."""
-        named = {path.backend for rule in self.rules for path in rule.paths}
+        named = {path.backend for rule in self.rules for path in rule.paths if not path.broken}
         if self.default_backend is not None:
             named.add(self.default_backend)
         return frozenset(Target(ref, self.conduct) for ref in named)

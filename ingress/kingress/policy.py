@@ -39,7 +39,7 @@ class Conduct(NamedTuple):
 class Policy:
     """Everything that annotations can say of the routes of one Ingress. Times in seconds, sizes in bytes."""
 
-    broken: str = ""  # why these routes answer nothing: a guard was asked for, and could not be understood
+    broken: str = ""  # why these routes answer nothing: a guard that cannot be understood, no backend that can be used
 
     allow: tuple[Network, ...] = ()  # clients must be in one of these, where there are any
     deny: tuple[Network, ...] = ()

@@ -8,6 +8,7 @@ import contextlib
 import gc
 import importlib
 import logging
+import resource
 import socket
 import time
 import uuid
@@ -55,6 +56,8 @@ class Place:
 
 def run(options: argparse.Namespace, place: Place) -> int:
     """Run one process: with what only root may read, then without root's rights, until a signal comes."""
+    _check_parser()
+    _allow_files()
     with _access_log(options.access_log) as write:
         client = client_from(options.kubeconfig, options.server)
         if options.user:
@@ -69,6 +72,25 @@ def run(options: argparse.Namespace, place: Place) -> int:
         return component.exit_code("kingress", work)
 
 
+def _check_parser() -> None:
+    """See that the parser of the admin pages is the one in C: that in Python has let too much pass. Raises OSError.
+
+    The data path has no other than httptools', which is in C.
+    """
+    parser = importlib.import_module("aiohttp.http_parser")
+    if parser.HttpRequestParser is parser.HttpRequestParserPy:
+        raise OSError(
+            "aiohttp parses HTTP in Python here, which is not strict enough: install a wheel of it that has its "
+            "extensions in C, and see that AIOHTTP_NO_EXTENSIONS is not set"
+        )
+
+
+def _allow_files() -> None:
+    """Let there be as many open files as the system allows: each request may need two connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def _run(
     options: argparse.Namespace, place: Place, client: Client, write: Callable[[str], object] | None
 ) -> None:
@@ -79,6 +101,8 @@ async def _run(
         proxy_protocol=options.proxy_protocol,
         drain=options.drain,
         connections=options.connections,
+        client_connections=options.client_connections,
+        body_rate=options.body_rate,
     )
     first = place.index == 0
     async with contextlib.AsyncExitStack() as stack:

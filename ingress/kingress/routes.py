@@ -35,7 +35,8 @@ def claims(ingress: Ingress) -> dict[str, Claim]:
     default = _default(ingress)
     found: dict[str, list[Route]] = {}
     for rule in ingress.rules:
-        found.setdefault(rule.host, []).extend(_made(ingress, rule.host, path) for path in rule.paths)
+        paths = (path for path in rule.paths if not (path.broken and ingress.policy.canary))
+        found.setdefault(rule.host, []).extend(_made(ingress, rule.host, path) for path in paths)
     return {host: Claim(ingress, tuple(routes), default) for host, routes in found.items()}
 
 
@@ -142,6 +143,8 @@ def _default(ingress: Ingress) -> Route | None:
 
 def _made(ingress: Ingress, host: str, path: PathRule) -> Route:
     policy = None if ingress.policy is PLAIN else ingress.policy
+    if path.broken:
+        policy = replace(ingress.policy, broken=f"This path has no backend that can be used: {path.broken}")
     return Route(path.backend, host, path.path, path.type, ingress.reference, path.field, policy, ingress.conduct)
 
 

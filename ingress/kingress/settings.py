@@ -14,6 +14,7 @@ class Settings:
     head_timeout: float = 10.0  # for the whole head of a request, from its first byte
     keep_alive: float = 75.0  # an idle client connection
     body_timeout: float = 60.0  # between two pieces of a request's body
+    body_rate: float = 100.0  # bytes a second of a body that is still waited for after `body_timeout`; 0 is any
     connect_timeout: float = 5.0
     response_timeout: float = 60.0  # between two pieces of a response
     send_timeout: float = 60.0  # a client that takes nothing of what is sent to it
@@ -30,6 +31,7 @@ class Settings:
     headers_limit: int = 100
     target_limit: int = 8192
     connections: int = 10000
+    client_connections: int = 0  # of one client; 0 is as many as there may be
     drain: float = 30.0  # after this, what is still open is cut
     tick: float = 1.0
     proxy_protocol: bool = False  # every connection begins with a PROXY header, from a trusted peer

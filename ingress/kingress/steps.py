@@ -127,7 +127,7 @@ def is_canary(policy: Policy, request: Request, draw: float) -> bool:
 
 
 def _broken(policy: Policy, _: Asked) -> Reply | None:
-    return Reply(503, f"A guard of this route is not understood: {policy.broken}") if policy.broken else None
+    return Reply(503, f"{policy.broken}.") if policy.broken else None
 
 
 def _admitted(policy: Policy, asked: Asked) -> Reply | None:

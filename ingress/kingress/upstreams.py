@@ -13,7 +13,7 @@ from kingress.authorities import BadAuthority
 from kingress.backends import Resolution
 from kingress.balance import Peer, balancer
 from kingress.h1.upstream import UpstreamConnection
-from kingress.message import Response
+from kingress.message import REPEATABLE, Response
 from kingress.objects import BackendRef, Target
 from kingress.policy import Conduct
 from kingress.pool import Backend
@@ -21,8 +21,6 @@ from kingress.settings import Settings
 
 if TYPE_CHECKING:
     from kingress.exchange import Exchange
-
-_FRESH = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))  # on a connection that turns out stale, sent again
 
 
 def _words(error: OSError) -> str:
@@ -106,16 +104,19 @@ class Upstreams:
             self._ejected.add(backend)
 
     def connect(self, backend: Backend, peer: Peer, exchange: Exchange) -> None:
-        """Give the exchange a connection to the endpoint: at once where one is idle."""
+        """Give the exchange a connection to the endpoint: at once where one is idle.
+
+        A request that is tried again gets a new one: where one idle connection was stale, others may be.
+        """
         peer.active += 1
         idle = peer.idle
-        if idle:
-            if exchange.request.method in _FRESH:
+        if idle and exchange.attempts == 1:
+            if exchange.request.method in REPEATABLE:
                 exchange.connected(idle.pop())
                 return
             connection = idle[-1]
             # A request that must not be sent twice is not sent where the upstream has hung up, or may be about to.
-            if connection.quiet < 2 and not connection.stale():
+            if connection.quiet < 1 and not connection.stale():
                 exchange.connected(idle.pop())
                 return
         task = asyncio.get_running_loop().create_task(self._connect(backend, peer, exchange))

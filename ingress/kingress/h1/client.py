@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 from kingress.exchange import Exchange, Relay, Upstream
 from kingress.forwarded import Forwarding
 from kingress.h1.requests import RequestReader
-from kingress.h1.writer import CONTINUE, LAST_CHUNK, chunk, response_head, response_wire, switching_head
-from kingress.message import END, UNKNOWN, Refused, Request, Response
+from kingress.h1.writer import CONTINUE, chunk, last_chunk, response_head, response_wire, switching_head
+from kingress.message import END, UNKNOWN, Header, Refused, Request, Response
 
 if TYPE_CHECKING:
     from kingress.gateway import Gateway
@@ -37,9 +37,11 @@ class ClientConnection(asyncio.Protocol):
         "_reader",
         "_scheme",
         "_served",
+        "_trailers",
         "_transport",
         "_tunnel",
         "_tunnelled",
+        "_waited",
         "forwarding",
         "peer",
     )
@@ -62,7 +64,9 @@ class ClientConnection(asyncio.Protocol):
         self._tunnelled: Exchange | None = None
         self._out: list[bytes] = []
         self._quiet = 0  # ticks since something happened
+        self._waited = 0  # ticks in which the body of a request was waited for
         self._chunked = False
+        self._trailers: list[Header] = []  # to follow the body of the response
         self._served = False  # a request has been answered
         self._advancing = False
         self._lingering = False  # all is said: what still comes is read and forgotten
@@ -82,14 +86,17 @@ class ClientConnection(asyncio.Protocol):
         self.forwarding = Forwarding(self.peer, self._scheme, self._port, self._gateway.settings.trusted)
         clients = self._gateway.clients
         clients.add(self)
-        if self._gateway.crowd.is_over(len(clients), self._gateway.settings.connections):
+        everyone, own = self._gateway.crowd.enter(len(clients), self.peer)
+        if everyone > self._gateway.settings.connections:
             self._refuse(Refused(503, "too many connections are open"))
+        elif 0 < self._gateway.settings.client_connections < own:
+            self._refuse(Refused(429, "too many connections of this client are open"))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio calls it so
         """See `asyncio.BaseProtocol`."""
         clients = self._gateway.clients
         clients.discard(self)
-        self._gateway.crowd.set(len(clients))
+        self._gateway.crowd.leave(len(clients), self.peer)
         self._events.clear()
         self._out.clear()
         exchange, self._exchange = self._exchange, None
@@ -181,6 +188,7 @@ class ClientConnection(asyncio.Protocol):
                 self._refuse(event)
             return
         self._exchange = exchange = Exchange(self._gateway, self, event)
+        self._waited = 0
         self._take_body()  # what is here already need not be sent apart from the head
         if self._exchange is exchange:  # its body may be bad
             exchange.start()
@@ -260,10 +268,16 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._out.append(data)
 
+    def send_trailers(self, headers: list[Header]) -> None:
+        """See `Client.send_trailers`."""
+        if self._chunked:
+            self._trailers = headers
+
     def send_end(self) -> None:
         """See `Client.send_end`."""
         if self._chunked:
-            self._out.append(LAST_CHUNK)
+            self._out.append(last_chunk(self._trailers))
+            self._trailers = []
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
         self._quiet = 0
@@ -345,7 +359,16 @@ class ClientConnection(asyncio.Protocol):
             self._tick_idle(quiet)
         elif self._half_closed and quiet > settings.linger:
             self._transport.abort()  # it may still read, but most who hang up are gone, and nothing is on its way
-        elif not exchange.request_ended and not self._paused and quiet > settings.body_timeout:
+        elif not exchange.request_ended and not self._paused:
+            self._tick_body(exchange, quiet)
+
+    def _tick_body(self, exchange: Exchange, quiet: float) -> None:
+        """Wait for the body of a request, but not for one that comes drop by drop before any answer has begun."""
+        settings = self._gateway.settings
+        self._waited += 1
+        waited = self._waited * settings.tick
+        slow = waited > settings.body_timeout and exchange.taken < settings.body_rate * waited
+        if quiet > settings.body_timeout or (slow and not exchange.status):
             exchange.late()
 
     def _tick_idle(self, quiet: float) -> None:

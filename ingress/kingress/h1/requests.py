@@ -209,6 +209,7 @@ class RequestReader(Reader):
         request.version = version
         self._length = request.length = self._framed(version)
         request.told = b"told" in found
+        request.trailers = version == "1.1" and b"trailers" in names.tokens(found.get(b"te", b""))
         connection = names.tokens(found.get(b"connection", b""))
         if not _PLAIN.issuperset(connection):
             request.headers = names.without(request.headers, connection)

@@ -8,9 +8,10 @@ import httptools
 
 from kingress import headers as names
 from kingress.h1.reader import Malformed, Reader, content_length, is_chunked, remember
-from kingress.message import END, UNKNOWN, BadResponse, Response
+from kingress.message import END, UNKNOWN, BadResponse, Response, Trailers
 
 _SPECIAL: Final = names.RESPONSE_SPECIAL
+_SERVER: Final = (b"Server", b"kingress")  # where an upstream does not say what it is
 
 
 class ResponseReader(Reader):
@@ -27,6 +28,7 @@ class ResponseReader(Reader):
     _to_the_end = False  # the response ends with the connection
     _reason = b""
     _dated = False
+    _named = False  # it says what server made it
 
     def __init__(
         self, head_limit: int = 65536, headers_limit: int = 200, heads: dict[bytes, Response] | None = None
@@ -108,16 +110,18 @@ class ResponseReader(Reader):
         self._found = {}
         self._body = 0
         self._reason = b""
-        self._dated = False
+        self._dated = self._named = False
         self.in_message = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or after the body a trailer, which is dropped."""
+        """Take a header, or after the body a trailer."""
         lower = name.lower()
         if lower not in _SPECIAL:
             self._headers.append((name, value))
             if lower == b"date":
                 self._dated = True
+            elif lower == b"server":
+                self._named = True
         elif lower not in self._found:
             self._found[lower] = value.strip(b" \t")
         elif lower in names.FRAMING:
@@ -139,6 +143,8 @@ class ResponseReader(Reader):
         headers = self._headers
         if len(found) > 1 or length is None or version != "1.1":
             headers = self._apply(version)
+        if status >= 200 and not self._named:
+            headers = [*headers, _SERVER]
         self._bodiless = self._method == "HEAD" or status < 200 or status in (204, 304)
         self._length = 0 if self._bodiless else declared
         self._headers = []  # from here on they are trailers
@@ -180,5 +186,10 @@ class ResponseReader(Reader):
 
     def on_message_complete(self) -> None:
         """See `Reader.on_message_complete`."""
-        if not self._bodiless:
-            super().on_message_complete()
+        if self._bodiless:
+            return
+        trailers = [each for each in self._headers if each[0].lower() not in names.NOT_IN_TRAILERS]
+        if trailers:
+            self._check_size()
+            self._events.append(Trailers(trailers))
+        super().on_message_complete()

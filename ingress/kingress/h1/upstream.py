@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
+import struct
 from typing import TYPE_CHECKING, Any, cast
 
 from kingress.h1.responses import ResponseReader
 from kingress.h1.writer import LAST_CHUNK, chunk, request_head
-from kingress.message import UNKNOWN, BadResponse, Response
+from kingress.message import REPEATABLE, UNKNOWN, BadResponse, Response
 from kingress.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,10 +18,14 @@ if TYPE_CHECKING:
     from kingress.exchange import Exchange, Relay
 
 
+_ACKED_AT = 120  # of tcpi_bytes_acked in struct tcp_info (linux/tcp.h; since Linux 4.1)
+
+
 class UpstreamConnection(asyncio.Protocol):
     """See `kingress.exchange.Upstream` for what an exchange asks of it."""
 
     __slots__ = (
+        "_acknowledged",
         "_all",
         "_blocked",
         "_chunked",
@@ -49,6 +55,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._tunnel: Relay | None = None
         self._out: list[bytes] = []
         self._chunked = False
+        self._acknowledged = -1  # bytes that the endpoint's kernel had taken before a request that must not be repeated
         self._paused = False  # reading
         self._blocked = False  # writing
 
@@ -122,6 +129,8 @@ class UpstreamConnection(asyncio.Protocol):
         request = exchange.request
         self._reader.expect(request.method)
         self._chunked = request.length == UNKNOWN
+        if self.reused and request.method not in REPEATABLE:
+            self._acknowledged = self._taken()
         self._out.append(request_head(request, exchange.client.forwarding, exchange.forwarded, exchange.request_id))
 
     def send_body(self, data: bytes) -> None:
@@ -149,9 +158,27 @@ class UpstreamConnection(asyncio.Protocol):
         poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
         return bool(poll.poll(0))
 
+    def unheard(self) -> bool:
+        """Whether the endpoint's kernel has taken no byte of the request: then nobody has acted on it.
+
+        So it is where the endpoint hung up on an idle connection while the request was on its way.
+        """
+        return self._acknowledged >= 0 and self._taken() == self._acknowledged
+
+    def _taken(self) -> int:
+        """Give how many bytes the endpoint's kernel has acknowledged; a connection that was reset still knows."""
+        try:
+            told = self._transport.get_extra_info("socket").getsockopt(
+                socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED_AT + 8
+            )
+        except OSError:
+            return -1
+        return int(struct.unpack_from("=Q", told, _ACKED_AT)[0]) if len(told) == _ACKED_AT + 8 else -1
+
     def release(self, *, complete: bool) -> None:
         """See `Upstream.release`."""
         self._exchange = None
+        self._acknowledged = -1
         peer = self.peer
         peer.active -= 1
         self.quiet = 0

@@ -45,6 +45,8 @@ def _lines(request: Request) -> bytes:
         lines.append((b"Content-Length", b"%d" % request.length))
     if request.upgrade:
         lines += ((b"Connection", b"Upgrade"), (b"Upgrade", request.upgrade))
+    elif request.trailers:
+        lines += ((b"Connection", b"TE"), (b"TE", b"trailers"))
     fields = b"\r\n".join(map(_LINE, lines))
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode("ascii"), request.target, fields)
 
@@ -82,6 +84,11 @@ def switching_head(reason: bytes, headers: list[Header], protocol: bytes) -> byt
     """Write the 101 that hands the connection over to another protocol."""
     lines = [*headers, (b"Connection", b"Upgrade"), (b"Upgrade", protocol)]
     return b"HTTP/1.1 101 %b\r\n%b\r\n\r\n" % (reason, b"\r\n".join(map(_LINE, lines)))
+
+
+def last_chunk(trailers: list[Header]) -> bytes:
+    """Write the end of a chunked body, and what is said after it."""
+    return b"0\r\n%b\r\n\r\n" % b"\r\n".join(map(_LINE, trailers)) if trailers else LAST_CHUNK
 
 
 def chunk(data: bytes) -> tuple[bytes, bytes, bytes]:

@@ -312,3 +312,16 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Signed:
         return made[*names, again]
 
     return make
+
+
+@pytest.fixture
+def patient(shop: tuple[Live, Upstream]) -> asyncio.Event:
+    """Lets the endpoint of the shop answer only once this event is set."""
+    go_on = asyncio.Event()
+
+    async def answer(*_: object) -> bytes:
+        await go_on.wait()
+        return reply()
+
+    shop[1].answer = answer
+    return go_on

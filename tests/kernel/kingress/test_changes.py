@@ -176,15 +176,10 @@ async def test_a_bad_object_touches_nothing_but_itself(shop: Any) -> None:
 
 
 @pytest.mark.parametrize("connections", [1, 20])
-async def test_draining_lets_responses_end_and_takes_no_more(shop: Any, connections: int) -> None:
+async def test_draining_lets_responses_end_and_takes_no_more(
+    shop: Any, patient: asyncio.Event, connections: int
+) -> None:
     live, web = shop
-    go_on = asyncio.Event()
-
-    async def answer(*_: Any) -> bytes:
-        await go_on.wait()
-        return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-    web.answer = answer
     idle = await live.connect()
     busy = [await live.connect() for _ in range(connections)]
     for _, writer in busy:
@@ -194,7 +189,7 @@ async def test_draining_lets_responses_end_and_takes_no_more(shop: Any, connecti
     assert await asyncio.wait_for(idle[0].read(), 2) == b""
     with pytest.raises(ConnectionRefusedError):
         await live.connect()
-    go_on.set()
+    patient.set()
     for reader, writer in busy:
         told = await asyncio.wait_for(reader.read(), 2)
         assert told.endswith(b"ok")

@@ -63,6 +63,48 @@ async def test_a_body_that_stops_coming_is_not_waited_for(hasty: Any) -> None:
     writer.close()
 
 
+async def test_a_body_that_comes_drop_by_drop_is_not_waited_for_either(start: Any, upstream: Any) -> None:
+    live, web = await start(body_timeout=0.3, body_rate=100.0), await upstream()
+    live.service("web", web)
+    live.ingress("web", [("shop.example", "Prefix", "/", "web")])
+    reader, writer = await live.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 100000\r\n\r\n")
+
+    async def drip() -> None:
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(0.05)
+
+    dripping = asyncio.create_task(drip())
+    assert (await asyncio.wait_for(reader.read(), 3)).startswith(b"HTTP/1.1 408 ")
+    assert web.requests == []
+    dripping.cancel()
+    writer.close()
+
+
+async def test_a_body_that_is_answered_while_it_comes_may_take_its_time(start: Any, upstream: Any) -> None:
+    live = await start(body_timeout=0.3, body_rate=100.0)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+        for _ in range(10):
+            writer.write(await reader.readexactly(1))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    live.service("web", server.sockets[0].getsockname()[1])
+    live.ingress("web", [("shop.example", "Prefix", "/", "web")])
+    reader, writer = await live.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 10\r\n\r\n")
+    for digit in b"0123456789":
+        writer.write(bytes((digit,)))
+        await asyncio.sleep(0.1)
+    assert (await asyncio.wait_for(reader.read(), 3)).endswith(b"\r\n\r\n0123456789")
+    writer.close()
+    server.close()
+
+
 async def test_a_client_that_takes_nothing_is_dropped(hasty: Any) -> None:
     live, web = hasty
 
@@ -98,15 +140,45 @@ async def test_more_connections_than_allowed_are_turned_away(start: Any, upstrea
         writer.close()
 
 
-async def test_a_flood_of_pipelined_requests_is_read_no_faster_than_it_is_answered(shop: Any) -> None:
+async def test_one_client_cannot_take_all_connections(start: Any, upstream: Any) -> None:
+    live = await start(client_connections=2)
+    live.service("web", await upstream())
+    live.ingress("web", [("shop.example", "Prefix", "/", "web")])
+    kept = [await live.connect() for _ in range(2)]
+    await live.until(lambda: len(live.gateway.clients) == 2)
+    assert (await live.get())[0] == 429
+    other, writer = await asyncio.open_connection("127.0.0.1", live.port, local_addr=("127.0.0.2", 0))
+    writer.write(GET + b"Connection: close\r\n\r\n")
+    assert (await other.readline()).split()[1] == b"200"
+    for _, each in [*kept, (other, writer)]:
+        each.close()
+    await live.until(lambda: not live.gateway.clients)
+    assert (await live.get())[0] == 200
+
+
+@pytest.mark.parametrize("line", [b"X-%d: a\r\n", b"X-%d: " + b"a" * 200 + b"\r\n"])
+async def test_a_flood_of_headers_is_cut_off_at_the_limit(shop: Any, line: bytes) -> None:
     live, web = shop
-    go_on = asyncio.Event()
+    reader, writer = await live.connect()
+    writer.write(GET)
 
-    async def answer(*_: Any) -> bytes:
-        await go_on.wait()
-        return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    async def flood() -> None:
+        for number in range(1_000_000):
+            writer.write(line % number)
+            await writer.drain()
 
-    web.answer = answer
+    flooding = asyncio.create_task(flood())
+    assert (await asyncio.wait_for(reader.readline(), 3)).startswith(b"HTTP/1.1 431 ")
+    flooding.cancel()
+    assert not web.requests
+    writer.transport.abort()
+    await live.until(lambda: not live.gateway.clients)
+
+
+async def test_a_flood_of_pipelined_requests_is_read_no_faster_than_it_is_answered(
+    shop: Any, patient: asyncio.Event
+) -> None:
+    live, web = shop
     _, writer = await live.connect()
     sent = 0
 
@@ -126,5 +198,5 @@ async def test_a_flood_of_pipelined_requests_is_read_no_faster_than_it_is_answer
     assert len(client._events) < 20_000
     assert len(web.requests) == 1
     flooding.cancel()
-    go_on.set()
+    patient.set()
     writer.transport.abort()

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from kapi.resources import INGRESSES
+
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: shop.example\r\n"
 CLOSE = b"Connection: close\r\n\r\n"
@@ -49,6 +51,19 @@ async def test_what_the_service_lacks_is_said(shop: Any, upstream: Any) -> None:
     assert b"Service shop/empty port 80 has no ready endpoints" in body
     live.service("none", await upstream(b"now"))
     assert await live.get("/none") == (200, b"now")
+
+
+async def test_a_path_with_a_backend_that_cannot_be_read_is_not_served_by_a_wider_rule(shop: Any) -> None:
+    live, web = shop
+    bucket = {"resource": {"apiGroup": "example.com", "kind": "Bucket", "name": "static"}}
+    rule = {"host": "shop.example", "http": {"paths": [{"path": "/static", "pathType": "Prefix", "backend": bucket}]}}
+    meta = {"namespace": "shop", "name": "static"}
+    live.put(INGRESSES, {"metadata": meta, "spec": {"ingressClassName": "kproxy", "rules": [rule]}})
+    status, page = await live.get("/static/logo.png")
+    assert status == 503
+    assert b"spec.rules[0].http.paths[0].backend.resource: only Services can be backends here" in page
+    assert not web.requests
+    assert await live.get("/other") == (200, b"ok")
 
 
 async def test_connections_to_upstreams_are_kept_and_shared(shop: Any) -> None:
@@ -102,6 +117,24 @@ async def test_a_chunked_response_is_chunked_for_1_1_and_ends_the_connection_for
     assert old.endswith(b"\r\n\r\nabcde")
     assert b"chunked" not in old
     assert b"Connection: close" in old
+
+
+@pytest.mark.parametrize(
+    ("asked", "end"), [(b"TE: trailers\r\nConnection: TE\r\n", b"0\r\nGrpc-Status: 0\r\n\r\n"), (b"", b"0\r\n\r\n")]
+)
+async def test_trailers_are_passed_on_to_who_takes_them(shop: Any, asked: bytes, end: bytes) -> None:
+    live, web = shop
+
+    async def answer(*_: Any) -> bytes:
+        return (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"3\r\nabc\r\n0\r\nGrpc-Status: 0\r\nSet-Cookie: a=b\r\n\r\n"
+        )
+
+    web.answer = answer
+    told = await live.talk(GET + asked + CLOSE)
+    assert told.endswith(b"3\r\nabc\r\n" + end)
+    assert web.requests[0].headers.get("te") == ("trailers" if asked else None)
 
 
 async def test_a_response_that_ends_with_the_connection_is_chunked_on(shop: Any) -> None:

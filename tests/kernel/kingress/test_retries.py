@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import socket
+import struct
 from typing import Any
 
 import pytest
@@ -98,6 +100,51 @@ async def test_a_kept_connection_that_has_gone_stale_is_never_a_bad_gateway(shop
     web.answer = answer
     for _ in range(6):
         assert await live.get() == (200, b"ok")
+
+
+NO_FIN = (  # a filter of packets, in the BPF of sockets: of a TCP header, those with the flag FIN are dropped
+    (0x30, 0, 0, 13),  # ldb [13]
+    (0x45, 0, 1, 1),  # jset #FIN
+    (0x06, 0, 0, 0),  # ret #0
+    (0x06, 0, 0, 0xFFFFFFFF),  # ret #-1
+)
+
+
+def deaf_to_the_end(sock: socket.socket) -> None:
+    """Let a socket not hear that its peer hangs up, as if the packet that says so were still on its way."""
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in NO_FIN))
+    sock.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HP", len(NO_FIN), ctypes.addressof(program)))
+
+
+async def test_a_post_that_crosses_with_the_end_of_a_kept_connection_is_sent_again(shop: Any) -> None:
+    live, web = shop
+    assert await live.get() == (200, b"ok")
+    (kept,) = live.gateway.upstreams.connections
+    deaf_to_the_end(kept._transport.get_extra_info("socket"))
+    for writer in list(web.writers):
+        writer.close()
+    await live.until(lambda: not web.open)
+    told = await live.talk(
+        b"POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+    )
+    assert b" 200 " in told
+    assert [seen.body for seen in web.requests] == [b"", b"hello"]
+    assert live.gateway.metrics.failures, "the first attempt failed: what it met was not a closed connection"
+
+
+async def test_many_stale_connections_cost_one_attempt(shop: Any, patient: asyncio.Event) -> None:
+    live, web = shop
+    asking = [asyncio.create_task(live.get()) for _ in range(8)]
+    await live.until(lambda: len(web.requests) == 8)
+    patient.set()
+    await asyncio.gather(*asking)
+    for kept in live.gateway.upstreams.connections:
+        deaf_to_the_end(kept._transport.get_extra_info("socket"))
+    for writer in list(web.writers):
+        writer.close()
+    await live.until(lambda: not web.open)
+    assert await live.get() == (200, b"ok")
+    assert sum(live.gateway.metrics.failures.values()) == 1
 
 
 async def test_a_response_that_has_begun_is_never_begun_again(shop: Any, upstream: Any) -> None:

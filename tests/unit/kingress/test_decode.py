@@ -74,14 +74,6 @@ WRONG: list[tuple[Json, str]] = [
     (with_path(path("/a%00")), "spec.rules[0].http.paths[0].path"),
     (with_path(path("/", None)), "spec.rules[0].http.paths[0].pathType"),
     (with_path(path("/", "Regex")), "spec.rules[0].http.paths[0].pathType"),
-    (with_path(path("/", "Prefix", None)), "spec.rules[0].http.paths[0].backend.service.name"),
-    (with_path(path("/", "Prefix", {"resource": {"kind": "Bucket", "name": "b"}})), ".backend.resource"),
-    (with_path(path("/", "Prefix", {"service": {"name": "web"}})), ".backend.service.port"),
-    (with_path(path("/", "Prefix", {"service": {"name": "web", "port": {"number": 0}}})), ".backend.service.port"),
-    (
-        with_path(path("/", "Prefix", {"service": {"name": "web", "port": {"number": 80, "name": "http"}}})),
-        ".backend.service.port",
-    ),
     (ingress({"defaultBackend": {"service": {"name": "web"}}}), "spec.defaultBackend.service.port"),
 ]
 
@@ -91,6 +83,25 @@ def test_a_bad_part_is_left_out_and_named(obj: Json, field: str) -> None:
     read = decode.ingress(obj)
     assert [problem.field.endswith(field) for problem in read.problems] == [True], read.problems
     assert not any(rule.paths for rule in read.rules)
+
+
+@pytest.mark.parametrize(
+    ("backend", "field"),
+    [
+        (None, ".backend.service.name"),
+        ({"resource": {"kind": "Bucket", "name": "b"}}, ".backend.resource"),
+        ({"service": {"name": "web"}}, ".backend.service.port"),
+        ({"service": {"name": "web", "port": {"number": 0}}}, ".backend.service.port"),
+        ({"service": {"name": "web", "port": {"number": 80, "name": "http"}}}, ".backend.service.port"),
+    ],
+)
+def test_a_path_whose_backend_cannot_be_read_stays_taken(backend: Any, field: str) -> None:
+    read = decode.ingress(with_path(path("/", "Prefix", backend)))
+    (problem,) = read.problems
+    assert problem.field.endswith(field)
+    (rule,) = read.rules[0].paths
+    assert (rule.path, rule.broken) == ("/", str(problem))
+    assert not read.targets
 
 
 def test_one_bad_path_leaves_the_others() -> None:

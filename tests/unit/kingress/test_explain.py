@@ -4,9 +4,8 @@ from typing import Any
 
 from kingress import decode
 from kingress.backends import Resolution
-from kingress.explain import explain, request_of
+from kingress.explain import Question, explain
 from kingress.routes import Routes
-from kingress.steps import Asked
 
 
 def ingress(name: str, rules: list[tuple[str, str, str]], **asked: str) -> dict[str, Any]:
@@ -20,13 +19,15 @@ def ingress(name: str, rules: list[tuple[str, str, str]], **asked: str) -> dict[
     return {"metadata": meta, "spec": {"rules": [r if r["host"] else {"http": r["http"]} for r in written]}}
 
 
-def told(*ingresses: dict[str, Any], url: str = "/cart/1", host: str = "a.example", missing: str = "") -> str:
+def told(
+    *ingresses: dict[str, Any], url: str = "/cart/1", host: str = "a.example", missing: str = "", said: str = ""
+) -> str:
     routes = Routes()
     for each in ingresses:
         routes.put(decode.ingress(each))
-    what = Asked(request_of("GET", host, url, [(b"X-Canary", b"always")]), "127.0.0.1", b"http")
+    raw = f"GET {url} HTTP/1.1\r\nHost: {host}\r\nX-Canary: always\r\n{said}\r\n"
     resolution = Resolution(reason=missing) if missing else Resolution((("10.0.0.1", 8080),))
-    return "\n".join(explain(routes.table, lambda _: resolution, what))
+    return "\n".join(explain(routes.table, lambda _: resolution, Question(raw.encode())))
 
 
 WEB = ingress("web", [("a.example", "Prefix", "/"), ("*.example", "Prefix", "/cart")])
@@ -54,7 +55,8 @@ def test_it_says_what_the_ingress_asks_for_and_what_becomes_of_the_request() -> 
     asked = ingress("web", [("a.example", "Prefix", "/cart")], replace_prefix="/v2", upstream_host="in.example")
     text = told(asked)
     assert "replace-prefix: /v2 (the rule's path is replaced" in text
-    assert "forwarded as /v2/1 with Host in.example" in text
+    for line in ("- GET /cart/1 HTTP/1.1", "+ GET /v2/1 HTTP/1.1", "- Host: a.example", "+ Host: in.example"):
+        assert f"    {line}\n" in text
     refused = told(ingress("web", [("", "Prefix", "/")], allow="10.0.0.0/8"))
     assert "answered at once with 403" in refused
     canary = ingress("next", [("a.example", "Prefix", "/")], canary="true", canary_header="X-Canary")
@@ -67,3 +69,27 @@ def test_it_says_what_is_missing() -> None:
     text = told(WEB, missing="Service shop/web does not exist.")
     assert "backend shop/web:80: Service shop/web does not exist." in text
     assert "503 until it has endpoints" in text
+
+
+def test_it_says_what_of_the_head_is_not_forwarded_and_what_is_added() -> None:
+    edited = ingress("web", [("a.example", "Prefix", "/")], request_headers="X-Team: shop\n-X-Canary")
+    text = told(edited, said="X-Real-IP: 1.2.3.4\r\nConnection: close\r\nAccept: */*\r\n")
+    changes = [line.strip() for line in text.splitlines() if line.startswith(("    - ", "    + "))]
+    assert changes == [
+        "- X-Canary: always",
+        "- X-Real-IP: 1.2.3.4",
+        "- Connection: close",
+        "+ X-Team: shop",
+        "+ X-Forwarded-For: 127.0.0.1",
+        "+ X-Real-IP: 127.0.0.1",
+        "+ X-Forwarded-Proto: http",
+        "+ X-Forwarded-Port: 80",
+        "+ X-Forwarded-Host: a.example",
+        "+ X-Request-ID: (another for each request)",
+    ]
+
+
+def test_a_request_that_would_be_refused_is_told_as_that() -> None:
+    assert told(WEB, url="/../x") == "400: the request is refused: the request target climbs above the root"
+    assert told(WEB, host="a@b").startswith("400: the request is refused: ")
+    assert told(WEB, said="Transfer-Encoding: chunked\r\nContent-Length: 1\r\n").startswith("400: ")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kingress.features import FEATURES, NGINX, OURS, read
+from kingress.features import FEATURES, FOREIGN_GUARDS, NGINX, OURS, read
 from kingress.policy import PLAIN, Edit, Policy
 
 README = Path(__file__).parents[3] / "ingress/README.md"
@@ -123,6 +123,22 @@ def test_ssl_redirect_counts_only_where_there_is_tls() -> None:
     asked = {NGINX + "ssl-redirect": "true"}
     assert read(asked)[0].redirect_https is False
     assert read(asked, has_tls=True)[0].redirect_https is True
+
+
+def test_an_annotation_that_is_not_known_is_told() -> None:
+    policy, problems = read({OURS + "alow": "10.0.0.0/8", NGINX + "enable-cors": "true"})
+    assert policy == PLAIN
+    assert [problem.field for problem in problems] == [
+        f"metadata.annotations[{OURS}alow]",
+        f"metadata.annotations[{NGINX}enable-cors]",
+    ]
+
+
+@pytest.mark.parametrize("key", sorted(FOREIGN_GUARDS))
+def test_a_guard_of_ingress_nginx_that_is_not_known_closes_its_routes(key: str) -> None:
+    policy, (problem,) = read({key: "true"})
+    assert str(problem) in policy.broken
+    assert not read({key: "off"})[0].broken
 
 
 def test_no_annotation_asks_for_nothing() -> None:

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kingress.h1.responses import ResponseReader
-from kingress.message import END, UNKNOWN, BadResponse, Response
+from kingress.message import END, UNKNOWN, BadResponse, Response, Trailers
 
 OK = b"HTTP/1.1 200 OK\r\n"
+NAMED = (b"Server", b"kingress")
 
 
 def reader(method: str = "GET") -> ResponseReader:
@@ -25,7 +26,7 @@ def test_responses_are_read_one_after_the_other() -> None:
         assert (head.status, head.reason, head.headers, head.length, body, end) == (
             200,
             b"OK",
-            [(b"X", b"y")],
+            [(b"X", b"y"), NAMED],
             2,
             b"ab",
             END,
@@ -116,7 +117,7 @@ def test_a_change_of_protocol_gives_the_head_and_the_first_bytes() -> None:
 
 def test_an_offer_to_upgrade_is_only_an_offer() -> None:
     head, body, _ = reader().feed(OK + b"Upgrade: h2,h2c\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nab")
-    assert (head.headers, body) == ([], b"ab")
+    assert (head.headers, body) == ([NAMED], b"ab")
 
 
 @pytest.mark.parametrize(
@@ -140,13 +141,35 @@ def test_how_long_the_upstream_keeps_an_idle_connection_is_learnt() -> None:
     assert one.keep_alive == 5
 
 
-def test_headers_of_the_hop_and_trailers_go_no_further() -> None:
+def test_a_server_that_says_its_name_keeps_it() -> None:
+    head, *_ = reader().feed(OK + b"server: theirs\r\nContent-Length: 0\r\n\r\n")
+    assert head.headers == [(b"server", b"theirs")]
+
+
+def test_headers_of_the_hop_go_no_further_and_trailers_follow_the_body() -> None:
     events = reader().feed(
         OK + b"Connection: X-Hop\r\nX-Hop: 1\r\nTrailer: T\r\nTransfer-Encoding: chunked\r\nY: z\r\n\r\n"
         b"2\r\nab\r\n0\r\nT: u\r\n\r\n"
     )
-    assert events[0].headers == [(b"Y", b"z")]
-    assert events[1:] == [b"ab", END]
+    assert events[0].headers == [(b"Y", b"z"), NAMED]
+    assert events[1:] == [b"ab", Trailers([(b"T", b"u")]), END]
+
+
+@pytest.mark.parametrize("name", ["Host", "Authorization", "Set-Cookie", "Connection", "Trailer"])
+def test_what_must_come_before_the_body_is_not_taken_after_it(name: str) -> None:
+    events = reader().feed(OK + f"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n{name}: 1\r\n\r\n".encode())
+    assert events[1:] == [b"a", END]
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "Transfer-Encoding"])
+def test_a_length_after_the_body_cannot_be_trusted(name: str) -> None:
+    with pytest.raises(BadResponse):
+        reader().feed(OK + f"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n{name}: 1\r\n\r\n".encode())
+
+
+def test_a_flood_of_trailers_cannot_be_trusted() -> None:
+    with pytest.raises(BadResponse):
+        reader().feed(OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n" + b"T: u\r\n" * 201 + b"\r\n")
 
 
 @given(st.binary(max_size=200))
@@ -156,4 +179,4 @@ def test_no_bytes_make_the_reader_fail_otherwise(raw: bytes) -> None:
             events: list[Any] = reader().feed(begin + raw)
         except BadResponse:
             continue
-        assert all(event is END or isinstance(event, bytes | Response) for event in events)
+        assert all(event is END or isinstance(event, bytes | Response | Trailers) for event in events)
