@@ -22,8 +22,9 @@ from kapi import component
 from kapi.events import Recorder
 from kapi.network import Address
 from kapi.source import Source
-from kproxy import configuration, flags, modes, question, sysctls
+from kproxy import configuration, flags, live, modes, question, sysctls
 from kproxy.backends import Backend, Scheduled, names
+from kproxy.backends.nftables import seen
 from kproxy.configuration import AUTO, Configuration
 from kproxy.errors import Misconfigured, ProxyError, Unavailable
 from kproxy.host import Host, ThisHost
@@ -136,9 +137,19 @@ def explained(asked: argparse.Namespace, host: Host) -> str:
     if options.configuration.mode not in _EXPLAINED:
         raise Misconfigured(f"explain tells of mode nftables, not of {options.configuration.mode}")
     found = asyncio.run(_answer(connection, options, settings(options, "nftables", host)))
+    way = _seen(connection, found, asked.live, host) if asked.live else None
     if asked.json:
-        return json.dumps(explain.written(found.rules, found.packet, found.outcome), indent=2)
-    return explain.explain(found.rules, found.packet, found.outcome)
+        written = explain.written(found.rules, found.packet, found.outcome)
+        return json.dumps(written | ({"live": seen.written(way)} if way else {}), indent=2)
+    foretold = explain.explain(found.rules, found.packet, found.outcome)
+    return f"{foretold}\n\n{seen.told(way)}" if way else foretold
+
+
+def _seen(asked: question.Question, found: question.Answer, seconds: float, host: Host) -> seen.Way:
+    """Watch the kernel lead such a connection. Raises what `live.watch` raises."""
+    print(f"kproxy: waiting {seconds:g} s at most for a new connection by {asked}: make one now", file=sys.stderr)
+    sightings, known = live.watch(asked, host, seconds)
+    return seen.way(sightings, known, found.rules, found.outcome)
 
 
 async def _answer(connection: question.Question, options: Options, chosen: Settings) -> question.Answer:

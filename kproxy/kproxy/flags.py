@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,11 @@ examples:
         why a pod of worker-1 does, or does not, reach the DNS service
   kproxy explain 198.51.100.10 172.30.0.11 30080 --manifests ./cluster --node-name worker-1 --json
         the same of a client outside and a NodePort, for a program
+  kproxy explain 10.244.1.2 10.96.0.10 80 --server http://127.0.0.1:8001 --node-name worker-1 --live
+        on worker-1 itself, as root: also what the kernel does with the next such connection
 
-exit codes: 0 it is told, 1 the cluster could not be read, 2 wrong usage or configuration
+exit codes: 0 it is told, 1 the cluster could not be read, or no such connection came,
+            2 wrong usage or configuration, 3 watching needs root and nftables
 """
 
 
@@ -155,7 +159,8 @@ def parser() -> argparse.ArgumentParser:
 def explaining() -> argparse.ArgumentParser:
     """Give the parser of `kproxy explain`."""
     about = """Say what the rules of a node do with a new connection, and why. Nothing is sent or changed: the rules
-    are worked out from the cluster as the proxy does, in mode nftables."""
+    are worked out from the cluster as the proxy does, in mode nftables. With --live, say too what this host's kernel
+    does with the next such connection."""
     made = component.parser("kproxy explain", " ".join(about.split()), _QUESTIONS, abbreviations=False)
     made.add_argument("source", metavar="SOURCE", help="the address it comes from: a pod's, a node's, any other")
     made.add_argument("destination", metavar="DESTINATION", help="the address it is sent to")
@@ -163,6 +168,8 @@ def explaining() -> argparse.ArgumentParser:
     told = "where it comes in, where pods are known by their interface"
     made.add_argument("--interface", metavar="NAME", default="", help=told)
     made.add_argument("--json", action="store_true", help="every possibility and every rule, as JSON")
+    told = "wait for such a connection, 60 s unless told, and say what this host's kernel does with it; needs root"
+    made.add_argument("--live", metavar="SECONDS", nargs="?", const=60.0, type=_seconds, help=told)
     sources(made.add_argument_group("where the cluster is known from, one of"))
     own(made.add_argument_group("what kube-proxy does not have"))
     same = made.add_argument_group("the node's configuration, as it is given to the proxy")
@@ -170,6 +177,17 @@ def explaining() -> argparse.ArgumentParser:
     known(same)
     made.set_defaults(cleanup=False, verbose=False, v=0)
     return made
+
+
+def _seconds(words: str) -> float:
+    """Read how long to wait. Raises ArgumentTypeError."""
+    try:
+        seconds = float(words)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < inf:
+        raise argparse.ArgumentTypeError(f"{words!r} is not accepted: it takes seconds, more than 0")
+    return seconds
 
 
 def sources(to: argparse._ArgumentGroup) -> None:

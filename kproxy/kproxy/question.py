@@ -31,6 +31,9 @@ class Question:
     port: int
     interface: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.protocol} from {self.source} to {self.destination} port {self.port}"
+
     def packet(self, own: frozenset[Address]) -> Packet:
         """The connection's first packet, at a node with these addresses."""
         inside = self.source in own or self.source.is_loopback

@@ -32,7 +32,7 @@ EFFECTFUL = {
         "for tests": "testing",
     },
     "kproxy/kproxy": {
-        "the command line": "__main__ cli flags modes question",
+        "the command line": "__main__ cli flags modes question live",
         "the host: namespaces, sockets, processes, sysctls": "host exchange sysctls conntrack ports localhost",
         "the loop, and its state": "proxy sync",
         "pages": "pages health beside",

@@ -16,10 +16,12 @@ from kapi.network import Address
 from kproxy.rules.fields import index_bytes, port_bytes, service_bytes, width
 from kproxy.rules.model import (
     Accept,
+    Answers,
     ArrivedOn,
     Balance,
     Chain,
     ConnectionMarked,
+    Count,
     Destination,
     Dispatch,
     Drop,
@@ -52,6 +54,7 @@ from kproxy.rules.model import (
     Step,
     Table,
     To,
+    Trace,
     TranslateBy,
     Translated,
     TranslateTo,
@@ -354,6 +357,8 @@ def _matches(table: Table, step: Step, state: _State) -> bool:
             return _same_interface(interface, state.packet.interface) is not negated
         case Translated(negated):
             return state.translated is not negated
+        case Answers(negated):
+            return negated  # first packets never answer
         case Marked() | MarkIs() | ConnectionMarked():
             return _marked(step, state)
         case Within(of, network, negated):
@@ -362,7 +367,7 @@ def _matches(table: Table, step: Step, state: _State) -> bool:
             return (state.packet.protocol, state.port) == (protocol, port)
         case Recently() | Follows() | Invalid():
             return False  # first packets of clients that nobody remembers yet
-        case NewConnection() | Remember():
+        case NewConnection() | Remember() | Count() | Trace():
             return True
         case _:
             raise TypeError(f"{step} is not a match")
@@ -398,8 +403,10 @@ def _keys(key: Key, state: _State) -> Iterator[tuple[bytes, Fraction]]:
             written += port_bytes(state.port)
         elif isinstance(part, Service):
             written += service_bytes(state.packet.protocol, state.port)
-        else:
+        elif isinstance(part, Source | Destination):
             written += _address(part, state).packed
+        else:
+            raise TypeError(f"{part} is for packets that follow the first")
     yield (written[:2] if len(key) == 1 and isinstance(key[0], Port) else written), state.chance
 
 

@@ -13,11 +13,12 @@ from ipaddress import IPv4Address, IPv6Address
 from struct import pack
 
 from kapi.network import Address, Network
-from kproxy.rules.model import Expression, Key, Port, Random, Service
+from kproxy.rules.model import CalledPort, Expression, Key, Port, Random, Service, SourcePort
 
 _PORTS_PADDING = b"\0\0"
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 ORDER = sys.byteorder
+PORTS = Port | SourcePort | CalledPort
 
 
 def port_bytes(number: int) -> bytes:
@@ -38,7 +39,7 @@ def index_bytes(number: int) -> bytes:
 
 def width(expression: Expression, family: int) -> int:
     """Bytes of one field, padding included."""
-    return 4 if isinstance(expression, Port | Random | Service) or family == 4 else 16
+    return 4 if isinstance(expression, PORTS | Random | Service) or family == 4 else 16
 
 
 def size(key: Key, family: int) -> int:
@@ -56,7 +57,7 @@ def fields(key: Key, data: bytes, family: int) -> Iterator[Address | int]:
         offset += len(piece)
         if isinstance(part, Random):
             yield int.from_bytes(piece, ORDER)
-        elif isinstance(part, Port):
+        elif isinstance(part, PORTS):
             yield int.from_bytes(piece[:2], "big")
         elif isinstance(part, Service):
             yield int.from_bytes(piece, "big")

@@ -37,6 +37,23 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcePort:
+    """The source port of one protocol; other protocols do not match at all. nftables only."""
+
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """The address that the connection was sent to, before it was led anywhere. nftables only."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalledPort:
+    """The port that the connection was sent to, before it was led anywhere. nftables only."""
+
+
+@dataclass(frozen=True, slots=True)
 class Random:
     """A number from 0 to `modulo` - 1, drawn anew each time."""
 
@@ -48,7 +65,7 @@ class Service:
     """The protocol's number and the destination port, whatever the protocol. xtables only."""
 
 
-Expression = Source | Destination | Port | Random | Service
+Expression = Source | Destination | Port | SourcePort | Called | CalledPort | Random | Service
 Key = tuple[Expression, ...]
 
 # -- elements ---------------------------------------------------------------------------------------------------------
@@ -128,6 +145,13 @@ class NewConnection:
 @dataclass(frozen=True, slots=True)
 class Translated:
     """Go on only if the connection's destination was rewritten (or, negated, was not)."""
+
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Go on only for packets that answer (or, negated, for those of whoever began the connection). nftables only."""
 
     negated: bool = False
 
@@ -242,6 +266,20 @@ class Remember:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """Count the packet and its bytes with the key's element, which stays for so many seconds after. nftables only."""
+
+    key: Key
+    set: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Have the kernel tell of the packet's way from here on, rule by rule. nftables only."""
+
+
+@dataclass(frozen=True, slots=True)
 class Goto:
     """Continue in another chain and do not come back."""
 
@@ -310,6 +348,7 @@ Match = (
     | ArrivedOn
     | NewConnection
     | Translated
+    | Answers
     | Marked
     | MarkIs
     | ConnectionMarked
@@ -322,7 +361,8 @@ Match = (
 )
 Verdicts = Goto | Jump | Return | Accept | Reject | Drop
 Marking = Mark | Unmark | MarkConnection | MarkBy
-Statement = Verdicts | Marking | Remember | Dispatch | TranslateBy | TranslateTo | Balance | Masquerade
+Noting = Marking | Remember | Count | Trace
+Statement = Verdicts | Noting | Dispatch | TranslateBy | TranslateTo | Balance | Masquerade
 Step = Match | Statement
 
 

@@ -10,8 +10,12 @@ from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
 from kproxy.rules.fields import fields, size
 from kproxy.rules.model import (
+    Answers,
     ArrivedOn,
+    Called,
+    CalledPort,
     Chain,
+    Count,
     Destination,
     Dispatch,
     Drop,
@@ -34,8 +38,10 @@ from kproxy.rules.model import (
     Ruleset,
     Set,
     Source,
+    SourcePort,
     Step,
     Table,
+    Trace,
     TranslateBy,
     Translated,
     TranslateTo,
@@ -137,6 +143,12 @@ def _expression(part: Expression, family: int) -> str:
             return f"{_FAMILY[family]} daddr"
         case Port(protocol):
             return f"{protocol} dport"
+        case SourcePort(protocol):
+            return f"{protocol} sport"
+        case Called():
+            return f"ct original {_FAMILY[family]} daddr"
+        case CalledPort():
+            return "ct original proto-dst"
         case Random(modulo):
             return f"numgen random mod {modulo}"
         case _:
@@ -149,12 +161,8 @@ def _verdict(value: Verdict) -> str:
 
 def _step(step: Step, family: int) -> str:
     match step:
-        case Mark(bit):
-            return f"meta mark set meta mark | 0x{bit:08x}"
-        case Unmark(bit):
-            return f"meta mark set meta mark & 0x{~bit & 0xFFFFFFFF:08x}"
-        case Remember(name, seconds):
-            return f"update @{name} {{ {_FAMILY[family]} saddr timeout {seconds}s }}"
+        case Mark() | Unmark() | Remember() | Count() | Trace():
+            return _noting(step, family)
         case Goto(chain):
             return f"goto {chain}"
         case Dispatch(key, name):
@@ -173,6 +181,20 @@ def _step(step: Step, family: int) -> str:
             return _match(step, family)
 
 
+def _noting(step: Mark | Unmark | Remember | Count | Trace, family: int) -> str:
+    match step:
+        case Mark(bit):
+            return f"meta mark set meta mark | 0x{bit:08x}"
+        case Unmark(bit):
+            return f"meta mark set meta mark & 0x{~bit & 0xFFFFFFFF:08x}"
+        case Remember(name, seconds):
+            return f"update @{name} {{ {_FAMILY[family]} saddr timeout {seconds}s }}"
+        case Count(key, name, seconds):
+            return f"update @{name} {{ {render_key(key, family)} timeout {seconds}s counter }}"
+        case Trace():
+            return "meta nftrace set 1"
+
+
 def _match(step: Step, family: int) -> str:
     match step:
         case In(key, name, negated):
@@ -185,6 +207,8 @@ def _match(step: Step, family: int) -> str:
             return "ct state new"
         case Translated(negated):
             return f"ct status {'! ' if negated else ''}dnat"
+        case Answers(negated):
+            return f"ct direction {'original' if negated else 'reply'}"
         case Marked(bit, negated):
             return f"meta mark & 0x{bit:08x} {'==' if negated else '!='} 0x00000000"
         case OneIn(count):

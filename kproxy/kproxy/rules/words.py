@@ -5,9 +5,13 @@ from __future__ import annotations
 from kproxy.rules.fields import fields
 from kproxy.rules.model import (
     Accept,
+    Answers,
     ArrivedOn,
     Balance,
+    Called,
+    CalledPort,
     ConnectionMarked,
+    Count,
     Destination,
     Dispatch,
     Drop,
@@ -26,6 +30,7 @@ from kproxy.rules.model import (
     Masquerade,
     Match,
     NewConnection,
+    Noting,
     OneIn,
     OwnAddress,
     Port,
@@ -37,8 +42,10 @@ from kproxy.rules.model import (
     Rule,
     Service,
     Source,
+    SourcePort,
     Statement,
     To,
+    Trace,
     TranslateBy,
     Translated,
     TranslateTo,
@@ -78,7 +85,7 @@ def match(step: Match) -> str:
             return f"the lot falls here, one in {count}"
         case Marked() | MarkIs() | ConnectionMarked():
             return _marked(step)
-        case NewConnection() | Translated() | Follows() | Invalid():
+        case NewConnection() | Translated() | Answers() | Follows() | Invalid():
             return _connection(step)
 
 
@@ -99,7 +106,7 @@ def statement(step: Statement, family: int) -> str:
             return "refuse it (ICMP port unreachable)"
         case Drop():
             return "drop it in silence"
-        case Mark() | Unmark() | MarkConnection() | MarkBy() | Remember():
+        case Mark() | Unmark() | MarkConnection() | MarkBy() | Remember() | Count() | Trace():
             return _noting(step)
         case TranslateBy() | TranslateTo() | Balance() | Masquerade():
             return _rewriting(step, family)
@@ -115,19 +122,21 @@ def _marked(step: Marked | MarkIs | ConnectionMarked) -> str:
             return f"its connection carries the mark {bit:#x}"
 
 
-def _connection(step: NewConnection | Translated | Follows | Invalid) -> str:
+def _connection(step: NewConnection | Translated | Answers | Follows | Invalid) -> str:
     match step:
         case NewConnection():
             return "it begins a connection"
         case Translated(negated):
             return f"its connection was {'not ' if negated else ''}led to an endpoint"
+        case Answers(negated):
+            return f"it is from {'whoever began its connection' if negated else 'whoever was called'}"
         case Follows():
             return "its connection is made already"
         case Invalid():
             return "it fits no connection"
 
 
-def _noting(step: Mark | Unmark | MarkConnection | MarkBy | Remember) -> str:
+def _noting(step: Noting) -> str:
     match step:
         case Mark(bit):
             return f"mark it with {bit:#x}, for masquerading"
@@ -139,6 +148,10 @@ def _noting(step: Mark | Unmark | MarkConnection | MarkBy | Remember) -> str:
             return f"mark it as {name} says for {_key(key)}"
         case Remember(name, seconds):
             return f"put the source address into {name} for {seconds} s"
+        case Count(key, name):
+            return f"count it in {name} for {_key(key)}"
+        case Trace():
+            return "have the kernel tell its way"
 
 
 def _rewriting(step: TranslateBy | TranslateTo | Balance | Masquerade, family: int) -> str:
@@ -166,6 +179,12 @@ def _expression(part: Expression) -> str:
             return "the destination address"
         case Port(protocol):
             return f"the {protocol} port"
+        case SourcePort(protocol):
+            return f"the {protocol} source port"
+        case Called():
+            return "the address that was called"
+        case CalledPort():
+            return "the port that was called"
         case Random(modulo):
             return f"a number drawn below {modulo}"
         case Service():

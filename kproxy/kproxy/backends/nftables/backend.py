@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Protocol
 from zlib import crc32
 
-from kproxy.backends.nftables import encode, observe
+from kproxy.backends.nftables import encode, observe, trace
 from kproxy.backends.nftables.changes import FAMILIES, Change, InPlace, batch, foundation
 from kproxy.backends.nftables.compile import Compiled, compile_service
 from kproxy.backends.nftables.encode import Operation, Step
@@ -121,8 +121,14 @@ class Nftables:
 
     async def clear(self) -> None:
         """See `Backend.clear`."""
-        there = [family for family in FAMILIES if observe.comments(self._filter.dump, family, TABLE)]
-        await self._send([encode.delete_table(family, TABLE) for family in there])
+        await self._send(
+            [
+                encode.delete_table(family, table)
+                for table in (TABLE, trace.TABLE)  # the second, where somebody who watched was killed
+                for family in FAMILIES
+                if observe.comments(self._filter.dump, family, table)
+            ]
+        )
         self._place = InPlace(self._place.node)
 
     def close(self) -> None:

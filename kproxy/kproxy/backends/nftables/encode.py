@@ -21,7 +21,7 @@ from kproxy.netlink import (
     number,
     text,
 )
-from kproxy.rules.fields import size, width
+from kproxy.rules.fields import PORTS, size, width
 from kproxy.rules.model import Chain, Hook, Key, Port, Random, Rule, Set, Value, Verdict
 
 
@@ -127,7 +127,7 @@ def _type(key: Key, family: int) -> int:
     """Number a type as nft does: six bits a field."""
     total = 0
     for part in key:
-        kind = _PORT_TYPE if isinstance(part, Port) else _INTEGER_TYPE if isinstance(part, Random) else 0
+        kind = _PORT_TYPE if isinstance(part, PORTS) else _INTEGER_TYPE if isinstance(part, Random) else 0
         total = total << 6 | (kind or _ADDRESS_TYPE[family])
     return total
 

@@ -13,7 +13,11 @@ from kproxy.backends.nftables import userdata
 from kproxy.netlink import attribute, nested, number, text
 from kproxy.rules.fields import width
 from kproxy.rules.model import (
+    Answers,
     ArrivedOn,
+    Called,
+    CalledPort,
+    Count,
     Destination,
     Dispatch,
     Drop,
@@ -33,7 +37,9 @@ from kproxy.rules.model import (
     Remember,
     Rule,
     Source,
+    SourcePort,
     Step,
+    Trace,
     TranslateBy,
     Translated,
     TranslateTo,
@@ -41,15 +47,17 @@ from kproxy.rules.model import (
     Verdict,
 )
 
-FAMILIES = {4: 2, 6: 10}  # AF_INET and AF_INET6, which are also the NFPROTO numbers
+FAMILIES = {4: 2, 6: 10, 0: 0}  # AF_INET and AF_INET6, which are also the NFPROTO numbers; 0 is all, in listings
 _L4 = {"tcp": 6, "udp": 17, "sctp": 132}
 
 _REGISTER = 8
 _VERDICT_REGISTER = 0
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _ADDRESS_OFFSET = {(4, Source): 12, (4, Destination): 16, (6, Source): 8, (6, Destination): 24}
-_META_MARK, _META_IIFNAME, _META_L4PROTO = 3, 6, 16
-_CT_STATE, _CT_STATUS = 0, 2
+_META_MARK, _META_IIFNAME, _META_TRACE, _META_L4PROTO = 3, 6, 12, 16
+_CT_STATE, _CT_DIRECTION, _CT_STATUS, _CT_PORT = 0, 1, 2, 12
+_CT_ADDRESS = {4: 20, 6: 22}  # NFT_CT_DST_IP, NFT_CT_DST_IP6
+_ORIGINAL, _REPLY = 0, 1
 _STATE_NEW, _STATUS_DST_NAT = 0x8, 0x20
 _FIB_TYPE, _FIB_SOURCE, _FIB_DESTINATION = 3, 1, 2
 _LOCAL = 2  # RTN_LOCAL
@@ -84,8 +92,8 @@ def verdict(value: Verdict) -> bytes:
 def _protocols(step: Step) -> list[str]:
     """List the transport protocols that must be checked before ports can be read."""
     match step:
-        case In(key) | Dispatch(key) | TranslateBy(key):
-            return [part.protocol for part in key if isinstance(part, Port)]
+        case In(key) | Dispatch(key) | TranslateBy(key) | Count(key):
+            return [part.protocol for part in key if isinstance(part, Port | SourcePort)]
         case TranslateTo(protocol):
             return [protocol]
         case _:
@@ -94,14 +102,8 @@ def _protocols(step: Step) -> list[str]:
 
 def _step(step: Step, family: int) -> Iterator[bytes]:
     match step:
-        case Mark(bit):
-            yield from _change_mark(~bit, bit)
-        case Unmark(bit):
-            yield from _change_mark(~bit, 0)
-        case Remember(name, seconds):
-            yield from _load((Source(),), family)
-            until = attribute(6, pack(">Q", seconds * 1000))
-            yield _expression("dynset", text(1, name), number(3, 1), number(4, _REGISTER), until)
+        case Mark() | Unmark() | Remember() | Count() | Trace():
+            yield from _note(step, family)
         case Goto(chain):
             yield _immediate_verdict(Verdict(Fate.GOTO, chain))
         case Drop():
@@ -126,6 +128,25 @@ def _step(step: Step, family: int) -> Iterator[bytes]:
             yield from _match(step, family)
 
 
+def _note(step: Mark | Unmark | Remember | Count | Trace, family: int) -> Iterator[bytes]:
+    match step:
+        case Mark(bit):
+            yield from _change_mark(~bit, bit)
+        case Unmark(bit):
+            yield from _change_mark(~bit, 0)
+        case Remember(name, seconds):
+            yield from _load((Source(),), family)
+            until = attribute(6, pack(">Q", seconds * 1000))
+            yield _expression("dynset", text(1, name), number(3, 1), number(4, _REGISTER), until)
+        case Count(key, name, seconds):
+            yield from _load(key, family)
+            until, counter = attribute(6, pack(">Q", seconds * 1000)), nested(7, text(1, "counter"), nested(2))
+            yield _expression("dynset", text(1, name), number(3, 1), number(4, _REGISTER), until, counter)
+        case Trace():
+            yield _expression("immediate", number(1, _REGISTER), nested(2, attribute(1, b"\1")))
+            yield _expression("meta", number(2, _META_TRACE), number(3, _REGISTER))
+
+
 def _match(step: Step, family: int) -> Iterator[bytes]:
     match step:
         case In(key, name, negated):
@@ -146,6 +167,9 @@ def _match(step: Step, family: int) -> Iterator[bytes]:
         case Translated(negated):
             yield _expression("ct", number(2, _CT_STATUS), number(1, _REGISTER))
             yield from _any_bit(_STATUS_DST_NAT, negated=negated)
+        case Answers(negated):
+            yield _expression("ct", number(2, _CT_DIRECTION), number(1, _REGISTER))
+            yield _compare(bytes((_ORIGINAL if negated else _REPLY,)))
         case Marked(bit, negated):
             yield _expression("meta", number(2, _META_MARK), number(1, _REGISTER))
             yield from _any_bit(bit, negated=negated)
@@ -161,8 +185,12 @@ def _load(key: Key, family: int) -> Iterator[bytes]:
         into = number(1, register)
         if isinstance(part, Random):
             yield _expression("numgen", into, number(2, part.modulo), number(3, _RANDOM), number(4, 0))
-        elif isinstance(part, Port):
-            yield _expression("payload", into, number(2, _TRANSPORT_HEADER), number(3, 2), number(4, 2))
+        elif isinstance(part, Port | SourcePort):
+            offset = 2 if isinstance(part, Port) else 0
+            yield _expression("payload", into, number(2, _TRANSPORT_HEADER), number(3, offset), number(4, 2))
+        elif isinstance(part, Called | CalledPort):
+            about = _CT_PORT if isinstance(part, CalledPort) else _CT_ADDRESS[family]
+            yield _expression("ct", into, number(2, about), attribute(3, bytes((_ORIGINAL,))))
         else:
             offset = _ADDRESS_OFFSET[family, type(part)]
             size = number(4, width(part, family))

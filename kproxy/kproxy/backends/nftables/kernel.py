@@ -14,7 +14,7 @@ from kproxy.errors import CommitFailed, Refused, Unavailable
 from kproxy.host import Host
 from kproxy.netlink import Reply
 
-_NETFILTER = 12  # NETLINK_NETFILTER
+NETFILTER = 12  # NETLINK_NETFILTER
 _SEND_BUFFER_FORCE, _RECEIVE_BUFFER_FORCE = 32, 33
 _BUFFER = 1 << 29
 _DATAGRAM = 1 << 20
@@ -104,7 +104,7 @@ class Kernel:
     def _open(self) -> socket.socket:
         if self._socket is None:
             try:
-                opened = self._host.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER)
+                opened = self._host.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETFILTER)
             except OSError as error:
                 raise Unavailable(f"this kernel has no netfilter netlink socket: {error.strerror}") from error
             opened.bind((0, 0))

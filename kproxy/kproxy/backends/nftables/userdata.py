@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from struct import pack
 from zlib import crc32
 
-from kproxy.rules.model import Destination, Expression, Key, Port, Random, Set, Source
+from kproxy.rules.model import Called, CalledPort, Destination, Expression, Key, Port, Random, Set, Source, SourcePort
 
 _LONGEST_COMMENT = 127
 _DIGEST = 0x6B  # none of the kinds of libnftnl
@@ -19,7 +19,7 @@ _VERDICT, _PAYLOAD, _CONCAT, _NUMGEN = 1, 7, 13, 23
 _PROTOCOLS = {"udp": 6, "tcp": 8, "sctp": 10}
 _IP = {4: 12, 6: 13}
 _ADDRESS_FIELDS = {(4, Source): 11, (4, Destination): 12, (6, Source): 8, (6, Destination): 9}
-_DESTINATION_PORT = 2
+_PORT_FIELDS = {SourcePort: 1, Port: 2}
 _BIG_ENDIAN = 2
 
 _KEY_ORDER, _DATA_ORDER, _KEY_TYPEOF, _DATA_TYPEOF, _DATA_INTERVAL = 0, 1, 3, 4, 6
@@ -55,6 +55,8 @@ def digest(expressions: bytes) -> bytes:
 def declaration(declared: Set, family: int) -> bytes:
     """Write how a set was declared."""
     parts = [_number(_KEY_ORDER, 0 if len(declared.key) > 1 else _BIG_ENDIAN)]
+    if any(isinstance(part, Called | CalledPort) for part in declared.key):
+        return parts[0]  # nft 1.0.6 has no words for these fields, and names their types
     if declared.data is not None:
         parts.append(_number(_DATA_ORDER, 0))
     parts.append(_field(_KEY_TYPEOF, _typeof(declared.key, family)))
@@ -78,8 +80,8 @@ def _expression(part: Expression, family: int) -> bytes:
     if isinstance(part, Random):
         drawn = _number(0, 1) + _number(1, part.modulo) + _number(2, 0)
         return _number(0, _NUMGEN) + _field(1, drawn)
-    if isinstance(part, Port):
-        return _payload(_PROTOCOLS[part.protocol], _DESTINATION_PORT)
+    if isinstance(part, Port | SourcePort):
+        return _payload(_PROTOCOLS[part.protocol], _PORT_FIELDS[type(part)])
     return _payload(_IP[family], _ADDRESS_FIELDS[family, type(part)])
 
 

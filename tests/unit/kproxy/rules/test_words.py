@@ -10,9 +10,13 @@ import pytest
 from kproxy.rules import words
 from kproxy.rules.model import (
     Accept,
+    Answers,
     ArrivedOn,
     Balance,
+    Called,
+    CalledPort,
     ConnectionMarked,
+    Count,
     Destination,
     Dispatch,
     Drop,
@@ -40,9 +44,11 @@ from kproxy.rules.model import (
     Rule,
     Service,
     Source,
+    SourcePort,
     Statement,
     Step,
     To,
+    Trace,
     TranslateBy,
     Translated,
     TranslateTo,
@@ -60,6 +66,8 @@ TOLD: list[tuple[Match | Statement, str]] = [
     (NewConnection(), "it begins a connection"),
     (Translated(), "its connection was led to an endpoint"),
     (Translated(negated=True), "its connection was not led to an endpoint"),
+    (Answers(), "it is from whoever was called"),
+    (Answers(negated=True), "it is from whoever began its connection"),
     (Marked(0x4000), "it carries the mark 0x4000"),
     (Marked(0x4000, negated=True), "it does not carry the mark 0x4000"),
     (MarkIs(3), "its mark is 0x3"),
@@ -81,6 +89,12 @@ TOLD: list[tuple[Match | Statement, str]] = [
     (MarkConnection(2), "mark its connection with 0x2, for masquerading"),
     (MarkBy(PLACE, "m"), "mark it as m says for the destination address with the tcp port"),
     (Remember("clients", 60), "put the source address into clients for 60 s"),
+    (
+        Count((Source(), SourcePort("tcp"), Called(), CalledPort()), "answered", 60),
+        "count it in answered for the source address with the tcp source port"
+        " with the address that was called with the port that was called",
+    ),
+    (Trace(), "have the kernel tell its way"),
     (Dispatch(PLACE, "m"), "do what m says for the destination address with the tcp port"),
     (
         TranslateBy((Destination(), Random(4)), "m"),
