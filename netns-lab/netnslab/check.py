@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from netnslab.errors import LabError
 
+_LEAST_SEEN = 12  # characters of what was seen that are worth showing
 _PAUSE = 0.2  # seconds between two tries of the same check
 
 
@@ -116,14 +117,16 @@ def carry_out(checks: list[Check], run: Run) -> Iterator[Verdict]:
 def line(verdict: Verdict, *, width: int, columns: int, color: bool) -> str:
     """Lay a verdict out for people: how it ended, what was tried (in `width` columns), what was seen.
 
-    What was seen is cut to fit `columns` in all, unless the check failed: then every word may matter.
+    What was seen is cut to fit `columns` in all, and left out where that would leave little of it, unless the check
+    failed: then every word may matter.
     """
     mark = "passed" if verdict.passed else "FAILED"
     if color:
         mark = f"\033[{32 if verdict.passed else 31}m{mark}\033[0m"
-    room = max(columns - width - len("passed   "), 10)
-    seen = verdict.seen if len(verdict.seen) <= room or not verdict.passed else f"{verdict.seen[: room - 3]}..."
-    return f"{mark}  {verdict.check.words:<{width}} {seen}"
+    room = columns - width - len("passed    ")
+    fits = len(verdict.seen) <= room or not verdict.passed
+    seen = verdict.seen if fits else f"{verdict.seen[: room - 3]}..." if room >= _LEAST_SEEN else ""
+    return f"{mark}  {verdict.check.words:<{width}}  {seen}".rstrip()
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

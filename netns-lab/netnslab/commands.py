@@ -36,9 +36,9 @@ def up(options: Options) -> int:
     if options.json:
         return _print_json(status)
     _say(picture.draw(status, color=_color()))
-    flag = "" if options.name == "lab" else f" --name {options.name}"
-    _say(f"\nexport KUBECONFIG={status['kubeconfig']}    # then: kubectl get pods -A")
-    _say(f"netns-lab exec{flag} client -- curl -s http://ADDRESS/    netns-lab down{flag}")
+    flag = LabFolder.of(options.name).flag
+    _say(f"\nnext:\n  export KUBECONFIG=$(netns-lab kubeconfig{flag})\n  kubectl get pods -A")
+    _say(f"  netns-lab --help    # a first Service, and what else there is\n  netns-lab down{flag}")
     return 0
 
 
@@ -104,12 +104,11 @@ def check(options: Options) -> int:
     checks = check.read(Path(options.file))
     folder = _running(options.name)
     width = max((len(entry.words) for entry in checks), default=0)
-    columns = shutil.get_terminal_size((200, 24)).columns
     verdicts: list[check.Verdict] = []
     for verdict in check.carry_out(checks, lambda where, script: place.run(folder, where, script)):
         verdicts.append(verdict)
         if not options.json:
-            _say(check.line(verdict, width=width, columns=columns, color=_color()))
+            _say(check.line(verdict, width=width, columns=_columns(), color=_color()))
     failed = sum(not verdict.passed for verdict in verdicts)
     if options.json:
         _print_json([verdict.report() for verdict in verdicts])
@@ -135,7 +134,7 @@ def doctor(options: Options) -> int:
     if options.json:
         _print_json([finding.as_json() for finding in findings])
     else:
-        _say(checks.told(findings, color=_color()))
+        _say(checks.told(findings, columns=_columns(), color=_color()))
     return checks.exit_code(findings)
 
 
@@ -204,8 +203,7 @@ def _running(name: str) -> LabFolder:
     folder = LabFolder.of(name)
     if not folder.running():
         folder.bury()
-        start = "" if name == "lab" else f" --name {name}"
-        raise NotRunning(f"no lab {name!r} runs; start it with `netns-lab up{start}`{folder.epitaph()}")
+        raise NotRunning(f"no lab {name!r} runs; start it with `netns-lab up{folder.flag}`{folder.epitaph()}")
     return folder
 
 
@@ -242,6 +240,10 @@ def _quiet(_step: str, _seconds: float) -> None:
 
 def _color(stream: Any = None) -> bool:
     return (stream or sys.stdout).isatty() and "NO_COLOR" not in os.environ
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size((200, 24)).columns
 
 
 def _print_json(value: Any) -> int:

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import shutil
 import socket
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from netnslab.steps import Bridge, Sysctl, Veth
 _NETLINK_NETFILTER = 12
 _EVERYTHING = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS
 _EXTRAS = ("uvloop", "httptools", "dnslib")  # of the extra `lab`; a plain installation is for the proxy alone
+_UNTRIED = "not tried, because it takes namespaces"
 _GREEN, _YELLOW, _RED, _PLAIN = "\033[32m", "\033[33m", "\033[31m", "\033[0m"
 
 
@@ -60,24 +62,32 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return Unsupported.exit_code if any(f.needed and not f.present for f in findings) else 0
 
 
-def told(findings: Sequence[Finding], *, color: bool) -> str:
-    """The findings as lines for people."""
+def told(findings: Sequence[Finding], *, columns: int, color: bool) -> str:
+    """The findings as lines for people, of at most `columns` characters where words allow it."""
     lines = []
     for finding in findings:
-        word, paint = (
-            ("ok", _GREEN) if finding.present else ("MISSING", _RED) if finding.needed else ("absent", _YELLOW)
-        )
+        word, paint = _word(finding)
         mark = f"{paint}{word:8}{_PLAIN}" if color else f"{word:8}"
         lines.append(f"{mark} {finding.feature}" + (f": {finding.detail}" if finding.detail else ""))
         if not finding.present:
-            lines.append(f"{'':8}   {finding.without}")
+            indent = " " * 11
+            lines += textwrap.wrap(finding.without, columns, initial_indent=indent, subsequent_indent=indent)
     verdict = "a lab can run here" if exit_code(findings) == 0 else "a lab cannot run here: see MISSING above"
     return "\n".join([*lines, "", verdict])
 
 
+def _word(finding: Finding) -> tuple[str, str]:
+    """How a finding is called, and its colour."""
+    if finding.present:
+        return "ok", _GREEN
+    if finding.detail == _UNTRIED:
+        return "unknown", _YELLOW
+    return ("MISSING", _RED) if finding.needed else ("absent", _YELLOW)
+
+
 def _examined(check: Check) -> Finding:
     error = _in_namespaces(check.trial) if check.trial not in _ON_HOST else _tried(check.trial)
-    return Finding(check.feature, not error, check.needed, error, check.without)
+    return Finding(check.feature, not error, check.needed, error, "" if error == _UNTRIED else check.without)
 
 
 def _tried(trial: Callable[[], None]) -> str:
@@ -95,7 +105,8 @@ def _in_namespaces(trial: Callable[[], None]) -> str:
     child = os.fork()
     if child == 0:
         try:
-            message = _tried(enter) or _tried(trial)
+            barred = _tried(enter)
+            message = _tried(trial) if not barred else barred if trial is _namespaces else _UNTRIED
             os.write(write, message.encode())
         finally:
             os._exit(0)
@@ -188,11 +199,17 @@ _CHECKS = (
     Check(
         "PID, network, mount and UTS namespaces",
         _namespaces,
-        "nothing runs: become root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu "
-        "kernel.apparmor_restrict_unprivileged_userns=0, and user.max_user_namespaces above 0)",
+        "nothing runs: become root (in a container: one with all privileges), or allow user namespaces "
+        "(sysctl kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0, and "
+        "user.max_user_namespaces above 0)",
         needed=True,
     ),
-    Check("veth pairs and bridges", _links, "nothing runs: load the modules veth and bridge", needed=True),
+    Check(
+        "veth pairs and bridges",
+        _links,
+        "nothing runs: load the modules veth and bridge; in a container, give it CAP_NET_ADMIN",
+        needed=True,
+    ),
     Check("IPv4 forwarding", _forwarding, "nothing runs: /proc/sys has to be writable", needed=True),
     Check("IPv6", _ipv6, "nothing runs: start the kernel without ipv6.disable=1", needed=True),
     Check(

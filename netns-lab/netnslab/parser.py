@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
 from netnslab.completing import FUNCTIONS, KINDS
 from netnslab.config import DEFAULT_BACKEND, DEFAULT_NODES
-from netnslab.state import DEFAULT_NAME
+from netnslab.state import default_name
 
 _EXIT_CODES = """\
 exit codes:
@@ -172,8 +171,7 @@ def _add(verbs: Any, name: str, summary: str, epilog: str = "") -> argparse.Argu
 
 
 def _named(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    name = os.environ.get("NETNS_LAB") or DEFAULT_NAME
-    _completed(verb.add_argument("--name", default=name, help="which lab (%(default)s)"), "labs")
+    _completed(verb.add_argument("--name", default=default_name(), help="which lab (%(default)s)"), "labs")
     return verb
 
 

@@ -36,8 +36,9 @@ def _lines(status: Json, color: bool) -> Iterator[str]:  # passed on from `draw`
 def _node(node: Json, *, last: bool, color: bool) -> Iterator[str]:
     yield "    |"
     name = _painted(node["name"], _BOLD, color)
-    yield f"    +-- {name} {', '.join(node['addresses'])}  ({node['zone']}; pods {', '.join(node['pod_networks'])})"
+    yield f"    +-- {name} {', '.join(node['addresses'])}  ({node['zone']})"
     line = "     " if last else "    |"
+    yield f"{line}     pods of {', '.join(node['pod_networks'])}"
     for pod in node["pods"][:_MOST_PODS]:
         fine = pod["ready"] or pod["phase"] == "Succeeded"
         mark = _painted("*", _GREEN, color) if fine else _painted("o", _YELLOW, color)

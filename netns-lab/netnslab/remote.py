@@ -48,9 +48,8 @@ def connect(folder: LabFolder) -> socket.socket:
         folder.bury()
         others = [lab.name for lab in labs()]
         hint = f"; running: {', '.join(others)}" if others else ""
-        start = "" if folder.name == "lab" else f" --name {folder.name}"
         raise NotRunning(
-            f"no lab {folder.name!r} runs{hint}; start it with `netns-lab up{start}`{folder.epitaph()}"
+            f"no lab {folder.name!r} runs{hint}; start it with `netns-lab up{folder.flag}`{folder.epitaph()}"
         ) from None
     return connection
 

@@ -28,10 +28,15 @@ from pathlib import Path
 
 from netnslab.errors import AlreadyRunning, InvalidTopology, LabError
 
-DEFAULT_NAME = "lab"
+_DEFAULT_NAME = "lab"
 _LAST_WORDS = 1 << 20  # bytes of the log that are kept
 _LAST_LOGS = 10  # of labs of whatever name
 _LONGEST_NAME = 40  # with the folder, the control socket's path must fit the 107 bytes of unix(7)
+
+
+def default_name() -> str:
+    """The lab that is meant where no `--name` is given."""
+    return os.environ.get("NETNS_LAB") or _DEFAULT_NAME
 
 
 def base() -> Path:
@@ -63,6 +68,11 @@ class LabFolder:
     def name(self) -> str:
         """The lab's name."""
         return self.path.name
+
+    @property
+    def flag(self) -> str:
+        """What a command line says to mean this lab: "" where it needs not say it."""
+        return "" if self.name == default_name() else f" --name {self.name}"
 
     @property
     def control(self) -> Path:
@@ -103,8 +113,8 @@ class LabFolder:
         if not _locked(lock, fcntl.LOCK_EX):
             os.close(lock)
             raise AlreadyRunning(
-                f"the lab {self.name!r} is running already; see `netns-lab status --name {self.name}`, end it with "
-                f"`netns-lab down --name {self.name}`, or start another one with `--name`"
+                f"the lab {self.name!r} is running already; see `netns-lab status{self.flag}`, end it with "
+                f"`netns-lab down{self.flag}`, or start another one with `--name`"
             )
         self._keep_log()
         for item in self.path.iterdir():

@@ -87,8 +87,8 @@ def _leave() -> None:
             syscalls.unshare(syscalls.CLONE_NEWUSER)
         except KernelError as error:
             raise Unsupported(
-                "this host allows no unprivileged user namespaces: run netns-lab as root, or allow them "
-                f"(`netns-lab doctor` says how): {error}"
+                f"this machine gives users without privileges no namespaces ({error}): run netns-lab as root, or "
+                "allow them; `netns-lab doctor` says how"
             ) from error
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"0 {user} 1")
@@ -97,7 +97,8 @@ def _leave() -> None:
         syscalls.unshare(_NEW)
     except KernelError as error:
         raise Unsupported(
-            f"this host does not let the lab make its namespaces: {error}; see `netns-lab doctor`"
+            f"this machine does not let the lab make its namespaces ({error}): in a container, that takes one with "
+            "all privileges; `netns-lab doctor` tells more"
         ) from error
 
 

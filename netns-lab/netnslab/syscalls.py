@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from netnslab.errors import KernelError
 
@@ -20,6 +23,14 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 
+_NAMES = {
+    CLONE_NEWUSER: "user",
+    CLONE_NEWPID: "PID",
+    CLONE_NEWNET: "network",
+    CLONE_NEWNS: "mount",
+    CLONE_NEWUTS: "UTS",
+}
+_LIMITED = "as many as user.max_*_namespaces allows are there already"  # what the kernel means by ENOSPC here
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -33,7 +44,9 @@ def setns(fd: int, kind: int = 0) -> None:
 
 def unshare(kinds: int) -> None:
     """Give the calling thread new namespaces of the given CLONE_NEW* kinds (a PID namespace: its next child)."""
-    _check(_libc.unshare(kinds), f"creating namespaces {kinds:#x}")
+    wanted = ", ".join(name for kind, name in _NAMES.items() if kinds & kind)
+    explanations = {errno.ENOSPC: _LIMITED, errno.EUSERS: _LIMITED}
+    _check(_libc.unshare(kinds), f"creating namespaces ({wanted})", explanations)
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
@@ -52,6 +65,7 @@ def name_process(name: str) -> None:
     _check(_libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0), "naming the process")
 
 
-def _check(result: int, tried: str) -> None:
+def _check(result: int, tried: str, explanations: Mapping[int, str] = MappingProxyType({})) -> None:
     if result != 0:
-        raise KernelError(tried, ctypes.get_errno())
+        number = ctypes.get_errno()
+        raise KernelError(tried, number, explanations.get(number, ""))

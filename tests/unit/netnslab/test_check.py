@@ -58,6 +58,11 @@ def test_what_was_seen_fits_the_terminal_unless_the_check_failed() -> None:
     assert check.line(bad, width=20, columns=80, color=False).endswith("y" * 120)
 
 
+def test_what_was_seen_is_left_out_where_the_terminal_is_too_narrow_for_it() -> None:
+    fine = check.verdict(ONE, Output(0, "pod: web-0123456789"), 0.1)
+    assert check.line(fine, width=40, columns=60, color=False) == "passed  it answers"
+
+
 def test_a_check_is_tried_until_it_passes() -> None:
     answers = iter([Output(1, "no"), Output(0, "pod: db"), Output(0, "pod: api-1")])
     asked: list[tuple[str, str]] = []
