@@ -12,18 +12,8 @@ class PatchError(ValueError):
     """A patch that is malformed, or does not fit the object; the message says where."""
 
 
-class TestFailed(PatchError):
-    """A `test` operation found another value than it asked for."""
-
-    __test__ = False  # not a test case, for pytest
-
-
-def apply(target: Any, operations: Any) -> Any:
+def apply(target: Any, operations: list[Any]) -> Any:
     """Give `target` with the operations applied in order; `target` is not changed. Raises `PatchError`."""
-    if not isinstance(operations, list):
-        raise PatchError("a JSON patch is a list of operations")
-    if len(operations) > MOST_OPERATIONS:
-        raise PatchError(f"the patch has {len(operations)} operations, {MOST_OPERATIONS} are allowed")
     document = copy.deepcopy(target)
     for operation in operations:
         document = _apply_one(document, operation)
@@ -52,7 +42,7 @@ def _apply_one(document: Any, operation: Any) -> Any:
             return _add(document, path, copy.deepcopy(_get(document, _pointer(operation.get("from")))))
         case "test":
             if _get(document, path) != operation.get("value"):
-                raise TestFailed(f"testing value {operation['path']} failed")
+                raise PatchError(f"testing value {operation['path']} failed")
             return document
     raise PatchError(f"unknown operation {operation.get('op')!r}")
 

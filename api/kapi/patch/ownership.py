@@ -115,6 +115,21 @@ def _leaves(tree: Json, path: Path) -> Iterator[Path]:
             yield (*path, step)
 
 
+def is_fields(tree: Any) -> bool:
+    """Say whether a value has the form of `fieldsV1`."""
+    return isinstance(tree, dict) and all(_is_step(step) and is_fields(below) for step, below in tree.items())
+
+
+def _is_step(step: str) -> bool:
+    if step == "." or step.startswith("f:"):
+        return True
+    try:
+        value = json.loads(step[2:])
+    except ValueError:
+        return False
+    return step.startswith("v:") or (step.startswith("k:") and isinstance(value, dict))
+
+
 def shown(path: Path) -> str:
     """Write a path for people: `.spec.ports[port=80,protocol="TCP"].name`."""
     text = ""

@@ -39,7 +39,7 @@ class Alias:
     def reply(self, reply: Answer | Following) -> Answer | Following:
         """Give the answer as one of this resource."""
         if isinstance(reply, Following):
-            return Following(reply.watch, self._shown(reply))
+            return replace(reply, show=self._shown(reply))
         return replace(reply, body=Plain(self._object(reply.body.json())))
 
     def _shown(self, following: Following) -> Callable[[Event], Json]:

@@ -108,10 +108,11 @@ Show = Callable[[Event], Json]  # how an event's object is shown: None for as it
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """An open watch: to be iterated with `watch.events()`, and closed."""
+    """An open watch: to be iterated with `watch.events()`, and closed; and warnings for people."""
 
     watch: Watch
     show: Show | None = None
+    warnings: tuple[str, ...] = ()
 
     def json(self, event: Event) -> Json:
         """Give an event as JSON values."""

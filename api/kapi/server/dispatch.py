@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from kapi.codec.bodies import own
+from kapi.server import fields, patching, requests, statuses
 from kapi.server import options as query
-from kapi.server import patching, requests, statuses
 from kapi.server.aliases import Alias
 from kapi.server.answers import Answer, Following, Many, One, Plain
 from kapi.server.deleting import Deleter
@@ -61,6 +62,12 @@ class Dispatcher:
         if route.kind.stored_as is not None:
             alias = Alias(route.kind.resource, route.kind.stored_as, route.kind.renamed)
             return alias.reply(await self.answer(alias.request(request, _body(request))))
+        reply = await self._answer(request, route)
+        if route.kind.deprecated:
+            return replace(reply, warnings=(route.kind.deprecated, *reply.warnings))
+        return reply
+
+    async def _answer(self, request: Request, route: Route[Kind]) -> Reply:
         if route.subresource and route.subresource != "status":
             return await self._subresources.answer(request, route, self._options(request, route))
         match request.method:
@@ -130,6 +137,9 @@ class Dispatcher:
             obj["metadata"].pop("resourceVersion", None)
             record = await self._writer.create(route, obj, options)
             return self._show(view, record, 201, warnings)
+        if route.kind.update_names_version and not obj["metadata"].get("resourceVersion") and not missing:
+            error = fields.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            raise statuses.invalid(route.kind.resource, route.name, [error])
 
         def change(_: Record) -> Json:
             return own(obj)  # type: ignore[no-any-return]  # an object's copy is an object

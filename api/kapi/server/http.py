@@ -9,6 +9,7 @@ import ssl
 from typing import Any
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from kapi.errors import StatusError
 from kapi.server import statuses
@@ -61,11 +62,8 @@ class HttpFront:
             answer = _refusal(statuses.internal("the server has a fault; its log says more"))
         if isinstance(answer, Following):
             return await _follow(http, answer)
-        headers = {"Content-Type": answer.media_type, "Cache-Control": "no-cache, private"}
-        response = web.Response(status=answer.code, body=answer.body.encoded(), headers=headers)
-        for warning in answer.warnings:
-            response.headers.add("Warning", f'299 - "{_quoted(warning)}"')
-        return response
+        headers = _headers(answer.media_type, answer.warnings)
+        return web.Response(status=answer.code, body=answer.body.encoded(), headers=headers)
 
     def _admit(self, http: web.BaseRequest) -> None:
         """Refuse (401) callers over HTTPS who are not known; how the server is may be asked by anyone."""
@@ -95,7 +93,7 @@ def _abandon(task: asyncio.Future[Answer | Following]) -> None:
 
 async def _request(http: web.BaseRequest) -> Request:
     if (http.content_length or 0) > _LARGEST:
-        raise statuses.refuse(413, "RequestEntityTooLarge", "the request body is larger than 3 MiB")
+        raise statuses.too_large(f"limit is {_LARGEST}")
     body: Any = None
     if http.can_read_body:
         body = await _body(http)
@@ -115,13 +113,13 @@ async def _body(http: web.BaseRequest) -> bytes:
     async for chunk in http.content.iter_any():
         body += chunk
         if len(body) > _LARGEST:
-            raise statuses.refuse(413, "RequestEntityTooLarge", "the request body is larger than 3 MiB")
+            raise statuses.too_large(f"limit is {_LARGEST}")
     return bytes(body)
 
 
 async def _follow(http: web.BaseRequest, following: Following) -> web.StreamResponse:
     try:
-        response = web.StreamResponse(headers={"Content-Type": JSON, "Cache-Control": "no-cache, private"})
+        response = web.StreamResponse(headers=_headers(JSON, following.warnings))
         response.enable_chunked_encoding()
         await response.prepare(http)
         async for batch in following.watch.events():
@@ -137,6 +135,13 @@ async def _follow(http: web.BaseRequest, following: Following) -> web.StreamResp
 def _refusal(error: StatusError) -> Answer:
     status = error.status
     return Answer(Plain(status), int(status.get("code") or error.code))
+
+
+def _headers(media_type: str, warnings: tuple[str, ...]) -> CIMultiDict[str]:
+    headers = CIMultiDict({"Content-Type": media_type, "Cache-Control": "no-cache, private"})
+    for warning in warnings:
+        headers.add("Warning", f'299 - "{_quoted(warning)}"')
+    return headers
 
 
 def _quoted(text: str) -> str:

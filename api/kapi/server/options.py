@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from kapi.resources import Resource
 from kapi.selectors import FieldTerm, Requirement, SelectorError, matcher, parse_fields, parse_labels
 from kapi.server import fields, statuses
+from kapi.server.fields import FieldError
 
 Json = dict[str, Any]
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
@@ -48,7 +50,6 @@ def read(query: Mapping[str, str], selectable: frozenset[str], name: str = "") -
     terms = _fields(given.get("fieldSelector", ""), selectable)
     if name:
         terms += (FieldTerm("metadata.name", name),)
-    initial = _flag(given.get("sendInitialEvents"))
     options = Options(
         labels=_labels(given.get("labelSelector", "")),
         fields=terms,
@@ -59,39 +60,58 @@ def read(query: Mapping[str, str], selectable: frozenset[str], name: str = "") -
         watch=_flag(given.get("watch")),
         timeout=float(max(0, _integer("timeoutSeconds", given.get("timeoutSeconds", "0")))),
         bookmarks=_flag(given.get("allowWatchBookmarks")),
-        initial_events=initial,
+        initial_events=_flag(given.get("sendInitialEvents")),
         dry_run=_dry_run(given.get("dryRun", "")),
         field_validation=_field_validation(given.get("fieldValidation", "Warn")),
         manager=given.get("fieldManager", ""),
         force=_flag(given.get("force")),
         include_object=given.get("includeObject", "Metadata"),
     )
-    _check_initial_events(options, given)
+    errors = _watch_errors(options, given) if options.watch else _list_errors(given)
+    if errors:
+        raise statuses.invalid(_LIST_OPTIONS, "", errors)
     return options
 
 
 _DEFAULTS = Options()
+_LIST_OPTIONS = Resource("meta.k8s.io", "v1", "listoptions", "ListOptions")
+_MATCH, _INITIAL = "resourceVersionMatch", "sendInitialEvents"
 
 
-def _check_initial_events(options: Options, given: Mapping[str, str]) -> None:
+def _list_errors(given: Mapping[str, str]) -> list[FieldError]:
+    """Say which options of a list exclude each other."""
+    match, version = given.get("resourceVersionMatch", ""), given.get("resourceVersion", "")
+    why = []
+    if match and not version:
+        why.append("resourceVersionMatch is forbidden unless resourceVersion is provided")
+    if match and "continue" in given:
+        why.append("resourceVersionMatch is forbidden when continue is provided")
+    if match == "Exact" and version == "0":
+        why.append('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+    errors = [fields.forbidden(_MATCH, text) for text in why] + _match_errors(match)
+    if "sendInitialEvents" in given:
+        errors.append(fields.forbidden(_INITIAL, "sendInitialEvents is forbidden for list"))
+    return errors
+
+
+def _watch_errors(options: Options, given: Mapping[str, str]) -> list[FieldError]:
+    """Say which options of a watch exclude each other."""
+    match = given.get("resourceVersionMatch", "")
     if "sendInitialEvents" not in given:
-        return
-    why = ""
-    if not options.watch:
-        why = "sendInitialEvents is forbidden for list"
-    elif given.get("resourceVersionMatch") != "NotOlderThan":
-        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-    elif options.initial_events and not options.bookmarks:
-        why = "sendInitialEvents requires setting allowWatchBookmarks to true"
-    if why:
-        error = fields.forbidden("sendInitialEvents", why)
-        raise statuses.refuse(
-            422,
-            "Invalid",
-            f'ListOptions.meta.k8s.io "" is invalid: {error}',
-            kind="ListOptions",
-            causes=[error.cause()],
-        )
+        text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        return [fields.forbidden(_MATCH, text)] if match else []
+    errors = []
+    if match != "NotOlderThan":
+        text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        errors.append(fields.forbidden(_MATCH, text))
+    if options.initial_events and not options.bookmarks:
+        errors.append(fields.forbidden(_INITIAL, "sendInitialEvents requires setting allowWatchBookmarks to true"))
+    return errors + _match_errors(match)
+
+
+def _match_errors(match: str) -> list[FieldError]:
+    known = match in ("", "Exact", "NotOlderThan")
+    return [] if known else [fields.unsupported(_MATCH, match, ["", "Exact", "NotOlderThan"])]
 
 
 def _labels(text: str) -> tuple[Requirement, ...]:

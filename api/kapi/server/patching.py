@@ -102,14 +102,14 @@ def _patched(request: Request, obj: Json, patch: Any, kind: Kind | None) -> Json
     result: Any
     try:
         if media == JSON_PATCH:
-            result = json_patch.apply(obj, patch)
+            result = json_patch.apply(obj, _operations(patch))
         elif media == STRATEGIC:
             result = strategic.merge(obj, _object(patch), Shape(kind.model if kind else None))
         else:
             result = merge(obj, _object(patch))
-    except json_patch.TestFailed as error:
-        raise _test_failed(obj, patch, str(error)) from error
     except json_patch.PatchError as error:
+        if media == JSON_PATCH:
+            raise statuses.unprocessable(str(error)) from error
         raise statuses.bad_request(f"the patch cannot be applied: {error}") from error
     if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):
         raise statuses.bad_request("the patch leaves something that is not an object with metadata")
@@ -122,11 +122,13 @@ def _object(patch: Any) -> Json:
     return patch
 
 
-def _test_failed(obj: Json, patch: Any, why: str) -> StatusError:
-    error = fields.invalid("patch", patch, why)
-    message = f'{obj["kind"]} "{obj["metadata"]["name"]}" is invalid: {error}'
-    name, kind = obj["metadata"]["name"], obj["kind"]
-    return statuses.refuse(422, "Invalid", message, name=name, kind=kind, causes=[error.cause()])
+def _operations(patch: Any) -> list[Any]:
+    if not isinstance(patch, list):
+        raise statuses.bad_request("error decoding patch: a JSON patch is a list of operations")
+    if len(patch) > json_patch.MOST_OPERATIONS:
+        most = f"The allowed maximum operations in a JSON patch is {json_patch.MOST_OPERATIONS}, got {len(patch)}"
+        raise statuses.too_large(most)
+    return patch
 
 
 def _conflict(conflict: apply_patch.ApplyConflict) -> StatusError:

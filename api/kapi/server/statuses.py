@@ -83,6 +83,17 @@ def forbidden(resource: Resource, name: str, why: str, causes: Sequence[Json] = 
     return refuse(403, "Forbidden", message, name=name, group=resource.group, kind=kind, causes=list(causes))
 
 
+def unprocessable(why: str) -> StatusError:
+    """The request is well-formed and does not fit the object; clients show the cause."""
+    message = "the server rejected our request due to an error in our request"
+    return refuse(422, "Invalid", message, causes=[{"reason": "UnexpectedServerResponse", "message": why}])
+
+
+def too_large(why: str) -> StatusError:
+    """The request is larger than the server takes."""
+    return refuse(413, "RequestEntityTooLarge", f"Request entity is too large: {why}")
+
+
 def unauthorized() -> StatusError:
     """Nobody knows who is calling."""
     return refuse(401, "Unauthorized", "Unauthorized")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from kapi.server import statuses
 from kapi.server.kinds.kind import Kind
 from kapi.server.reading import Page
 from kapi.server.state import Record
@@ -36,11 +37,11 @@ class View(Protocol):
 
 
 def view_of(accept: str, kind: Kind, include: str, clock: Callable[[], datetime]) -> View | None:
-    """Choose the view that an Accept header asks for first; None for objects as they are."""
+    """Choose the view that an Accept header asks for first; None for objects as they are. Refuses with 406."""
     for choice in accept.split(","):
         media, *rest = (part.strip() for part in choice.split(";"))
         parameters = dict(part.partition("=")[::2] for part in rest if "=" in part)
-        if media not in ("application/json", "application/*", "*/*"):
+        if media not in ("application/json", "application/*", "*/*", ""):
             continue
         if "as" not in parameters:
             return None
@@ -52,7 +53,7 @@ def view_of(accept: str, kind: Kind, include: str, clock: Callable[[], datetime]
                 return Table(kind, version, include, clock)
             case "PartialObjectMetadata" | "PartialObjectMetadataList":
                 return Metadata(version)
-    return None
+    raise statuses.not_acceptable(("application/json",))
 
 
 def partial(obj: Json, version: str) -> Json:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from kapi.patch.apply import updated
+from kapi.patch.apply import is_record, updated
 from kapi.patch.shape import Shape
 from kapi.resources import NAMESPACES, Resource
 from kapi.server import metadata, statuses
@@ -166,10 +166,14 @@ class Writer:
             raise statuses.invalid(kind.resource, old["metadata"]["name"], errors)
 
     def _tracked(self, kind: Kind, old: Json, new: Json, manager: str) -> Json:
-        """Give `new` with the record of the fields' owners kept, where there is one."""
+        """Give `new` with the record of the fields' owners kept, where there is one.
+
+        A client may write the record: kubectl does where an object comes to be applied by the server. `[{}]` ends it.
+        """
         meta = {name: value for name, value in new["metadata"].items() if name != "managedFields"}
-        owners = old["metadata"].get("managedFields")
-        if not owners:
+        given = new["metadata"].get("managedFields") or []
+        owners = given if given and is_record(given) else old["metadata"].get("managedFields")
+        if not owners or given == [{}]:
             return {**new, "metadata": meta}
         meta["managedFields"] = owners
         new = {**new, "metadata": meta}

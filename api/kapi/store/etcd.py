@@ -29,6 +29,11 @@ _PATIENCE = 10.0  # seconds for one request; etcd itself gives up after seven
 _SILENCE = 900.0  # seconds without a word on a watch that is told its progress every ten minutes
 _RETRY = 0.5  # seconds
 _COMPACT_EVERY = 300.0  # seconds of history that etcd keeps for us
+_HELPLESS = (4, 14)  # codes of gRPC: too late, unavailable. A member that says so may have no quorum
+
+
+class _Unreachable(StoreError):
+    """A member of etcd was not there to be asked."""
 
 
 class EtcdStore:
@@ -140,7 +145,7 @@ class EtcdStore:
                         raise StoreError(f"{url} ended the watch: {line[:200]!r}")
                     yield answer["result"]
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            self._urls.append(self._urls.pop(0))
+            self._turn()
             raise StoreError(f"{url} was lost: {error or type(error).__name__}") from error
 
     async def _compare(self) -> None:
@@ -180,6 +185,13 @@ class EtcdStore:
         return Write(key, int(entry["mod_revision"]), value)
 
     async def _post(self, path: str, body: Json) -> Json:
+        for _ in self._urls[1:]:
+            with suppress(_Unreachable):  # it was not even asked: another may be
+                return await self._ask(path, body)
+        return await self._ask(path, body)
+
+    async def _ask(self, path: str, body: Json) -> Json:
+        """Ask the first of the URLs; the next time another one is the first, if this one cannot help."""
         import aiohttp  # noqa: PLC0415  # as above
 
         assert self._session is not None
@@ -187,13 +199,22 @@ class EtcdStore:
         try:
             async with self._session.post(url, json=body, timeout=aiohttp.ClientTimeout(_PATIENCE)) as response:
                 answer: Any = json.loads(await response.read())
+        except aiohttp.ClientConnectorError as error:
+            self._turn()
+            raise _Unreachable(f"{url} cannot be reached: {error}") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            self._urls.append(self._urls.pop(0))
+            self._turn()
             why = error or type(error).__name__
             raise StoreError(f"{url} does not answer: {why}; whether it did what was asked is not known") from error
         if not isinstance(answer, dict) or "header" not in answer:
+            code = answer.get("code") if isinstance(answer, dict) else None
+            if code in _HELPLESS:
+                self._turn()
             raise StoreError(f"{url} refused: {answer.get('error') if isinstance(answer, dict) else answer}")
         return answer
+
+    def _turn(self) -> None:
+        self._urls.append(self._urls.pop(0))
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

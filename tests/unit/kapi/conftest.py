@@ -1,47 +1,19 @@
-"""An etcd for the tests that share a state over the network."""
+"""The stores that the tests run on, each a real one; etcd is started by the tests."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
-import time
-import urllib.request
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.ports import unused_port
+from tests.etcd import Etcd
 
-
-class Etcd:
-    """One etcd process, which can be stopped, continued and started again on the same files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.url = f"http://127.0.0.1:{unused_port()}"
-        self.peer = f"http://127.0.0.1:{unused_port()}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = ["etcd", "--data-dir", str(self.folder), "--logger=zap", "--log-level=error"]
-        command += [f"--listen-client-urls={self.url}", f"--advertise-client-urls={self.url}"]
-        command += [f"--listen-peer-urls={self.peer}", f"--initial-advertise-peer-urls={self.peer}"]
-        command += [f"--initial-cluster=default={self.peer}"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(200):
-            try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=1) as answer:
-                    if b'"true"' in answer.read():
-                        return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError("etcd did not start")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+from kapi.store import Store
+from kapi.store.etcd import EtcdStore
+from kapi.store.memory import MemoryStore
+from kapi.store.sqlite import SqliteStore
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +36,15 @@ def etcd(tmp_path: Path) -> Iterator[Etcd]:
     own.start()
     yield own
     own.stop()
+
+
+@pytest.fixture(params=["memory", "sqlite", "etcd"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+    """Open the same store anew, as a server that starts again does."""
+    if request.param == "etcd":
+        url, prefix = request.getfixturevalue("shared_etcd").url, f"/{uuid.uuid4()}/"
+        return lambda: EtcdStore(url, prefix=prefix)
+    if request.param == "sqlite":
+        return lambda: SqliteStore(tmp_path / "objects.db")
+    store = MemoryStore()
+    return lambda: store

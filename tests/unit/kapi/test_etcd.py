@@ -18,7 +18,7 @@ from kapi.store.etcd import EtcdStore
 from kapi.testing import serving
 
 if TYPE_CHECKING:
-    from tests.unit.kapi.conftest import Etcd
+    from tests.etcd import Etcd
 
 
 async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:

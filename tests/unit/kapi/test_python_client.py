@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.server import serving
 
 kubernetes = pytest.importorskip("kubernetes", reason="the kubernetes client is not installed")
 
 
 @pytest.fixture
 def core() -> Iterator[Any]:
-    command = [sys.executable, "-m", "kapi.cli", "serve", "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        url = server.stdout.readline().removeprefix("serving on ").partition(";")[0]
+    with serving("--listen", "127.0.0.1:0") as url:
         configuration = kubernetes.client.Configuration()
         configuration.host = url
         with kubernetes.client.ApiClient(configuration) as client:
             yield kubernetes.client.CoreV1Api(client)
-        server.terminate()
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:

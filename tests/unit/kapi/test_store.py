@@ -8,30 +8,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kapi.store import Changed, Store, StoreError, Write
-from kapi.store.etcd import EtcdStore
-from kapi.store.memory import MemoryStore
 from kapi.store.sqlite import SqliteStore
 
 Make = Callable[[], Store]
-
-
-@pytest.fixture(params=["memory", "sqlite", "etcd"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Open the same store anew, as a server that starts again does."""
-    if request.param == "etcd":
-        url, prefix = request.getfixturevalue("shared_etcd").url, f"/{uuid.uuid4()}/"
-        return lambda: EtcdStore(url, prefix=prefix)
-    if request.param == "sqlite":
-        return lambda: SqliteStore(tmp_path / "objects.db")
-    store = MemoryStore()
-    return lambda: store
 
 
 def ignore(_: Write) -> None:

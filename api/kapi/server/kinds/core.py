@@ -213,4 +213,5 @@ LEASE = Kind(
     Lease,
     columns=(NAME, Column("Holder", at("spec.holderIdentity", "")), AGE),
     created_by_update=True,
+    update_names_version=True,
 )

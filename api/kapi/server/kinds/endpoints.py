@@ -132,4 +132,5 @@ ENDPOINTS_KIND = Kind(
     validate=_check_endpoints,
     columns=(NAME, Column("Endpoints", _targets), AGE),
     created_by_update=True,
+    deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 )

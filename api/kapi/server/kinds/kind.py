@@ -44,9 +44,10 @@ class Kind:
     changed object; `validate` compares it with the one before (None: it is new), `validate_status` looks at a status
     that is written by itself.
     `counted` are the parts whose change makes a new generation. `status_at_creation` keeps a status that comes with a
-    new object, `created_by_update` lets an update of a missing object create it, and `shown_when_deleted` answers a
-    deletion with the object instead of a Status, as typed clients expect of some kinds. `stored_as` names the resource
-    that this one is an alias of, and `renamed` what its fields are called there.
+    new object, `created_by_update` lets an update of a missing object create it, `update_names_version` refuses an
+    update that does not say from which version it was made, and `shown_when_deleted` answers a deletion with the object
+    instead of a Status, as typed clients expect of some kinds. `deprecated` is told to whoever uses the kind.
+    `stored_as` names the resource that this one is an alias of, and `renamed` what its fields are called there.
     """
 
     resource: Resource
@@ -60,7 +61,9 @@ class Kind:
     counted: tuple[str, ...] = ()
     status_at_creation: bool = False
     created_by_update: bool = False
+    update_names_version: bool = False
     shown_when_deleted: bool = False
+    deprecated: str = ""
     stored_as: Resource | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
 

@@ -66,8 +66,13 @@ IP_ADDRESS = Kind(IP_ADDRESSES, IPAddress, validate=_check_address, columns=(NAM
 
 KEPT: tuple[Kind, ...] = (
     Kind(CERTIFICATE_SIGNING_REQUESTS, others.CertificateSigningRequest),
-    Kind(ADMISSION_POLICIES, others.ValidatingAdmissionPolicy, counted=("spec",)),
-    Kind(ADMISSION_POLICY_BINDINGS, others.ValidatingAdmissionPolicyBinding, counted=("spec",)),
+    Kind(ADMISSION_POLICIES, others.ValidatingAdmissionPolicy, counted=("spec",), update_names_version=True),
+    Kind(
+        ADMISSION_POLICY_BINDINGS,
+        others.ValidatingAdmissionPolicyBinding,
+        counted=("spec",),
+        update_names_version=True,
+    ),
     Kind(RESOURCE_CLAIMS, others.ResourceClaim),
     Kind(RESOURCE_CLAIM_TEMPLATES, others.ResourceClaimTemplate),
     Kind(RESOURCE_SLICES, others.ResourceSlice, counted=("spec",)),

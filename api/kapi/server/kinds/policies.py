@@ -113,6 +113,7 @@ BUDGET = Kind(
         AGE,
     ),
     counted=("spec",),
+    update_names_version=True,
 )
 
 

@@ -122,6 +122,6 @@ STORAGE_CLASS = Kind(
         AGE,
     ),
 )
-CSI_DRIVER = Kind(CSI_DRIVERS, storage.CSIDriver)
-CSI_NODE = Kind(CSI_NODES, storage.CSINode)
-VOLUME_ATTACHMENT = Kind(VOLUME_ATTACHMENTS, storage.VolumeAttachment)
+CSI_DRIVER = Kind(CSI_DRIVERS, storage.CSIDriver, counted=("spec",), update_names_version=True)
+CSI_NODE = Kind(CSI_NODES, storage.CSINode, update_names_version=True)
+VOLUME_ATTACHMENT = Kind(VOLUME_ATTACHMENTS, storage.VolumeAttachment, update_names_version=True)

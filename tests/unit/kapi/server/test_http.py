@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kapi.codec import wire
 from kapi.codec.bodies import BodyError
 from kapi.codec.protobuf import MEDIA_TYPE, decode
-from kapi.resources import CONFIG_MAPS, NAMESPACES, PODS, RESOURCES
+from kapi.resources import CONFIG_MAPS, ENDPOINTS, NAMESPACES, PODS, RESOURCES
 from kapi.server import Settings
 from kapi.testing import Served, serving
 
@@ -160,6 +160,29 @@ async def test_a_warning_names_the_unknown_field(served: Served) -> None:
         session.post(served.url + PODS.path("default"), json=POD | {"odd": 1}) as response,
     ):
         assert response.headers["Warning"] == '299 - "unknown field \\"odd\\""'
+
+
+async def test_who_uses_a_deprecated_kind_is_warned(served: Served) -> None:
+    text = '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+    async with aiohttp.ClientSession() as session:
+        for path in ("", "/kubernetes", "?watch=true"):
+            async with session.get(f"{served.url}{ENDPOINTS.path('default')}{path}") as response:
+                assert response.headers["Warning"] == text, path
+
+
+@pytest.mark.parametrize(
+    ("accept", "code"),
+    [
+        ("text/html", 406),
+        ("application/vnd.kubernetes.protobuf", 406),
+        ("application/json;as=Odd;g=meta.k8s.io;v=v1", 406),
+        ("application/vnd.kubernetes.protobuf, */*", 200),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", 200),
+        ("", 200),
+    ],
+)
+async def test_who_takes_no_json_is_told_so(served: Served, accept: str, code: int) -> None:
+    assert (await call(served, "GET", PODS.path(), headers={"Accept": accept}))[0] == code
 
 
 async def test_a_pods_log_is_what_the_settings_give() -> None:

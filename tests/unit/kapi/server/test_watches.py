@@ -94,6 +94,20 @@ async def test_initial_events_are_asked_for_properly_or_refused(served: Served, 
         await served.http.transport.send(Request("GET", CONFIG_MAPS.path("default"), query))
 
 
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ({"resourceVersionMatch": "Exact"}, "resourceVersionMatch is forbidden unless resourceVersion is provided"),
+        ({"resourceVersionMatch": "Exact", "resourceVersion": "0"}, 'is forbidden for resourceVersion "0"'),
+        ({"resourceVersionMatch": "Odd", "resourceVersion": "1"}, 'Unsupported value: "Odd"'),
+        ({"resourceVersionMatch": "Exact", "watch": "1"}, "is forbidden for watch unless sendInitialEvents is"),
+    ],
+)
+async def test_options_that_exclude_each_other_are_refused(served: Served, query: dict[str, str], why: str) -> None:
+    with pytest.raises(Invalid, match=f'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: .*{why}'):
+        await served.http.transport.send(Request("GET", CONFIG_MAPS.path("default"), query))
+
+
 async def test_a_watch_ends_on_time_with_a_bookmark_before(served: Served) -> None:
     version = (await make(served, "a"))["metadata"]["resourceVersion"]
     started = asyncio.get_running_loop().time()

@@ -12,6 +12,7 @@ from kapi.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid,
 from kapi.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
+    LEASES,
     NAMESPACES,
     PODS,
     REPLICA_SETS,
@@ -220,6 +221,69 @@ async def test_a_scale_is_read_and_written(served: Served) -> None:
     patch = Request("PATCH", path, {}, {"spec": {"replicas": 5}}, "application/merge-patch+json")
     assert (await served.client.transport.send(patch))["spec"] == {"replicas": 5}
     assert (await served.client.get(DEPLOYMENTS, "d", "default"))["spec"]["replicas"] == 5
+
+
+async def test_an_update_of_a_lease_says_from_which_version_it_was_made(served: Served) -> None:
+    made = await served.client.create(LEASES, {"metadata": {"name": "l"}, "spec": {"holderIdentity": "a"}}, "default")
+    with pytest.raises(Invalid) as refusal:
+        await served.client.update(LEASES, {"metadata": {"name": "l"}, "spec": {"holderIdentity": "b"}})
+    text = 'Lease.coordination.k8s.io "l" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for'
+    assert str(refusal.value) == f"{text} an update"
+    await served.client.update(LEASES, {**made, "spec": {"holderIdentity": "b"}})
+
+
+async def patched(served: Served, operations: Any) -> None:
+    path = CONFIG_MAPS.path("default", "c")
+    await served.client.transport.send(Request("PATCH", path, {}, operations, "application/json-patch+json"))
+
+
+async def test_a_json_patch_that_does_not_fit_is_refused_with_the_cause(served: Served) -> None:
+    await served.client.create(CONFIG_MAPS, config(a="1"))
+    for operation, why in (
+        ({"op": "test", "path": "/data/a", "value": "2"}, "testing value /data/a failed"),
+        ({"op": "remove", "path": "/data/b"}, "there is no 'b'"),
+    ):
+        with pytest.raises(Invalid, match="the server rejected our request due to an error in our request") as refusal:
+            await patched(served, [operation])
+        (cause,) = refusal.value.status["details"]["causes"]
+        assert cause == {"reason": "UnexpectedServerResponse", "message": why}
+    with pytest.raises(BadRequest, match="a JSON patch is a list of operations"):
+        await patched(served, {})
+    with pytest.raises(StatusError, match="maximum operations in a JSON patch is 10000, got 10001") as large:
+        await patched(served, [{"op": "remove", "path": "/data/b"}] * 10_001)
+    assert (large.value.status["code"], large.value.status["reason"]) == (413, "RequestEntityTooLarge")
+
+
+async def apply(served: Served, manager: str, *, force: bool = False, **data: str) -> Json:
+    query = {"fieldManager": manager, "force": str(force).lower()}
+    request = Request("PATCH", CONFIG_MAPS.path("default", "c"), query, config(**data), "application/apply-patch+yaml")
+    return await served.client.transport.send(request)
+
+
+def owners(obj: Json) -> dict[str, Json]:
+    return {entry["manager"]: entry["fieldsV1"] for entry in obj["metadata"].get("managedFields", ())}
+
+
+async def test_what_was_there_before_the_first_apply_has_an_owner(served: Served) -> None:
+    await served.client.create(CONFIG_MAPS, config(a="1", b="1"))
+    with pytest.raises(Conflict, match=r'conflict with "before-first-apply" using v1: \.data\.a'):
+        await apply(served, "me", a="2")
+    forced = await apply(served, "me", force=True, a="2")
+    assert forced["data"] == {"a": "2", "b": "1"}
+    assert owners(forced) == {"me": {"f:data": {"f:a": {}}}, "before-first-apply": {"f:data": {"f:b": {}}}}
+    assert (await apply(served, "me"))["data"] == {"b": "1"}
+
+
+async def test_a_client_may_write_the_record_of_owners(served: Served) -> None:
+    made = await apply(served, "me", a="1")
+    (entry,) = made["metadata"]["managedFields"]
+    given = {"metadata": {"managedFields": [{**entry, "manager": "other"}]}}
+    assert list(owners(await served.client.patch(CONFIG_MAPS, "c", given, "default"))) == ["other"]
+    for nonsense in ([{"manager": "x"}], [{**entry, "fieldsV1": {"k:{": {}}}]):
+        patch = {"metadata": {"managedFields": nonsense}}
+        assert list(owners(await served.client.patch(CONFIG_MAPS, "c", patch, "default"))) == ["other"]
+    ended = await served.client.patch(CONFIG_MAPS, "c", {"metadata": {"managedFields": [{}]}}, "default")
+    assert owners(ended) == {}
 
 
 async def gone(served: Served, resource: Any, name: str, namespace: str | None = "default") -> bool:
