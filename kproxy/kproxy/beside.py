@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,8 +12,9 @@ from ipaddress import ip_address
 from aiohttp import web
 
 from kapi.network import Address, Node
-from kproxy import health
+from kproxy import counting, health
 from kproxy.conntrack import Conntrack
+from kproxy.counting import Counting
 from kproxy.health import Health, HealthChecks
 from kproxy.host import Host
 from kproxy.localhost import Localhost
@@ -20,6 +22,8 @@ from kproxy.metrics import Metrics
 from kproxy.pages import Page, served
 from kproxy.settings import LOCALHOST, PRIMARY, Bind, Settings, addresses, on_localhost
 from kproxy.sync import Done, Sync
+
+log = logging.getLogger(__name__)
 
 _EVERYWHERE: tuple[Address, ...] = (ip_address("0.0.0.0"), ip_address("::"))
 
@@ -48,12 +52,16 @@ class NodeServices:
         self._checks = HealthChecks(host, self._health_addresses, self._alive, tell)
         forwards = self._mode != "userspace" and on_localhost(settings)  # that mode listens on loopback itself
         self._localhost = Localhost(host, tell) if forwards else None
+        shown = settings.metrics is not None and counting.counts(self._mode)
+        self._counting = Counting(host) if shown else None
 
     def take(self, done: Done) -> None:
         """Follow a finished sync."""
         self._checks.take(done)
         if self._localhost:
             self._localhost.take(done)
+        if self._counting:
+            self._counting.take(done)
 
     @asynccontextmanager
     async def pages(self) -> AsyncIterator[None]:
@@ -98,8 +106,17 @@ class NodeServices:
     async def _exposed(self) -> web.Response:
         pending = {"service": self._sync.pending.services, "endpoint": self._sync.pending.slices}
         forgotten = self._conntrack.forgotten if self._conntrack else 0
-        lines = "\n".join(self._metrics.lines(pending, forgotten)) + "\n"
-        return web.Response(text=lines, content_type="text/plain", charset="utf-8")
+        lines = [*self._metrics.lines(pending, forgotten), *await self._counted()]
+        return web.Response(text="\n".join([*lines, ""]), content_type="text/plain", charset="utf-8")
+
+    async def _counted(self) -> list[str]:
+        if not self._counting:
+            return []
+        try:
+            return list(await asyncio.to_thread(self._counting.lines))
+        except OSError as error:
+            log.warning("the counters of traffic could not be read: %s", error)
+            return []
 
     async def _proxy_mode(self) -> web.Response:
         return web.Response(text=self._mode)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
+from kproxy import counting
 from kproxy.backends import Backend, built_in, load
 from kproxy.backends.ipvs.layout import DEVICE
 from kproxy.configuration import AUTO
@@ -70,6 +72,9 @@ async def clear_others(host: Host, mode: str) -> None:
             log.warning("what mode %s may have left behind could not be removed: %s", name, error)
         finally:
             backend.close()
+    if not counting.counts(mode):
+        with contextlib.suppress(ProxyError, OSError):  # where there is no nf_tables there is nothing of it
+            counting.clear(host)
 
 
 def _is_same(name: str, mode: str) -> bool:
@@ -78,17 +83,24 @@ def _is_same(name: str, mode: str) -> bool:
 
 
 def _may_have_left(host: Host, name: str) -> bool:
-    """Whether it is worth a look, for modes that are dear to ask.
+    """Whether it is worth a closer look, for modes that cannot be asked for nothing.
 
-    To look at legacy iptables makes tables that were not there before. To speak to IPVS means importing pyroute2, and
-    without its device nothing there is ours.
+    To try whether iptables works makes tables that were not there before. To speak to IPVS means importing pyroute2,
+    and without its device nothing there is ours.
     """
     if name == "ipvs":
         try:
             host.sysctl(f"net/ipv4/conf/{DEVICE}/forwarding")
         except OSError:
             return False
-    if name != "iptables-legacy":
-        return True
-    found = host.run(["cat", "/proc/net/ip_tables_names"])
-    return found.returncode == 0 and bool(found.stdout.strip())
+    if name.startswith("iptables"):
+        flavour = name.removeprefix("iptables")
+        return any(b"KUBE-" in _saved(host, f"{command}{flavour}-save") for command in ("iptables", "ip6tables"))
+    return True
+
+
+def _saved(host: Host, command: str) -> bytes:
+    try:
+        return host.run([command]).stdout
+    except FileNotFoundError:
+        return b""

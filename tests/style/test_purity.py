@@ -33,7 +33,7 @@ EFFECTFUL = {
     },
     "kproxy/kproxy": {
         "the command line": "__main__ cli flags modes question live",
-        "the host: namespaces, sockets, processes, sysctls": "host exchange sysctls conntrack ports localhost",
+        "the host: namespaces, sockets, processes, sysctls": "host exchange sysctls conntrack counting ports localhost",
         "the loop, and its state": "proxy sync",
         "pages": "pages health beside",
         "backends: commit, and what the kernel says": """backends backends.addresses backends.memory

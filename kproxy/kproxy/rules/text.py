@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 
-from kproxy.rules.fields import fields, size
+from kproxy.rules.fields import PORTS, fields, size
 from kproxy.rules.model import (
     Answers,
     ArrivedOn,
@@ -88,7 +88,7 @@ def _set(declared: Set, table: Table) -> Iterator[str]:
     kind = "set" if declared.data is None else "map"
     value = "verdict" if declared.is_verdict_map else render_key(declared.data or (), family)
     yield f"\t{kind} {declared.name} {{"
-    yield f"\t\ttypeof {render_key(declared.key, family)}" + (f" : {value}" if kind == "map" else "")
+    yield f"\t\t{_declaration(declared.key, family)}" + (f" : {value}" if kind == "map" else "")
     if declared.interval:
         yield "\t\tflags interval"
     if declared.dynamic:
@@ -98,6 +98,14 @@ def _set(declared: Set, table: Table) -> Iterator[str]:
     if elements:
         yield "\t\telements = { " + ",\n\t\t\t     ".join(elements) + " }"
     yield "\t}\n"
+
+
+def _declaration(key: Key, family: int) -> str:
+    """Say what a key is made of: by expressions where nft knows these, else by their types."""
+    if not any(isinstance(part, Called | CalledPort) for part in key):
+        return f"typeof {render_key(key, family)}"
+    address = {4: "ipv4_addr", 6: "ipv6_addr"}[family]
+    return "type " + " . ".join("inet_service" if isinstance(part, PORTS) else address for part in key)
 
 
 def _element(declared: Set, key: bytes, value: Value, family: int) -> str:

@@ -57,11 +57,11 @@ def rules(namespace: Namespace) -> str:
 
 
 def by_nftables(listed: str) -> bool:
-    return "table ip kproxy" in listed and "shop/web:http" in listed and "KUBE-" not in listed
+    return "table ip kproxy {" in listed and "shop/web:http" in listed and "KUBE-" not in listed
 
 
 def by_iptables(listed: str) -> bool:
-    return "KUBE-SVC-" in listed and "shop/web:http" in listed and "table ip kproxy" not in listed
+    return "KUBE-SVC-" in listed and "shop/web:http" in listed and "table ip kproxy {" not in listed
 
 
 def serve(namespace: Namespace, folder: Path, mode: str, served: Callable[[str], bool]) -> None:
