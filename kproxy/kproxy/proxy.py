@@ -57,7 +57,7 @@ class Proxy:
         self._slices: Cache[EndpointSlice] = source.cache(ENDPOINT_SLICES, decode.endpoint_slice)
         self._nodes: Cache[Node] = source.cache(NODES, decode.node)
         self._world = World(self._services)
-        self._conntrack = Conntrack(backend.host) if backend.host else None
+        self._conntrack = Conntrack(backend.host) if backend.host and backend.tracked else None
         self._sync = Sync(
             self._world,
             backend,

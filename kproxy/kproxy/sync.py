@@ -11,7 +11,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from kapi.network import Address, EndpointSlice, Network, Problem, Reference, Service
@@ -100,6 +100,7 @@ class Sync:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._full = True
+        self._look_due = clock() + settings.drift_seconds
         self._ready: tuple[NodeDuties, Here] | None = None
         self.synced = asyncio.Event()  # set once the first state is in place
 
@@ -141,6 +142,8 @@ class Sync:
                 await self._wake.wait()
                 self._wake.clear()
                 continue
+            if not self._full and self._clock() >= self._look_due:
+                await self._look()
             full = self._full
             self._full = False
             taken, self.pending = self.pending, Pending()
@@ -162,15 +165,18 @@ class Sync:
         self._wake.set()
 
     async def _idle(self) -> None:
-        """Wait for a change; meanwhile look now and then whether somebody else has changed the rules."""
+        """Wait for a change, or until it is time to look after the rules."""
         self._wake.clear()
         self._settled.set()
-        try:
-            await asyncio.wait_for(self._wake.wait(), self._settings.drift_seconds)
-        except TimeoutError:
-            self._full = await self._drifted()
-            if self.refused:
-                self.pending.note(self._clock(), self.refused)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), max(self._look_due - self._clock(), 0.0))
+
+    async def _look(self) -> None:
+        """See whether somebody else has changed the rules, and try again what was refused; a busy cluster is no excuse."""
+        self._full = await self._drifted()
+        if self.refused:
+            self.pending.note(self._clock(), self.refused)
+        self._look_due = self._clock() + self._settings.drift_seconds
 
     async def _drifted(self) -> bool:
         try:

@@ -55,6 +55,7 @@ class Erratic:
     """A backend whose every n-th commit fails, before it has done anything."""
 
     name: ClassVar[str] = "erratic"
+    tracked: ClassVar[bool] = True
 
     def __init__(self, backend: Backend, every: int = 2) -> None:
         self.host = backend.host

@@ -35,6 +35,7 @@ class Backend(Protocol):
 
     name: ClassVar[str]
     host: Host | None  # where it acts; None is nowhere: it only keeps account
+    tracked: ClassVar[bool]  # its UDP flows are entries of conntrack, which outlive their endpoints
 
     def missing(self) -> str | None:
         """Say in a sentence why this backend cannot work here; None where it can."""

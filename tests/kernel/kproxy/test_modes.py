@@ -64,6 +64,10 @@ def by_iptables(listed: str) -> bool:
     return "KUBE-SVC-" in listed and "shop/web:http" in listed and "table ip kproxy {" not in listed
 
 
+def by_nobody(listed: str) -> bool:
+    return not by_nftables(listed) and not by_iptables(listed) and "kproxy" not in listed
+
+
 def serve(namespace: Namespace, folder: Path, mode: str, served: Callable[[str], bool]) -> None:
     """Run in a mode until the rules are as they should be, and end."""
     with kproxy(namespace, "--manifests", str(folder), "--proxy-mode", mode) as running:
@@ -102,4 +106,5 @@ def test_switching_modes_and_cleaning_up_leave_nothing_behind(namespace: Namespa
     serve(namespace, tmp_path, "nftables", by_nftables)
     clean_up(namespace)
     serve(namespace, tmp_path, other, by_iptables)
+    serve(namespace, tmp_path, "userspace", by_nobody)
     clean_up(namespace)

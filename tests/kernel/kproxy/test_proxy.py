@@ -6,14 +6,17 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from ipaddress import ip_interface
 from typing import Any
 
 import pytest
 
+from kproxy.backends import Backend
 from kproxy.backends.nftables.backend import Nftables
+from kproxy.backends.userspace.backend import Userspace
 from kproxy.errors import PagesNotServed
+from kproxy.host import InNamespace
 from kproxy.proxy import Proxy
 from kproxy.settings import Settings
 from kproxy.testing import endpoint_slice
@@ -46,7 +49,7 @@ THERE: Json = {"addresses": ["10.0.0.9"], "nodeName": "there"}
 
 
 @asynccontextmanager
-async def proxied(backend: Nftables, namespace: Namespace, settings: Settings) -> AsyncIterator[Proxy]:
+async def proxied(backend: Backend, namespace: Namespace, settings: Settings) -> AsyncIterator[Proxy]:
     namespace.apply([Up("lo"), Assign("lo", ip_interface("10.0.0.1/32"))])
     async with Proxy(None, "here", backend, settings=settings) as proxy:
         await proxy.apply(services=[], endpoint_slices=[], nodes=[NODE])
@@ -170,6 +173,17 @@ async def test_metrics_have_kube_proxys_names(backend: Nftables, namespace: Name
         assert values["kubeproxy_sync_proxy_rules_endpoint_changes_pending"] == "0"
         assert values['kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="external"}'] == "1"
         assert values["kubeproxy_sync_proxy_rules_nftables_sync_failures_total"] == "0"
+
+
+async def test_a_forwarder_has_the_same_pages(namespace: Namespace) -> None:
+    with closing(Userspace(InNamespace(namespace.fd))) as backend:
+        async with proxied(backend, namespace, PAGES) as proxy:
+            checked = service(externalTrafficPolicy="Local", healthCheckNodePort=32000)
+            await proxy.apply(services=[checked], endpoint_slices=[endpoints(HERE)])
+            assert (await get(namespace, "127.0.0.1", 10256, "/healthz"))[0] == 200
+            assert (await get(namespace, "127.0.0.1", 10249, "/proxyMode"))[2] == "userspace"
+            await until_open(namespace, "10.0.0.1", 32000)
+            assert (await get(namespace, "10.0.0.1", 32000))[0] == 200
 
 
 async def test_a_page_that_cannot_be_served_ends_the_proxy_with_a_sentence(

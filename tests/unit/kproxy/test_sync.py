@@ -151,6 +151,23 @@ async def test_rules_that_somebody_changes_are_put_back() -> None:
         await until(lambda: bool(backend._filter._contents.elements[4, "tcp-endpoints"]))  # type: ignore[attr-defined]
 
 
+async def test_somebodys_changes_are_noticed_while_the_cluster_changes_all_the_time() -> None:
+    source, backend = Told(), Memory()
+    async with running(source, backend, drift=0.1):
+        source.put(SERVICES, service())
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.2"))
+        source.put(SERVICES, service("busy", clusterIPs=["10.96.0.2"]))
+        await until(lambda: reached(backend) == {"10.244.1.2"})
+        backend._filter._contents.elements[4, "tcp-endpoints"].clear()  # type: ignore[attr-defined]  # the memory filter's
+        backend._filter._generation += 1  # type: ignore[attr-defined]  # as any commit would
+        for last in range(100):
+            source.put(ENDPOINT_SLICES, endpoints(f"10.244.2.{last}", name="busy"))
+            await asyncio.sleep(0.01)
+            if len(backend._filter._contents.elements[4, "tcp-endpoints"]) == 2:  # type: ignore[attr-defined]
+                return
+        raise AssertionError("nobody noticed")
+
+
 @pytest.mark.parametrize("bad", [{"ports": [{"port": 99999}, {"name": "http", "port": 80}]}, {"externalIPs": ["x"]}])
 async def test_the_bad_part_of_an_object_is_left_out_and_reported(bad: Json) -> None:
     source, backend, noted = Told(), Memory(), Noted()

@@ -17,7 +17,7 @@ from kproxy.model import Duties, NodeDuties
 from kproxy.rules.evaluate import Outcome, Packet, evaluate
 from kproxy.rules.model import Ruleset
 
-_LONGEST_PAUSE = 10.0  # seconds between two looks for somebody else's hand
+_LONGEST_PAUSE = 4.0  # seconds between two looks for somebody else's hand
 _PROBE = """*nat
 :KUBE-PROXY-PROBE - [0:0]
 -A KUBE-PROXY-PROBE -m addrtype --dst-type LOCAL -m statistic --mode random --probability 0.5 -j RETURN
@@ -32,6 +32,7 @@ class Iptables:
     """See `kproxy.backends.Backend`. Each of the tables filter and nat is committed in one step, filter first."""
 
     name: ClassVar[str] = "iptables"
+    tracked: ClassVar[bool] = True
     flavour: ClassVar[Flavour] = Flavour.HOST
 
     def __init__(self, host: Host | None) -> None:
@@ -70,7 +71,7 @@ class Iptables:
         return await self._carry_out(new)
 
     async def drifted(self) -> bool:
-        """See `Backend.drifted`. Listing large tables takes long, so looks take a tenth of the time at most."""
+        """See `Backend.drifted`. Listing large tables takes long, so it is not done at every look."""
         started = time.monotonic()
         if started < self._next_look:
             return False

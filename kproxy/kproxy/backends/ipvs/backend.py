@@ -35,6 +35,7 @@ class Ipvs:
     """See `kproxy.backends.Backend`. A change is several steps, each of which leaves Services working."""
 
     name: ClassVar[str] = "ipvs"
+    tracked: ClassVar[bool] = True
 
     def __init__(self, host: Host | None, scheduler: str = "rr") -> None:
         self._host: Host = host or ThisHost()

@@ -49,6 +49,7 @@ class Nftables:
     """See `kproxy.backends.Backend`."""
 
     name: ClassVar[str] = "nftables"
+    tracked: ClassVar[bool] = True
 
     def __init__(self, host: Host | None, rules: Filter | None = None) -> None:
         self.host = host

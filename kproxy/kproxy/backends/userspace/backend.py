@@ -38,10 +38,11 @@ class Userspace:
     """See `kproxy.backends.Backend`. What it carries ends with it; the endpoint sees this node's address, always."""
 
     name: ClassVar[str] = "userspace"
+    tracked: ClassVar[bool] = False
 
     def __init__(self, host: Host | None) -> None:
         self._host: Host = host or ThisHost()
-        self.host: Host | None = None  # nothing of conntrack's is of interest here
+        self.host: Host | None = self._host
         self._node = NodeDuties()
         self._own: tuple[Address, ...] = ()
         self._services: dict[str, Duties] = {}
