@@ -172,7 +172,7 @@ class Sync:
             await asyncio.wait_for(self._wake.wait(), max(self._look_due - self._clock(), 0.0))
 
     async def _look(self) -> None:
-        """See whether somebody else has changed the rules, and try again what was refused; a busy cluster is no excuse."""
+        """See whether somebody else has changed the rules, and try again what was refused."""
         self._full = await self._drifted()
         if self.refused:
             self.pending.note(self._clock(), self.refused)

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from kproxy.backends.nftables.backend import Nftables
+from kproxy import modes
+from kproxy.backends import load
 from kproxy.host import InNamespace
 from kproxy.proxy import Proxy
 from kproxy.testing import endpoint_slice
@@ -61,6 +62,7 @@ class Scene:
 
     namespace: Namespace
     family: int
+    mode: str
     stack: ExitStack
     servers: dict[str, socket.socket] = field(default_factory=dict)
 
@@ -113,21 +115,20 @@ class Scene:
         """Start a proxy; it stops at the end, and its rules stay."""
         node = {"type": "InternalIP", "address": PLACES[self.family]["node"]}
         nodes = [{"metadata": {"name": "here"}, "status": {"addresses": [node]}}]
-        with closing(Nftables(InNamespace(self.namespace.fd))) as backend:
+        with closing(load(self.mode)(InNamespace(self.namespace.fd))) as backend:
             async with Proxy(None, "here", backend) as proxy:
                 yield Told(proxy, self, nodes)
 
 
-@pytest.fixture(params=[4, 6])
+@pytest.fixture(params=[("nftables", 4), ("nftables", 6), ("iptables-legacy", 4), ("iptables-nft", 6)], ids=str)
 def scene(request: pytest.FixtureRequest, namespace: Namespace) -> Iterator[Scene]:
-    with closing(Nftables(InNamespace(namespace.fd))) as backend:
-        if missing := backend.missing():
-            pytest.skip(missing)
-    family = request.param
+    mode, family = request.param
+    if why := modes.missing(mode, InNamespace(namespace.fd)):
+        pytest.skip(why)
     width = {4: 32, 6: 128}[family]
     namespace.apply([Up("lo"), *(Assign("lo", ip_interface(f"{a}/{width}")) for a in PLACES[family].values())])
     with ExitStack() as stack:
-        made = Scene(namespace, family, stack)
+        made = Scene(namespace, family, mode, stack)
         made.serve("A", "A", TARGET)
         made.serve("B", "B", TARGET)
         yield made
