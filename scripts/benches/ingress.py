@@ -1,33 +1,29 @@
 """The ingress beside nginx and HAProxy: one core, the same upstream, the same load, in turns in one run.
 
-All have 1,000 hosts to choose from and write an access log; the ingress also counts for /metrics. The targets are held
-to what a second of the core is good for, by the processor time of each proxy: on a machine with other work, requests
-per second of the clock compare the neighbours.
+All have 1,000 hosts to choose from and write an access log; the ingress is the command as anybody runs it, follows an
+API server, and counts for /metrics. The targets are held to what a second of the core is good for, by the processor time
+of each proxy: on a machine with other work, and where the load shares the cores, requests per second of the clock compare
+the neighbours.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import gc
-import os
 import shutil
-import socket
 import statistics
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from benches.entrance.cluster import apart, cluster, free_port, tell
+from benches.entrance.proxies import HOST, LOAD_CORE, ROUTES, Proxy, certificate, haproxy, kingress, nginx, upstream
 from benches.row import Row, row
 
-HOST = "h500.example"
-ROUTES = 1000
 SECONDS = 3
 CONNECTIONS = 64
-PROXY_CORE, LOAD_CORE = 0, (os.cpu_count() or 1) - 1
+ROUNDS = 3
 BROWSER = {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
@@ -41,28 +37,37 @@ BROWSER = {
     "Sec-Fetch-User": "?1",
     "Cache-Control": "max-age=0",
 }
-CLOSING = {"Connection": "close"}
-LOADS: tuple[tuple[str, str, str, dict[str, str], float], ...] = (
-    ("small keep-alive requests", "http", "/", {}, 0.8),
-    ("with 12 browser headers", "http", "/", BROWSER, 0.72),
-    ("100 KB bodies", "http", "/big", {}, 1.0),
-    ("TLS, small keep-alive requests", "https", "/", {}, 0.7),
-    ("a new connection for each request", "http", "/", CLOSING, 0.5),
+_NEEDED = ("wrk", "nginx", "taskset", "openssl", "unshare", "ip")
+
+
+class Load(NamedTuple):
+    """One kind of load, and how many requests the ingress is to answer for each of nginx', by processor time."""
+
+    name: str
+    least: float
+    scheme: str = "http"
+    path: str = "/"
+    headers: dict[str, str] = {}  # noqa: RUF012  # never altered
+
+
+SMALL = Load("small keep-alive requests", 0.8)
+LOADS = (
+    SMALL,
+    Load("with 12 browser headers", 0.72, headers=BROWSER),
+    Load("100 KB bodies", 1.0, path="/big"),
+    Load("TLS, small keep-alive requests", 0.7, "https"),
+    Load("TLS, with 12 browser headers", 0.63, "https", headers=BROWSER),
+    Load("a new connection for each request", 0.5, headers={"Connection": "close"}),
 )
-ROUNDS = 3
-_FOLDERS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-_NEEDED = ("wrk", "nginx", "taskset", "openssl")
-_TICKS = os.sysconf("SC_CLK_TCK")
-_TOLD = {
-    "Host": "$http_host",
-    "Connection": '""',
-    "X-Forwarded-For": "$remote_addr",
-    "X-Real-IP": "$remote_addr",
-    "X-Forwarded-Proto": "$scheme",
-    "X-Forwarded-Port": "$server_port",
-    "X-Forwarded-Host": "$http_host",
-    "X-Request-ID": "$request_id",
-}
+
+
+class Measured(NamedTuple):
+    """What a proxy did in one run."""
+
+    rate: float  # requests/s of the clock
+    cost: float  # microseconds of processor time for each
+    slowest: float  # milliseconds within which 99 % were answered
+    share: float  # of that time, of the process that worked least, among those that serve
 
 
 def missing() -> list[str]:
@@ -70,202 +75,85 @@ def missing() -> list[str]:
     return [tool for tool in (*_NEEDED, "haproxy") if not shutil.which(tool)]
 
 
-Measured = tuple[float, float, float]  # requests/s, microseconds of processor time, milliseconds of the slowest 1 %
-
-
-class Proxy:
-    """One that is measured: its process, and its ports for http and https."""
-
-    def __init__(self, name: str, pid: int, http: int, https: int) -> None:
-        self.name = name
-        self.ports = {"http": http, "https": https}
-        self._pid = pid
-
-    def seconds(self) -> float:
-        """Processor time of it and its children so far."""
-        children = Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split()
-        total = 0
-        for pid in (self._pid, *children):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / _TICKS
-
-
 def rows() -> Iterator[Row]:
-    """Measure each proxy under each load. About two minutes."""
-    if set(missing()) & set(_NEEDED):
-        return
+    """Measure each proxy under each load. About three minutes."""
+    if not set(missing()) & set(_NEEDED):
+        yield from apart("benches.ingress")
+
+
+def _measure() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)  # nginx' worker is another user
-        (folder / "big").write_bytes(os.urandom(100 * 1024))
-        _certificate(folder)
-        upstream = _ports(1)[0]
-        serve = f"location / {{ return 200 '{'x' * 64}'; }} location = /big {{ root {folder}; }}"
-        plain = f"server {{ listen 127.0.0.1:{upstream}; access_log off; keepalive_requests 1000000; {serve} }}"
-        stack.enter_context(_nginx(folder, "upstream", plain, LOAD_CORE, upstream))
-        proxies = [stack.enter_context(begin(folder, upstream)) for begin in (_theirs, _haproxy, _ours)]
-        for load, scheme, path, headers, least in LOADS:
-            there = [each for each in proxies if each]
-            runs = [[_measured(each, scheme, path, headers) for each in there] for _ in range(ROUNDS)]
-            yield from _compared(load, there, runs, least)
+        certificate(folder)
+        port = free_port()
+        stack.enter_context(upstream(folder, port))
+        api = stack.enter_context(cluster(folder, ROUTES, {"one": port}, tls=True))
+        with contextlib.ExitStack() as beside:
+            proxies = [beside.enter_context(each) for each in (nginx(folder, port), haproxy(folder, port))]
+            there = [*(each for each in proxies if each), beside.enter_context(kingress(folder, api))]
+            for load in LOADS:
+                yield from _compared(load, there)
+        yield from _scaled(folder, api)
 
 
-def _compared(load: str, proxies: list[Proxy], runs: list[list[Measured]], least: float) -> Iterator[Row]:
+def _compared(load: Load, proxies: list[Proxy]) -> Iterator[Row]:
     """Give what each does in a second, and what ours does for the same processor time as nginx."""
-    microseconds: dict[str, float] = {}
-    for proxy, found in zip(proxies, zip(*runs, strict=True), strict=True):
-        rate, cost, slowest = (statistics.median(values) for values in zip(*found, strict=True))
-        microseconds[proxy.name] = cost
-        yield row(f"{load}: {proxy.name}", rate, "requests/s", digits=0)
-        yield row(f"{load}: {proxy.name}, processor time", cost, "us/request", digits=1)
-        yield row(f"{load}: {proxy.name}, 99 % within", slowest, "ms", digits=1)
-    ratio = microseconds["nginx"] / microseconds["kingress"]
-    yield row(f"{load}: kingress / nginx, requests per processor time", ratio, "", least=least, digits=2)
+    runs = [[_run(each, load) for each in proxies] for _ in range(ROUNDS)]
+    found = {proxy.name: _median(list(of)) for proxy, of in zip(proxies, zip(*runs, strict=True), strict=True)}
+    for name, measured in found.items():
+        yield row(f"{load.name}: {name}", measured.rate, "requests/s", digits=0)
+        yield row(f"{load.name}: {name}, processor time", measured.cost, "us/request", digits=1)
+        yield row(f"{load.name}: {name}, 99 % within", measured.slowest, "ms", digits=1)
+    ours, theirs = found["kingress"], found["nginx"]
+    told = f"{load.name}: kingress / nginx"
+    yield row(f"{told}, requests per processor time", theirs.cost / ours.cost, "", least=load.least, digits=2)
+    most = 1.5 if load is SMALL else None
+    yield row(f"{told}, time within which 99 % are answered", ours.slowest / theirs.slowest, "", most=most, digits=2)
 
 
-def _measured(proxy: Proxy, scheme: str, path: str, headers: dict[str, str]) -> Measured:
-    """Give requests per second, microseconds of processor time per request, and milliseconds of the slowest 1 %."""
+def _scaled(folder: Path, api: str) -> Iterator[Row]:
+    """Give what two processes on two cores are good for, beside one on one core.
+
+    The load runs on the same two cores, so the clock cannot show it. Two cores have twice the processor time: what is
+    measured is how many requests that time is enough for, and whether both processes get their part of the work.
+    """
+    found = []
+    for workers in (1, 2):
+        with kingress(folder, api, workers) as proxy:
+            found.append(_median([_run(proxy, SMALL) for _ in range(ROUNDS)]))
+    one, two = found
+    yield row("one process: processor time", one.cost, "us/request", digits=1)
+    yield row("two processes: processor time", two.cost, "us/request", digits=1)
+    yield row("two processes / one, requests on as many cores", 2 * one.cost / two.cost, "", least=1.8, digits=2)
+    yield row("two processes: work of the lesser one", 100 * two.share, "%", digits=0)
+
+
+def _median(runs: list[Measured]) -> Measured:
+    return Measured(*(statistics.median(values) for values in zip(*runs, strict=True)))
+
+
+def _run(proxy: Proxy, load: Load) -> Measured:
     before = proxy.seconds()
-    rate, slowest = _wrk(scheme, proxy.ports[scheme], path, headers)
-    return rate, (proxy.seconds() - before) / (rate * SECONDS) * 1e6, slowest
+    rate, slowest = _wrk(proxy.ports[load.scheme], load)
+    spent = [now - then for then, now in zip(before, proxy.seconds(), strict=True)]
+    working = spent[1:] if len(spent) > 2 else spent
+    return Measured(rate, sum(spent) / (rate * SECONDS) * 1e6, slowest, min(working) / (sum(spent) or 1))
 
 
-def _certificate(folder: Path) -> None:
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "2", "-subj", f"/CN={HOST}", "-keyout", str(folder / "key.pem"), "-out", str(folder / "c.pem")]
-    subprocess.run(command, check=True, capture_output=True)
-    (folder / "both.pem").write_text((folder / "c.pem").read_text() + (folder / "key.pem").read_text())
-
-
-@contextlib.contextmanager
-def _theirs(folder: Path, upstream: int) -> Iterator[Proxy | None]:
-    http, https = _ports(2)
-    with _nginx(folder, "proxy", _proxying(folder, upstream, http, https), PROXY_CORE, http) as pid:
-        yield Proxy("nginx", pid, http, https)
-
-
-@contextlib.contextmanager
-def _ours(folder: Path, upstream: int) -> Iterator[Proxy | None]:
-    http, https = _ports(2)
-    command = [sys.executable, "-m", "benches.ingress", str(http), str(https), str(upstream), str(folder)]
-    with _process(["taskset", "-c", str(PROXY_CORE), *command], http) as pid:
-        yield Proxy("kingress", pid, http, https)
-
-
-@contextlib.contextmanager
-def _haproxy(folder: Path, upstream: int) -> Iterator[Proxy | None]:
-    if not shutil.which("haproxy"):
-        yield None
-        return
-    http, https = _ports(2)
-    (folder / "hosts.map").write_text("".join(f"h{i}.example pods\n" for i in range(ROUTES)))
-    config = folder / "haproxy.cfg"
-    config.write_text(
-        "global\n nbthread 1\n"
-        "defaults\n mode http\n timeout client 60s\n timeout server 60s\n timeout connect 5s\n option forwardfor\n"
-        " http-reuse always\n"
-        f"frontend in\n bind 127.0.0.1:{http}\n bind 127.0.0.1:{https} ssl crt {folder}/both.pem\n"
-        " http-request set-header X-Request-ID %[uuid]\n"
-        f" use_backend %[req.hdr(host),lower,map({folder}/hosts.map)]\n"
-        f"backend pods\n server one 127.0.0.1:{upstream}\n"
-    )
-    with _process(["taskset", "-c", str(PROXY_CORE), "haproxy", "-db", "-f", str(config)], http) as pid:
-        yield Proxy("haproxy", pid, http, https)
-
-
-def _proxying(folder: Path, upstream: int, http: int, https: int) -> str:
-    """Nginx' configuration of a proxy with as many hosts, that tells the upstream what the ingress tells it."""
-    told = " ".join(f"proxy_set_header {name} {value};" for name, value in _TOLD.items())
-    locations = f"location / {{ proxy_pass http://pods; proxy_http_version 1.1; {told} }}"
-    listen = f"listen 127.0.0.1:{http}; listen 127.0.0.1:{https} ssl;"
-    servers = [f"server {{ {listen} server_name h{i}.example; {locations} }}" for i in range(ROUTES)]
-    tls = f"ssl_certificate {folder}/c.pem; ssl_certificate_key {folder}/key.pem;"
-    pods = f"upstream pods {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000; }}"
-    return "\n".join(["server_names_hash_max_size 4096;", tls, pods, *servers])
-
-
-@contextlib.contextmanager
-def _nginx(folder: Path, name: str, servers: str, core: int, port: int) -> Iterator[int]:
-    """Run nginx with one worker on one core."""
-    temporary = " ".join(f"{kind}_temp_path {folder}/{name}-{kind};" for kind in _FOLDERS)
-    config = folder / f"{name}.conf"
-    config.write_text(
-        f"worker_processes 1; daemon off; pid {folder}/{name}.pid; error_log {folder}/{name}.err;\n"
-        f"events {{ worker_connections 1024; }}\n"
-        f"http {{ keepalive_requests 1000000; access_log {folder}/{name}.log combined buffer=64k; {temporary}\n"
-        f"{servers}\n}}\n"
-    )
-    with _process(["taskset", "-c", str(core), "nginx", "-c", str(config)], port) as pid:
-        yield pid
-
-
-@contextlib.contextmanager
-def _process(command: list[str], port: int) -> Iterator[int]:
-    """Run something for as long as it is needed, and give its process id; it is ready when its port answers."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-    try:
-        for _ in range(200):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):
-                break
-            time.sleep(0.02)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wrk(scheme: str, port: int, path: str, headers: dict[str, str]) -> tuple[float, float]:
+def _wrk(port: int, load: Load) -> tuple[float, float]:
     """Give requests per second, of answers that are all 200, and the milliseconds within which 99 % came."""
-    flags = [flag for name, value in {"Host": HOST, **headers}.items() for flag in ("-H", f"{name}: {value}")]
+    said = {"Host": HOST, **load.headers}
+    flags = [flag for name, value in said.items() for flag in ("-H", f"{name}: {value}")]
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", "--latency", *flags]
-    url = f"{scheme}://127.0.0.1:{port}{path}"
+    url = f"{load.scheme}://127.0.0.1:{port}{load.path}"
     done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
-    if "Non-2xx" in done.stdout:
+    if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(f"requests failed on port {port}:\n{done.stdout}")
     slowest = done.stdout.partition("99%")[2].split()[0]
     unit = {"us": 0.001, "ms": 1.0}.get(slowest[-2:], 1000.0)
     return float(done.stdout.partition("Requests/sec:")[2].split()[0]), float(slowest.rstrip("mus")) * unit
 
 
-def _ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [sock.getsockname()[1] for sock in socks]
-
-
-async def _serve(http: int, https: int, upstream: int, folder: Path) -> None:
-    """Be the ingress that is measured: this module's own process runs it."""
-    from kingress import decode  # noqa: PLC0415  # only the measured process needs it
-    from kingress.access import AccessLog  # noqa: PLC0415
-    from kingress.backends import Resolution  # noqa: PLC0415
-    from kingress.certificates import load  # noqa: PLC0415
-    from kingress.gateway import Gateway  # noqa: PLC0415
-    from kingress.metrics import Metrics  # noqa: PLC0415
-    from kingress.routes import Routes  # noqa: PLC0415
-    from kingress.server import Server  # noqa: PLC0415
-    from kingress.settings import Settings  # noqa: PLC0415
-    from kingress.upstreams import Upstreams  # noqa: PLC0415
-
-    routes, settings = Routes(), Settings()
-    backend = {"service": {"name": "web", "port": {"number": 80}}}
-    for i in range(ROUTES):
-        rule = {"host": f"h{i}.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
-        routes.put(decode.ingress({"metadata": {"namespace": "shop", "name": f"i{i}"}, "spec": {"rules": [rule]}}))
-    upstreams = Upstreams(settings, lambda _: Resolution((("127.0.0.1", upstream),)))
-    context = load((folder / "c.pem").read_bytes(), (folder / "key.pem").read_bytes()).context
-    gc.collect()
-    gc.freeze()
-    with (folder / "access.log").open("a") as file:
-        gateway = Gateway(settings, routes.table, upstreams, Metrics(), access=AccessLog(file.write, time.time))
-        async with Server(gateway) as server:
-            await server.listen(socket.create_server(("127.0.0.1", http)))
-            await server.listen(socket.create_server(("127.0.0.1", https)), tls=context)
-            await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
-    import uvloop
-
-    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])))
+    tell(_measure())

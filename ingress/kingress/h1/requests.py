@@ -16,6 +16,7 @@ from kingress.message import UNKNOWN, Refused, Request
 from kingress.target import BadTarget, host_of, normal_target, split_absolute
 
 _UPGRADES: Final = frozenset((b"websocket",))
+_PIECE: Final = 16384  # bytes given to the parser at once: limits hold however much comes in one read
 _SPECIAL: Final = names.REQUEST_SPECIAL
 _TOLD: Final = names.TOLD
 _PLAIN: Final = frozenset((b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"))
@@ -66,6 +67,9 @@ class RequestReader(Reader):
 
         Never raises: a `Refused` is the last of the events, and later bytes are ignored.
         """
+        if self._left < len(data) > _PIECE:
+            pieces = (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
+            return [event for piece in pieces for event in self.feed(piece)]
         begins = not (self.in_message or self._ended or self._held is not None)
         events: list[Any] = []
         self._events = events

@@ -214,10 +214,12 @@ class Live:
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
-    async def talk(self, raw: bytes) -> bytes:
-        """Send bytes and give all that comes until the ingress hangs up."""
+    async def talk(self, raw: bytes, *, end: bool = False) -> bytes:
+        """Send bytes, perhaps as all there will be, and give all that comes until the ingress hangs up."""
         reader, writer = await self.connect()
         writer.write(raw)
+        if end:
+            writer.write_eof()
         try:
             return await asyncio.wait_for(reader.read(), 5)
         finally:
