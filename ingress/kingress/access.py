@@ -4,7 +4,7 @@
 
 The JSON also has the Ingress, the number of attempts, and the trace id of the W3C trace context, which is passed on.
 
-Lines are gathered and written once a tick; the time of day is written once a second.
+Lines are gathered, and written once a tick; the time in the combined format is that of the tick before.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kingress.message import Request
 
 _MOST_LINES = 512  # waiting to be written; more are written at once
+_MILLISECONDS = tuple(f"{number / 1000:.3f}" for number in range(1000))
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x22, 0x5C, *range(0x7F, 0x100))}
 
@@ -32,21 +33,28 @@ class AccessLog:
         self._format = self._json if as_json else self._combined
         self._clock = clock
         self._lines: list[str] = []
-        self._second = 0
         self._stamp = ""
+        self.tick()
 
     def line(self, exchange: Exchange, seconds: float) -> None:
         """Note an exchange that is over."""
-        self._lines.append(self._format(exchange, seconds))
-        if len(self._lines) >= _MOST_LINES:
+        lines = self._lines
+        lines.append(self._format(exchange, seconds))
+        if len(lines) >= _MOST_LINES:
             self.flush()
+
+    def tick(self) -> None:
+        """Let time pass: what waits is written, and the time of day that lines tell is that of now."""
+        self.flush()
+        self._stamp = datetime.fromtimestamp(int(self._clock()), UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
 
     def _combined(self, exchange: Exchange, seconds: float) -> str:
         request = exchange.request
         asked, who = request.logged or _logged(request)
         backend, peer = exchange.backend, exchange.peer
+        took = _MILLISECONDS[int(seconds * 1000)] if seconds < 1 else f"{seconds:.3f}"
         return (
-            f"{exchange.client.peer} - - [{self._now()}] {asked} {exchange.status} {exchange.sent} {who} {seconds:.3f} "
+            f"{exchange.client.peer} - - [{self._stamp}] {asked} {exchange.status} {exchange.sent} {who} {took} "
             f"[{backend.name if backend else '-'}] {peer.name if peer else '-'} "
             f"{exchange.request_id.decode('ascii') or '-'}\n"
         )
@@ -80,13 +88,6 @@ class AccessLog:
         if self._lines:
             lines, self._lines = self._lines, []
             self._write("".join(lines))
-
-    def _now(self) -> str:
-        second = int(self._clock())
-        if second != self._second:
-            self._second = second
-            self._stamp = datetime.fromtimestamp(second, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
-        return self._stamp
 
 
 def _trace_id(traceparent: str) -> str:

@@ -84,6 +84,9 @@ class Upstream(Relay, Protocol):
     reused: bool
     peer: Peer
 
+    def send_whole(self, exchange: Exchange) -> None:
+        """Send the exchange's request, which has no body, at once."""
+
     def send_request(self, exchange: Exchange) -> None:
         """Send the head of the exchange's request."""
 
@@ -145,12 +148,18 @@ class Exchange:
     # From the client's side.
 
     def start(self) -> None:
-        """Find the route and the first endpoint."""
-        request = self.request
-        self.request_id = self._gateway.new_id()
+        """Find the route and the first endpoint. For a head that is remembered, so is where it goes."""
+        request, gateway = self.request, self._gateway
+        table = gateway.table
+        self.request_id = gateway.new_id()
         if request.told:
             self._tell()
-        self.route = route = self._gateway.table.find(request.host, request.path)
+        way = request.way
+        if way is not None and way[0] == table.version:
+            _, self.route, self.backend = way
+            self._next()
+            return
+        self.route = route = table.find(request.host, request.path)
         if route is None:
             self.answer(404, f"No Ingress has a rule for host {request.host!r} and path {request.path!r}.")
             return
@@ -158,7 +167,10 @@ class Exchange:
             route = self._special(route)
             if self._over:
                 return
-        self.backend = self._gateway.upstreams.backend(route.target)
+            self.backend = gateway.upstreams.backend(route.target)
+        else:
+            self.backend = gateway.upstreams.backend(route.target)
+            request.way = (table.version, route, self.backend)
         self._next()
 
     def body(self, data: bytes) -> None:
@@ -227,6 +239,9 @@ class Exchange:
             upstream.release(complete=True)
             return
         self.upstream = upstream
+        if self.request_ended and not self.request.length:
+            upstream.send_whole(self)
+            return
         upstream.send_request(self)
         for data in self._replay:
             upstream.send_body(data)

@@ -16,7 +16,7 @@ from kingress.message import Header, Request
 class Forwarding:
     """What is said of the requests of one client connection."""
 
-    __slots__ = ("_peer", "_trusted", "constant", "wire")
+    __slots__ = ("_peer", "_trusted", "constant", "latest", "wire")
 
     def __init__(self, peer: str, scheme: str, port: int, trusted: tuple[Network, ...] = ()) -> None:
         self._peer = peer.encode()
@@ -27,7 +27,8 @@ class Forwarding:
             (b"X-Forwarded-Proto", scheme.encode()),
             (b"X-Forwarded-Port", b"%d" % port),
         ]
-        self.wire = b""  # as HTTP/1 writes them, once it did
+        self.latest: Request | None = None  # the request that was written last,
+        self.wire = b""  # as HTTP/1 writes it, up to its id
 
     def headers(self, request: Request, request_id: bytes) -> list[Header]:
         """Give the headers to add, and take out of the request what must not be believed."""

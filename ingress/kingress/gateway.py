@@ -82,7 +82,8 @@ class Gateway:
             client.tick()
         self.upstreams.tick()
         self.metrics.gather()
-        self.flush()
+        if self._access is not None:
+            self._access.tick()
 
     def flush(self) -> None:
         """Write what waits in the access log."""

@@ -75,6 +75,7 @@ class Table:
 
     hosts: dict[str, HostRoutes] = field(default_factory=dict)  # keys are names, or `*.` and a name; "" is every host
     default: Route | None = None  # for every host, where nothing else matches
+    version: int = 0  # another after each change
 
     def find(self, host: str, path: str) -> Route | None:
         """Give the route of a request; None is a 404. `host` is in small letters, without a port."""

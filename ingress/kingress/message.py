@@ -6,7 +6,7 @@ The readers of `kingress.h1` make these from bytes and the writers turn them bac
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 Header = tuple[bytes, bytes]
 
@@ -37,6 +37,7 @@ class Request:
     told: bool = False  # `headers` has some of what a proxy says of the client, with names in small letters
     wire: bytes = b""  # as HTTP/1 writes it, without its end, once it was written
     logged: tuple[str, str] | None = None  # what the access log says of it, once it did
+    way: tuple[int, Any, Any] | None = None  # the version of the route table, and what was found there: route, backend
 
     @property
     def plain(self) -> bool:
@@ -45,7 +46,7 @@ class Request:
 
     def again(self) -> Request:
         """Give an equal request, to be altered."""
-        return replace(self, wire=b"", logged=None)
+        return replace(self, wire=b"", logged=None, way=None)
 
 
 @dataclass(slots=True)

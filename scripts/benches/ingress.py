@@ -9,6 +9,7 @@ the neighbours.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import statistics
 import subprocess
@@ -150,9 +151,9 @@ def _wrk(port: int, load: Load) -> tuple[float, float]:
     done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(f"requests failed on port {port}:\n{done.stdout}")
-    slowest = done.stdout.partition("99%")[2].split()[0]
-    unit = {"us": 0.001, "ms": 1.0}.get(slowest[-2:], 1000.0)
-    return float(done.stdout.partition("Requests/sec:")[2].split()[0]), float(slowest.rstrip("mus")) * unit
+    slowest, unit = re.search(r"^ +99% +([\d.]+)(us|ms|s)", done.stdout, re.MULTILINE).groups()  # type: ignore[union-attr]
+    rate = float(done.stdout.partition("Requests/sec:")[2].split()[0])
+    return rate, float(slowest) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -112,21 +114,35 @@ async def ask(lab: Lab, address: str, host: str = "", path: str = "/", *flags: s
     return Answer((await lab.exec("client", "curl", "-sS", "-i", "--max-time", "5", *said, *flags, url)).check())
 
 
+# Feature default_backend: one scenario, with these examples.
+DEFAULT = (
+    ("GET", "my-host", "/"),
+    ("GET", "", "/sub-path"),
+    ("POST", "some-host", "/"),
+    ("PUT", "", "/resource"),
+    ("DELETE", "some-host", "/resource"),
+    ("PATCH", "my-host", "/resource"),
+)
+
+
 async def test_a_default_backend_answers_every_method_host_and_path(shop: Lab) -> None:
     address = await apply(shop, "default", defaultBackend=backend("one"))
-    for method, host, path in (
-        ("GET", "", "/"),
-        ("GET", "my-host", "/"),
-        ("GET", "my-host", "/sub-path"),
-        ("POST", "some-host", "/"),
-        ("PUT", "", "/resource"),
-        ("DELETE", "some-host", "/resource"),
-        ("PATCH", "my-host", "/resource"),
-    ):
+    for method, host, path in DEFAULT:
         answer = await ask(shop, address, host, path, "-X", method)
         assert (answer.status, answer.app) == (200, "one"), (method, host, path)
-        assert f"{method} {path}" in answer.body
-        assert {"content-length", "content-type", "date"} <= set(answer.headers)
+        assert f"request: {method} {path} HTTP/1.1" in answer.body
+        assert f"header: Host: {host or address}" in answer.body
+        assert {"content-length", "content-type", "date", "server"} <= set(answer.headers)
+
+
+# Feature host_rules: these, and that over TLS the certificate is the Secret's.
+HOSTS = (
+    ("a host with TLS is served over http as well, and not redirected", "foo.bar.com", 200, "two"),
+    ("a host of no rule is not found", "subdomain.bar.com", 404, ""),
+    ("a wildcard stands for one label", "bar.foo.com", 200, "one"),
+    ("a wildcard does not stand for two labels", "baz.bar.foo.com", 404, ""),
+    ("a wildcard does not stand for no label", "foo.com", 404, ""),
+)
 
 
 @pytest.fixture
@@ -161,16 +177,10 @@ async def test_rules_for_hosts_by_name_by_wildcard_and_with_a_certificate(
     )
     flags = ("-sS", "-i", "--max-time", "5", "--cacert", str(certificate[0]), "--resolve", f"foo.bar.com:443:{address}")
     secure = Answer((await shop.exec("client", "curl", *flags, "https://foo.bar.com/")).check())
-    assert (secure.status, secure.app) == (200, "two")
-    for host, status, app in (
-        ("foo.bar.com", 200, "two"),  # over http as well, and not redirected
-        ("subdomain.bar.com", 404, ""),
-        ("bar.foo.com", 200, "one"),
-        ("baz.bar.foo.com", 404, ""),
-        ("foo.com", 404, ""),
-    ):
+    assert (secure.status, secure.app) == (200, "two"), "a TLS host is served with the certificate of its Secret"
+    for scenario, host, status, app in HOSTS:
         answer = await ask(shop, address, host)
-        assert (answer.status, answer.app) == (status, app), host
+        assert (answer.status, answer.app) == (status, app), scenario
     await shop.client.delete(SECRETS, "conformance-tls", NAMESPACE)
     url = ("curl", "-ksS", "--max-time", "5", "--resolve", f"foo.bar.com:443:{address}", "https://foo.bar.com/")
     async with asyncio.timeout(5):
@@ -208,24 +218,24 @@ async def test_all_ten_pods_of_a_service_answer_and_no_request_fails(shop: Lab) 
     (await shop.kubectl("scale", "-n", NAMESPACE, "deployment/one", "--replicas=1")).check()
 
 
+# Feature path_rules: all its scenarios.
 PATHS = (
-    ("exact", "/foo", 200, "one"),
-    ("exact", "/foo/", 404, ""),
-    ("exact", "/FOO", 404, ""),
-    ("exact", "/bar", 404, ""),
-    ("prefix", "/foo", 200, "one"),
-    ("prefix", "/foo/", 200, "one"),
-    ("prefix", "/FOO", 404, ""),
-    ("prefix", "/aaa/bbb", 200, "two"),
-    ("prefix", "/aaa/bbb/ccc", 200, "two"),
-    ("prefix", "/aaa/ccc", 200, "one"),
-    ("prefix", "/aaaccc", 404, ""),
-    ("prefix", "/aaa/bbb/", 200, "two"),
-    ("mixed", "/foo", 200, "two"),
-    ("mixed", "/foo/bar", 200, "one"),
-    ("trailing", "/aaa/bbb", 200, "one"),
-    ("trailing", "/aaa/bbb/", 200, "one"),
-    ("trailing", "/foo", 404, ""),
+    ("an Exact path is matched", "exact", "/foo", 200, "one"),
+    ("an Exact path is not matched with a final slash", "exact", "/foo/", 404, ""),
+    ("an Exact path is not matched in another case", "exact", "/FOO", 404, ""),
+    ("an Exact path is not matched by another", "exact", "/bar", 404, ""),
+    ("a Prefix path is matched", "prefix", "/foo", 200, "one"),
+    ("a Prefix path is matched with a final slash", "prefix", "/foo/", 200, "one"),
+    ("a Prefix path is not matched in another case", "prefix", "/FOO", 404, ""),
+    ("of several Prefix paths the longest is matched", "prefix", "/aaa/bbb", 200, "two"),
+    ("of several Prefix paths the longest is matched by a path below it", "prefix", "/aaa/bbb/ccc", 200, "two"),
+    ("of several Prefix paths a shorter is matched by a path that is below it only", "prefix", "/aaa/ccc", 200, "one"),
+    ("a Prefix path is not matched by a part of an element", "prefix", "/aaaccc", 404, ""),
+    ("the longest Prefix path is matched with a final slash", "prefix", "/aaa/bbb/", 200, "two"),
+    ("an Exact path goes before an equal Prefix path", "mixed", "/foo", 200, "two"),
+    ("a Prefix path with a final slash is matched without it", "trailing", "/aaa/bbb", 200, "one"),
+    ("a Prefix path with a final slash is matched with it", "trailing", "/aaa/bbb/", 200, "one"),
+    ("an Exact path with a final slash is not matched without it", "trailing", "/foo", 404, ""),
 )
 
 
@@ -238,9 +248,9 @@ async def test_paths_are_matched_exactly_or_by_their_elements(shop: Lab) -> None
         rule("mixed", ("Prefix", "/foo", "one"), ("Exact", "/foo", "two")),
         rule("trailing", ("Prefix", "/aaa/bbb/", "one"), ("Exact", "/foo/", "two")),
     )
-    for host, path, status, app in PATHS:
+    for scenario, host, path, status, app in PATHS:
         answer = await ask(shop, address, host, path)
-        assert (answer.status, answer.app) == (status, app), (host, path)
+        assert (answer.status, answer.app) == (status, app), scenario
 
 
 async def test_a_rolling_restart_of_the_pods_fails_no_request(shop: Lab) -> None:
@@ -255,6 +265,114 @@ async def test_a_rolling_restart_of_the_pods_fails_no_request(shop: Lab) -> None
     assert len(out) == 800
     assert set(out) == {"200"}
     (await shop.kubectl("scale", "-n", NAMESPACE, "deployment/two", "--replicas=1")).check()
+
+
+ECHOING = """
+import asyncio, base64, hashlib
+
+async def serve(reader, writer):
+    head = (await reader.readuntil(b"\\r\\n\\r\\n")).decode()
+    key = next(line.split(": ")[1] for line in head.splitlines() if line.lower().startswith("sec-websocket-key"))
+    guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accept = base64.b64encode(hashlib.sha1((key + guid).encode()).digest()).decode()
+    writer.write(("HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n"
+                  "Sec-WebSocket-Accept: " + accept + "\\r\\n\\r\\n").encode())
+    while data := await reader.read(4096):
+        writer.write(bytes((data[0], data[1] & 127)) + bytes(c ^ data[2 + i % 4] for i, c in enumerate(data[6:])))
+
+async def main():
+    async with await asyncio.start_server(serve, "", 8080) as server:
+        await server.serve_forever()
+
+asyncio.run(main())
+"""
+TALKING = """
+import asyncio, sys, aiohttp
+
+async def main(url, host):
+    async with aiohttp.ClientSession() as session:
+        sockets = [await session.ws_connect(url, headers={"Host": host}) for _ in range(8)]
+        print("open", flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+        for socket in sockets:
+            await socket.send_str("still")
+            assert (await socket.receive_str(timeout=5)) == "still"
+        print("kept", len(sockets), flush=True)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_websockets_last_while_routes_are_edited_and_other_pods_restart_and_no_request_fails(shop: Lab) -> None:
+    chat = deployment("chat")
+    container = chat["spec"]["template"]["spec"]["containers"][0]
+    container["command"] = [sys.executable, "-c", ECHOING]
+    container["readinessProbe"] = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    await shop.client.create(DEPLOYMENTS, chat)
+    await shop.client.create(SERVICES, service("chat"))
+    waited = ("-n", NAMESPACE, "--for=condition=Available", "deployment/chat", "--timeout=30s")
+    (await shop.kubectl("wait", *waited)).check()
+    address = await apply(shop, "busy", rule("busy", ("Prefix", "/ws", "chat"), ("Prefix", "/", "two")))
+    inside = (sys.executable, "-m", "netnslab.cli", "exec", f"--name={shop.name}", "client", "--")
+    talking = await asyncio.create_subprocess_exec(
+        *(*inside, sys.executable, "-c", TALKING, f"http://{address}/ws", "busy"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert talking.stdout is not None
+    assert await asyncio.wait_for(talking.stdout.readline(), 20) == b"open\n"
+    flags = ["-sS", "-H", "Host: busy", "--max-time", "5", "-o", "/dev/null", "-w", "%{http_code}\n"]
+    loading = [
+        asyncio.create_task(shop.exec("client", "curl", *flags, "--rate", "150/s", f"http://{address}/[1-900]"))
+        for _ in range(2)
+    ]
+    (await shop.kubectl("rollout", "restart", "-n", NAMESPACE, "deployment/two")).check()
+    for turn in range(20):
+        paths = [("Prefix", "/ws", "chat"), ("Prefix", "/", "two"), ("Exact", f"/edit-{turn}", "one")]
+        patch = {"spec": {"rules": [rule("busy", *paths)]}}
+        await shop.client.patch(INGRESSES, "busy", patch, NAMESPACE)
+        await asyncio.sleep(0.1)
+    (await shop.kubectl("rollout", "status", "-n", NAMESPACE, "deployment/two", "--timeout=30s")).check()
+    for each in loading:
+        assert (await each).check().split() == ["200"] * 900
+    out, _ = await asyncio.wait_for(talking.communicate(b"\n"), 20)
+    assert out == b"kept 8\n"
+
+
+BROWSER = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--dump-dom")
+
+
+async def test_the_shop_is_used_in_a_browser_through_tls(
+    shop: Lab, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The browser believes this one key and no other; what it types as http is taken to https."""
+    if not shutil.which("chromium"):
+        pytest.skip("the shop is looked at with chromium, which is not installed")
+    create = ("create", "secret", "tls", "browser", "-n", NAMESPACE, "--cert", str(certificate[0]))
+    (await shop.kubectl(*create, "--key", str(certificate[1]))).check()
+    tls = [{"hosts": ["foo.bar.com"], "secretName": "browser"}]
+    address = await apply(
+        shop, "browsed", rule("foo.bar.com", ("Prefix", "/", "one"), ("Prefix", "/api", "two")), tls=tls
+    )
+    annotation = {"metadata": {"annotations": {"kproxy.io/redirect-https-with-tls": "true"}}}
+    await shop.client.patch(INGRESSES, "browsed", annotation, NAMESPACE)
+    believed = f"--ignore-certificate-errors-spki-list={key_hash(certificate[0])}"
+    flags = (f"--user-data-dir={tmp_path}/profile", f"--host-resolver-rules=MAP foo.bar.com {address}", believed)
+    for url, app in (("https://foo.bar.com/", "one"), ("http://foo.bar.com/api/orders", "two")):
+        page = (await shop.exec("client", *BROWSER, *flags, url)).check()
+        assert f"pod: {app}-" in page
+        assert "header: X-Forwarded-Proto: https" in page
+
+
+def key_hash(certificate: Path) -> str:
+    """The hash by which a browser can be told of a key: of its SubjectPublicKeyInfo."""
+    told = subprocess.run(
+        ["openssl", "x509", "-in", str(certificate), "-noout", "-pubkey"], check=True, capture_output=True
+    )
+    der = subprocess.run(
+        ["openssl", "pkey", "-pubin", "-outform", "DER"], input=told.stdout, check=True, capture_output=True
+    )
+    return base64.b64encode(hashlib.sha256(der.stdout).digest()).decode()
 
 
 async def test_it_is_explained_which_rule_answers(shop: Lab) -> None:

@@ -245,7 +245,7 @@ class ClientConnection(asyncio.Protocol):
         exchange = self._exchange
         assert exchange is not None
         request = exchange.request
-        if request.upgrade or request.version != "1.1" or self._half_closed or self._is_last(exchange):
+        if request.last or request.upgrade or request.version != "1.1" or self._half_closed or self._is_last(exchange):
             self.send_response(response)
             self.send_body(body)
             self.send_end()
@@ -255,9 +255,12 @@ class ClientConnection(asyncio.Protocol):
         self._quiet = 0
         self._served = True
         self._held = False
-        self._transport.write(b"".join((*self._out, response_wire(response, self._gateway.date), body)))
+        wire = response_wire(response, self._gateway.date)
         if self._out:
-            self._out = []
+            self._out.append(wire + body)
+            self.flush()
+        else:
+            self._transport.write(wire + body)
         if self._events or self._paused:
             self._advance()
 

@@ -122,8 +122,16 @@ class UpstreamConnection(asyncio.Protocol):
 
     # What an exchange calls.
 
+    def send_whole(self, exchange: Exchange) -> None:
+        """See `Upstream.send_whole`."""
+        self._transport.write(self._head(exchange))
+
     def send_request(self, exchange: Exchange) -> None:
         """See `Upstream.send_request`."""
+        self._out.append(self._head(exchange))
+
+    def _head(self, exchange: Exchange) -> bytes:
+        """Turn to an exchange; gives what is to be written first."""
         self._exchange = exchange
         self.quiet = 0
         request = exchange.request
@@ -131,7 +139,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._chunked = request.length == UNKNOWN
         if self.reused and request.method not in REPEATABLE:
             self._acknowledged = self._taken()
-        self._out.append(request_head(request, exchange.client.forwarding, exchange.forwarded, exchange.request_id))
+        return request_head(request, exchange.client.forwarding, exchange.forwarded, exchange.request_id)
 
     def send_body(self, data: bytes) -> None:
         """See `Upstream.send_body`."""
@@ -192,7 +200,8 @@ class UpstreamConnection(asyncio.Protocol):
             and len(peer.idle) < self._settings.upstream_idle_most
             and not self._transport.is_closing()
         ):
-            self.resume()
+            if self._paused:
+                self.resume()
             self.reused = True
             peer.idle.append(self)
         else:
