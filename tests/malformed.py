@@ -1,8 +1,8 @@
 """Requests that must never be forwarded, as bytes, each with the status that it is answered with.
 
-Each is a way in which two servers could see different requests, or a limit. They are read by the reader alone, whole and
-byte by byte (`tests/unit/kingress/test_requests.py`), and sent through a running ingress to an endpoint that keeps all it
-gets (`tests/kernel/kingress/test_strict.py`).
+Each is a way in which two servers could see different requests, or a limit. They are read by the reader alone, whole
+and byte by byte (`tests/unit/kingress/test_requests.py`), and sent through a running ingress to an endpoint that keeps
+all it gets (`tests/kernel/kingress/test_strict.py`).
 """
 
 from __future__ import annotations

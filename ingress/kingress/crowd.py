@@ -27,14 +27,17 @@ class Crowd:
             if self._buckets[bucket]:
                 self._buckets[bucket] = 0
 
-    def enter(self, own: int, client: str) -> tuple[int, int]:
-        """Note that this process now has `own` connections, a new one by a client; gives how many all, and its are."""
+    def note(self, own: int) -> int:
+        """Note that this process now has `own` connections; gives how many all have together."""
         self._numbers[self._index] = own
+        return sum(self._numbers)
+
+    def admit(self, client: str) -> int:
+        """Count a connection of a client; gives how many it has together."""
         bucket = hash(client) % _BUCKETS  # processes that were forked from one hash alike
         self._buckets[self._index * _BUCKETS + bucket] += 1
-        return sum(self._numbers), sum(self._buckets[bucket::_BUCKETS])
+        return sum(self._buckets[bucket::_BUCKETS])
 
-    def leave(self, own: int, client: str) -> None:
-        """Note that a connection of a client has ended."""
-        self._numbers[self._index] = own
+    def dismiss(self, client: str) -> None:
+        """A connection of a client that was counted has ended."""
         self._buckets[self._index * _BUCKETS + hash(client) % _BUCKETS] -= 1

@@ -14,7 +14,7 @@ from kingress.message import Header, Request
 
 
 class Forwarding:
-    """What is said of the requests of one client connection."""
+    """What is said of the requests of one client."""
 
     __slots__ = ("_peer", "_trusted", "constant", "latest", "wire")
 

@@ -6,10 +6,12 @@ import os
 import random
 import time
 from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from kingress.access import AccessLog
 from kingress.crowd import Crowd
+from kingress.forwarded import Forwarding
 from kingress.match import Table
 from kingress.metrics import Metrics
 from kingress.settings import Settings
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from kingress.message import Request
 
 _IDS = 256  # drawn at once
+_CLIENTS = 1024  # that are remembered
 
 
 class Gateway:
@@ -43,12 +46,16 @@ class Gateway:
         self.clients: set[ClientConnection] = set()
         self.request_heads: dict[bytes, Request] = {}  # what heads mean that have been read before
         self.crowd = crowd or Crowd()
+        self.forwarding = lru_cache(maxsize=_CLIENTS)(self._forwarding)  # clients come again
         self.draining = False
         self.now = time.monotonic
         self.draw = random.random
         self.date = formatdate(usegmt=True).encode("ascii")  # of responses that do not say when they were made
         self._access = access
         self._ids: list[bytes] = []  # of requests to come
+
+    def _forwarding(self, peer: str, scheme: str, port: int) -> Forwarding:
+        return Forwarding(peer, scheme, port, self.settings.trusted)
 
     def new_id(self) -> bytes:
         """Give a request id: 32 hexadecimal digits. They are drawn by the hundred."""

@@ -1,9 +1,9 @@
 """The ingress beside nginx and HAProxy: one core, the same upstream, the same load, in turns in one run.
 
 All have 1,000 hosts to choose from and write an access log; the ingress is the command as anybody runs it, follows an
-API server, and counts for /metrics. The targets are held to what a second of the core is good for, by the processor time
-of each proxy: on a machine with other work, and where the load shares the cores, requests per second of the clock compare
-the neighbours.
+API server, and counts for /metrics. The targets are held to what a second of the core is good for, by the processor
+time of each proxy: on a machine with other work, and where the load shares the cores, requests per second of the clock
+compare the neighbours.
 """
 
 from __future__ import annotations

@@ -4,77 +4,53 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from kingress.exchange import Exchange, Relay, Upstream
-from kingress.forwarded import Forwarding
 from kingress.h1.requests import RequestReader
 from kingress.h1.writer import CONTINUE, chunk, last_chunk, response_head, response_wire, switching_head
 from kingress.message import END, UNKNOWN, Header, Refused, Request, Response
 
 if TYPE_CHECKING:
+    from kingress.forwarded import Forwarding
     from kingress.gateway import Gateway
 
 
 class ClientConnection(asyncio.Protocol):
     """See `kingress.exchange.Client` for what an exchange asks of it."""
 
-    __slots__ = (
-        "_advancing",
-        "_backlogged",
-        "_blocked",
-        "_chunked",
-        "_events",
-        "_exchange",
-        "_gateway",
-        "_half_closed",
-        "_held",
-        "_lingering",
-        "_out",
-        "_paused",
-        "_port",
-        "_quiet",
-        "_reader",
-        "_scheme",
-        "_served",
-        "_trailers",
-        "_transport",
-        "_tunnel",
-        "_tunnelled",
-        "_waited",
-        "forwarding",
-        "peer",
-    )
+    # Defaults of the class, so that a connection for one request costs little.
+    forwarding: Forwarding
+    _transport: asyncio.Transport
+    _exchange: Exchange | None = None
+    _tunnel: Relay | None = None
+    _tunnelled: Exchange | None = None
+    _quiet = 0  # ticks since something happened
+    _waited = 0  # ticks in which the body of a request was waited for
+    _chunked = False
+    _trailers: Sequence[Header] = ()  # to follow the body of the response
+    _served = False  # a request has been answered
+    _advancing = False
+    _lingering = False  # all is said: what still comes is read and forgotten
+    _half_closed = False  # the client will send no more
+    _held = False  # the exchange can take no more of the body
+    _backlogged = False  # a request waits for the one before it
+    _paused = False  # reading, for one of these two reasons
+    _blocked = False  # writing
 
     def __init__(self, gateway: Gateway, scheme: str, port: int, client: str = "") -> None:
         """Make one; `client` is its address where that is not the peer's, because a load balancer passes it on."""
         settings = gateway.settings
         self.peer = client
-        self.forwarding: Forwarding = cast(Any, None)
         self._gateway = gateway
         self._scheme = scheme
         self._port = port
         self._reader = RequestReader(
             settings.head_limit, settings.headers_limit, settings.target_limit, gateway.request_heads
         )
-        self._transport: asyncio.Transport = cast(Any, None)
         self._events: deque[Any] = deque()  # read and not yet dealt with
-        self._exchange: Exchange | None = None
-        self._tunnel: Relay | None = None
-        self._tunnelled: Exchange | None = None
         self._out: list[bytes] = []
-        self._quiet = 0  # ticks since something happened
-        self._waited = 0  # ticks in which the body of a request was waited for
-        self._chunked = False
-        self._trailers: list[Header] = []  # to follow the body of the response
-        self._served = False  # a request has been answered
-        self._advancing = False
-        self._lingering = False  # all is said: what still comes is read and forgotten
-        self._half_closed = False  # the client will send no more
-        self._held = False  # the exchange can take no more of the body
-        self._backlogged = False  # a request waits for the one before it
-        self._paused = False  # reading, for one of these two reasons
-        self._blocked = False  # writing
 
     # What the event loop calls.
 
@@ -83,20 +59,22 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         name = transport.get_extra_info("peername")
         self.peer = self.peer or (name[0].removeprefix("::ffff:") if name else "")
-        self.forwarding = Forwarding(self.peer, self._scheme, self._port, self._gateway.settings.trusted)
-        clients = self._gateway.clients
+        gateway = self._gateway
+        self.forwarding = gateway.forwarding(self.peer, self._scheme, self._port)
+        settings, clients = gateway.settings, gateway.clients
         clients.add(self)
-        everyone, own = self._gateway.crowd.enter(len(clients), self.peer)
-        if everyone > self._gateway.settings.connections:
+        if gateway.crowd.note(len(clients)) > settings.connections:
             self._refuse(Refused(503, "too many connections are open"))
-        elif 0 < self._gateway.settings.client_connections < own:
+        elif settings.client_connections and gateway.crowd.admit(self.peer) > settings.client_connections:
             self._refuse(Refused(429, "too many connections of this client are open"))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio calls it so
         """See `asyncio.BaseProtocol`."""
-        clients = self._gateway.clients
-        clients.discard(self)
-        self._gateway.crowd.leave(len(clients), self.peer)
+        gateway = self._gateway
+        gateway.clients.discard(self)
+        gateway.crowd.note(len(gateway.clients))
+        if gateway.settings.client_connections:
+            gateway.crowd.dismiss(self.peer)
         self._events.clear()
         self._out.clear()
         exchange, self._exchange = self._exchange, None
@@ -245,7 +223,7 @@ class ClientConnection(asyncio.Protocol):
         exchange = self._exchange
         assert exchange is not None
         request = exchange.request
-        if request.last or request.upgrade or request.version != "1.1" or self._half_closed or self._is_last(exchange):
+        if request.upgrade or request.version != "1.1" or self._half_closed:
             self.send_response(response)
             self.send_body(body)
             self.send_end()
@@ -255,13 +233,16 @@ class ClientConnection(asyncio.Protocol):
         self._quiet = 0
         self._served = True
         self._held = False
-        wire = response_wire(response, self._gateway.date)
+        last = self._is_last(exchange)
+        wire = response_wire(response, self._gateway.date, last=last)
         if self._out:
             self._out.append(wire + body)
             self.flush()
         else:
             self._transport.write(wire + body)
-        if self._events or self._paused:
+        if last:
+            self._finish(complete=True)
+        elif self._events or self._paused:
             self._advance()
 
     def send_body(self, data: bytes) -> None:
@@ -280,7 +261,7 @@ class ClientConnection(asyncio.Protocol):
         """See `Client.send_end`."""
         if self._chunked:
             self._out.append(last_chunk(self._trailers))
-            self._trailers = []
+            self._trailers = ()
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
         self._quiet = 0

@@ -54,14 +54,14 @@ class Reader(ABC):
     _body = 0  # bytes of its body
     _length = 0  # that its body has, or UNKNOWN
     _left = 0  # bytes of its body that the parser will not see
+    _parser: Any = None  # made when something has to be read that was not read before
+    _events: list[Any]
+    _headers: list[Header]
+    _found: dict[bytes, bytes]  # the headers that are not simply passed on, by name in small letters
 
     def __init__(self, head_limit: int, headers_limit: int) -> None:
         self._head_limit = head_limit
         self._headers_limit = headers_limit
-        self._events: list[Any] = []
-        self._headers: list[Header] = []
-        self._found: dict[bytes, bytes] = {}  # the headers that are not simply passed on, by name in small letters
-        self._parser: Any = None  # made when something has to be read that was not read before
 
     @abstractmethod
     def _new_parser(self) -> Any:

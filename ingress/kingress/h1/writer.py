@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from kingress.message import UNKNOWN, Header, Request, Response
@@ -54,14 +55,16 @@ def _lines(request: Request) -> bytes:
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode("ascii"), request.target, fields)
 
 
-def response_wire(response: Response, date: bytes) -> bytes:
-    """Write the head of a response of known length, for HTTP/1.1 on a connection that goes on."""
+def response_wire(response: Response, date: bytes, *, last: bool = False) -> bytes:
+    """Write the head of a response of known length, for HTTP/1.1; the connection goes on unless it is the `last`."""
     wire = response.wire
     if not wire:
         wire = response.wire = response_head(
             response.status, response.reason, response.headers, length=response.length, last=False, old=False
         )
-    return wire if response.dated else b"%bDate: %b\r\n\r\n" % (wire[:-2], date)
+    if not response.dated:
+        wire = b"%bDate: %b\r\n\r\n" % (wire[:-2], date)
+    return b"%bConnection: close\r\n\r\n" % wire[:-2] if last else wire
 
 
 def response_head(
@@ -89,7 +92,7 @@ def switching_head(reason: bytes, headers: list[Header], protocol: bytes) -> byt
     return b"HTTP/1.1 101 %b\r\n%b\r\n\r\n" % (reason, b"\r\n".join(map(_LINE, lines)))
 
 
-def last_chunk(trailers: list[Header]) -> bytes:
+def last_chunk(trailers: Sequence[Header]) -> bytes:
     """Write the end of a chunked body, and what is said after it."""
     return b"0\r\n%b\r\n\r\n" % b"\r\n".join(map(_LINE, trailers)) if trailers else LAST_CHUNK
 

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-
 from tests.malformed import BAD_BODIES, CHUNKED, GET, POST, REFUSED, SMUGGLED
 
 

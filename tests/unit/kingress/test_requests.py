@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.malformed import BAD_BODIES, CHUNKED, GET, POST, REFUSED
 
 from kingress.h1.requests import RequestReader
 from kingress.message import END, UNKNOWN, Refused, Request
-from tests.malformed import BAD_BODIES, CHUNKED, GET, POST, REFUSED
 
 
 def head(raw: bytes) -> Any:
