@@ -110,7 +110,12 @@ def _add_cluster(add: Callable[..., object]) -> None:
         type=flags.key,
         help="the Secret with the certificate for hosts that have none (such handshakes are refused)",
     )
-    add("--zone", default="", help="the topology zone this runs in: endpoints hinted for it are preferred")
+    add(
+        "--zone",
+        metavar="NAME",
+        default="",
+        help="the topology zone this runs in: endpoints hinted for it are preferred",
+    )
 
 
 def _add_requests(add: Callable[..., object]) -> None:
@@ -132,20 +137,20 @@ def _add_requests(add: Callable[..., object]) -> None:
         metavar="BYTES",
         type=flags.number,
         default=100,
-        help="a second, which a request's body must come at once it has taken a minute; 0 is none (%(default)d)",
+        help="a second, that a request's body must come at once it has taken a minute; 0 for any (%(default)d)",
     )
     add("--access-log", metavar="FILE", default="-", help="a line for each request; - is standard output; off is none")
     add("--access-log-format", choices=("combined", "json"), default="combined", help="how its lines are written")
 
 
 def _add_running(add: Callable[..., object]) -> None:
-    add("--connections", metavar="N", type=flags.count, default=10000, help="open at most (%(default)d)")
+    add("--connections", metavar="N", type=flags.count, default=10000, help="of clients, open at most (%(default)d)")
     add(
         "--client-connections",
         metavar="N",
         type=flags.count,
         default=0,
-        help="of one client address at most (no limit of its own)",
+        help="of one client's address, open at most (as many as of all)",
     )
     add("--workers", metavar="N", type=flags.count, default=1, help="processes that serve (%(default)d)")
     add(
@@ -168,7 +173,7 @@ def explainer() -> argparse.ArgumentParser:
     add = made.add_argument
     add("url", metavar="URL", help="such as http://shop.example/cart?full=1")
     add("--header", "-H", metavar="NAME: VALUE", action="append", default=[], help="a header of it; may be repeated")
-    add("--method", "-X", default="GET", help="(%(default)s)")
+    add("--method", "-X", metavar="METHOD", default="GET", help="its method (%(default)s)")
     add("--client", metavar="ADDRESS", default="127.0.0.1", help="who would ask (%(default)s)")
     component.add_api(made)
     add("--ingress-class", metavar="NAME", default="", help="as of the ingress")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from typing import Any
 
 import aiohttp
 import pytest
+from tests import reference
 
 from kingress import admin
 from kingress.mates import Mates
@@ -63,6 +65,23 @@ async def test_metrics_tell_when_certificates_end(pages: str) -> None:
         text = await answer.text()
     assert 'kingress_certificate_expiry_seconds{secret="shop/cert"} 1' in text
     assert "kingress_processes 1\n" in text
+
+
+async def test_every_metric_is_told_in_the_reference_with_its_labels(shop: Any, pages: str) -> None:
+    live, web = shop
+    await live.get()
+    await web.stop()
+    assert (await live.get())[0] == 502
+    await live.controller._report("shop/missing")
+    async with aiohttp.ClientSession() as session, session.get(f"{pages}/metrics") as answer:
+        text = await answer.text()
+    found = {}
+    for name, labels in re.findall(r"^(\w+)(?:{(.*)})? ", text, re.MULTILINE):
+        short = re.sub(r"_seconds_(bucket|sum|count)$", "_seconds", name)
+        found[short] = [each for each in re.findall(r'([a-z]+)="', labels) if each != "le"]
+    page = (reference.FOLDER / "kingress.md").read_text()
+    told = {row[0] for row in reference.rows(reference.section(page, "Metrics")) if row[0].startswith("`")}
+    assert told == {f"`{name}{{{','.join(labels)}}}`" if labels else f"`{name}`" for name, labels in found.items()}
 
 
 async def test_only_the_page_and_its_parts_are_served(pages: str) -> None:

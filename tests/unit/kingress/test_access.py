@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests import reference
 
 from kingress.access import AccessLog
 from kingress.balance import Peer
@@ -72,3 +74,6 @@ def test_as_json_a_line_has_what_a_person_looks_for_and_the_trace() -> None:
         "traceId": trace,
     }
     assert json.loads(line((b"traceparent", b"forged"), as_json=True))["traceId"] == ""
+    page = (reference.FOLDER / "kingress.md").read_text()
+    fields = [row[0] for row in reference.rows(reference.section(page, "Access log")) if row[0].startswith("`")]
+    assert sorted(re.findall(r"`([A-Za-z]+)`", " ".join(fields))) == sorted(read)
