@@ -13,6 +13,7 @@ from kapi import component
 from kapi.flags import endpoint, network
 from kingress import ask, flags, listening
 from kingress.crowd import Crowd
+from kingress.ejections import Ejections
 from kingress.listening import Listener
 from kingress.mates import Mates
 from kingress.process import Place, run
@@ -203,7 +204,7 @@ def _processes(options: argparse.Namespace) -> int:
     if path is not None:
         found, before = take_over(path)
     found = found or listening.sockets(options)
-    crowd = Crowd(count)
+    crowd, ejections = Crowd(count), Ejections()
     with tempfile.TemporaryDirectory(prefix="kingress-") as name:
         folder = Path(name)
         if options.user:
@@ -212,6 +213,6 @@ def _processes(options: argparse.Namespace) -> int:
         def work(index: int, ready: Callable[[], None]) -> int:
             crowd.begin(index)
             own = listening.of_worker(found, index, count)
-            return run(options, Place(own, index, Mates(folder, index, count), crowd, ready))
+            return run(options, Place(own, index, Mates(folder, index, count), crowd, ejections, ready))
 
         return Workers(count, work, found, path).run(before)

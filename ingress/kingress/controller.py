@@ -26,6 +26,7 @@ from kapi.source import Source, wait_synced
 from kingress import backends, decode, publish
 from kingress.authorities import client_context
 from kingress.backends import Resolution
+from kingress.ejections import Ejections
 from kingress.metrics import Metrics
 from kingress.objects import BackendRef, Ingress, IngressClass, Target
 from kingress.ownership import owned
@@ -60,11 +61,12 @@ class Controller:
         publishing: Publishing | None = None,
         default_certificate: str = "",
         zone: str = "",
+        ejections: Ejections | None = None,
     ) -> None:
         self.routes = Routes()
         self._queue: Queue[str] = Queue()  # keys of Ingresses whose Events and status are to be looked at
         self.tls = Tls(self._queue.add, self._secret_changed, client=client, default=default_certificate)
-        self.upstreams = Upstreams(settings, self.resolve, self._context)
+        self.upstreams = Upstreams(settings, self.resolve, self._context, ejections)
         self.metrics = Metrics()
         self._recorder = recorder
         self._client = client

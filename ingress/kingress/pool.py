@@ -20,9 +20,10 @@ class Backend:
     unfit, all are used: better a chance than none.
     """
 
-    __slots__ = ("_balancer", "_fit", "conduct", "name", "peers", "reason", "ref", "tls")
+    __slots__ = ("_balancer", "_fit", "conduct", "name", "peers", "reason", "ref", "target", "tls")
 
     def __init__(self, target: Target, balancer: Balancer) -> None:
+        self.target = target
         self.ref, self.conduct = target
         self.name = str(target.ref)
         self.peers: tuple[Peer, ...] = ()

@@ -29,6 +29,7 @@ from kapi.source import ApiSource
 from kingress.access import AccessLog
 from kingress.controller import Controller, Publishing
 from kingress.crowd import Crowd
+from kingress.ejections import Ejections
 from kingress.gateway import Gateway
 from kingress.identity import become
 from kingress.listening import Listener
@@ -51,6 +52,7 @@ class Place:
     index: int = 0
     mates: Mates = field(default_factory=Mates)
     crowd: Crowd = field(default_factory=Crowd)
+    ejections: Ejections = field(default_factory=Ejections)
     ready: Callable[[], None] = lambda: None  # called once it serves
 
 
@@ -117,6 +119,7 @@ async def _run(
             publishing=Publishing(tuple(options.publish_address), options.publish_service or "") if first else None,
             default_certificate=options.default_certificate or "",
             zone=options.zone,
+            ejections=place.ejections,
         )
         stack.callback(controller.tls.secrets.close)
         access = AccessLog(write, time.time, as_json=options.access_log_format == "json") if write else None

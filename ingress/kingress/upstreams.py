@@ -6,12 +6,14 @@ import asyncio
 import os
 import random
 import ssl
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kingress.authorities import BadAuthority
 from kingress.backends import Resolution
 from kingress.balance import Peer, balancer
+from kingress.ejections import Ejections
 from kingress.h1.upstream import UpstreamConnection
 from kingress.message import REPEATABLE, Response
 from kingress.objects import BackendRef, Target
@@ -40,6 +42,7 @@ class Upstreams:
         settings: Settings,
         resolve: Callable[[BackendRef], Resolution],
         context: Callable[[Conduct], ssl.SSLContext] | None = None,
+        ejections: Ejections | None = None,
     ) -> None:
         self._settings = settings
         self._resolve = resolve
@@ -47,6 +50,7 @@ class Upstreams:
         self._backends: dict[Target, Backend] = {}
         self._by_service: dict[str, set[Target]] = {}
         self._ejected: set[Backend] = set()  # those of whose endpoints some are
+        self._ejections = ejections or Ejections()
         self._connecting: set[asyncio.Task[None]] = set()
         self.connections: set[UpstreamConnection] = set()
         self._heads: dict[bytes, Response] = {}  # what heads mean that have been read before
@@ -99,9 +103,22 @@ class Upstreams:
         beyond = peer.failures - self._settings.eject_after
         if beyond >= 0 and not peer.ejected:
             seconds = min(self._settings.eject_for * (1 + beyond), self._settings.eject_longest)
-            peer.ejected = max(1, round(seconds / self._settings.tick))
-            backend.sort_out()
-            self._ejected.add(backend)
+            self._eject(backend, peer, seconds)
+            self._ejections.put(backend.target, peer, time.monotonic() + seconds)
+
+    def _eject(self, backend: Backend, peer: Peer, seconds: float) -> None:
+        peer.ejected = max(1, round(seconds / self._settings.tick))
+        backend.sort_out()
+        self._ejected.add(backend)
+
+    def _follow(self) -> None:
+        """Leave alone what other processes leave alone."""
+        now = time.monotonic()
+        for backend in self._backends.values():
+            for peer in backend.peers:
+                seconds = self._ejections.end(backend.target, peer) - now
+                if seconds > 0 and not peer.ejected:
+                    self._eject(backend, peer, seconds)
 
     def connect(self, backend: Backend, peer: Peer, exchange: Exchange) -> None:
         """Give the exchange a connection to the endpoint: at once where one is idle.
@@ -148,6 +165,8 @@ class Upstreams:
         """Let time pass for all connections."""
         for connection in list(self.connections):
             connection.tick()
+        if self._ejections.changed():
+            self._follow()
         self._ejected = {backend for backend in self._ejected if backend.tick()}
 
     def close(self) -> None:
