@@ -36,6 +36,7 @@ from netnslab.config import Config
 from netnslab.errors import Unsupported
 from netnslab.kept import kept
 from netnslab.kernel import Namespace
+from netnslab.kubelet.answering import Answering
 from netnslab.kubelet.kubelet import Kubelet, pod_logs, same
 from netnslab.kubelet.node import Machine
 from netnslab.kubelet.sandbox import PodNetwork
@@ -101,6 +102,7 @@ async def api(ground: Ground) -> AsyncIterator[Cluster]:
         port=system.API_PORT,
         pod_logs=pod_logs(kubelets),
         previous_logs=pod_logs(kubelets, previous=True),
+        kubelets=Answering(kubelets),
     )
     store = SqliteStore(ground.folder.path / "state.db", durability="process")
     async with ApiServer(store, settings) as server:

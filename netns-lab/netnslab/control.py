@@ -22,6 +22,7 @@ from typing import Any
 
 from netnslab import facts, targets
 from netnslab.cluster import Cluster
+from netnslab.descriptors import readable
 from netnslab.errors import LabError
 from netnslab.processes import Process
 from netnslab.state import LabFolder
@@ -112,13 +113,7 @@ async def _pass_signals(connection: socket.socket, process: Process) -> None:
 
 
 async def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(connection, readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(connection)
+    await readable(connection.fileno())
     data, descriptors, _, _ = socket.recv_fds(connection, _DATAGRAM, _DESCRIPTORS)
     return data, descriptors
 

@@ -38,18 +38,13 @@ class Target:
         """A command that runs here with the caller's descriptors."""
         return Program(
             argv,
-            env={"PATH": PATH} | (self._prompt if terminal else {}) | env | self.env,
+            env={"PATH": PATH} | (launch.prompt(self.hostname) if terminal else {}) | env | self.env,
             cwd=self.cwd or (cwd if Path(cwd).is_dir() else "/"),
             hostname=self.hostname,
             files=self.files,
             standard=True,
             terminal=terminal,
         )
-
-    @property
-    def _prompt(self) -> dict[str, str]:
-        """What keeps a shell's prompt short, though the path of the working directory is long."""
-        return {"PS1": f"{self.hostname} # ", "PROMPT_DIRTRIM": "1"}
 
 
 def find(cluster: Cluster, name: str) -> Target:

@@ -58,6 +58,12 @@ class Space:
                     return found[0]
                 await asyncio.sleep(0.05)
 
+    async def says(self, name: str, words: str) -> None:
+        """Wait until a pod has printed these words: a container is ready before its command has done anything."""
+        async with asyncio.timeout(10):
+            while words not in (await self.lab.command("logs", f"{self.name}/{name}")).stdout:  # noqa: ASYNC110  # no event tells
+                await asyncio.sleep(0.02)
+
     async def exec(self, name: str, *argv: str) -> str:
         return (await self.lab.exec(f"{self.name}/{name}", *argv)).check()
 
@@ -316,9 +322,9 @@ async def test_a_stand_in_satisfies_probes_of_undeclared_ports_for_real(space: S
 
 async def test_a_deleted_pod_gets_sigterm_and_time_to_end(space: Space) -> None:
     flag = f"/tmp/{space.name}-term"
-    script = f"trap 'sleep 0.3; echo bye > {flag}; exit 0' TERM; while :; do sleep 0.05; done"
+    script = f"trap 'sleep 0.3; echo bye > {flag}; exit 0' TERM; echo listening; while :; do sleep 0.05; done"
     name = await space.create({"containers": [command("sh", "-c", script)]})
-    await space.ready(name)
+    await space.says(name, "listening")
     await space.lab.client.delete(PODS, name, space.name)
     assert "deletionTimestamp" in (await space.lab.client.get(PODS, name, space.name))["metadata"]
     await gone(space, name)
@@ -335,31 +341,39 @@ async def gone(space: Space, name: str, seconds: float = 10) -> None:
             await asyncio.sleep(0.02)
 
 
+DEAF = "trap '' TERM; echo deaf; while :; do sleep 0.05; done"
+
+
 async def test_a_pod_that_ignores_sigterm_is_killed_when_its_grace_period_is_over(space: Space) -> None:
-    script = "trap '' TERM; while :; do sleep 0.05; done"
-    name = await space.create({"terminationGracePeriodSeconds": 1, "containers": [command("sh", "-c", script)]})
-    await space.ready(name)
+    name = await space.create({"terminationGracePeriodSeconds": 1, "containers": [command("sh", "-c", DEAF)]})
+    await space.says(name, "deaf")
     started = asyncio.get_running_loop().time()
     await space.lab.client.delete(PODS, name, space.name)
     await gone(space, name)
-    assert 0.8 < asyncio.get_running_loop().time() - started < 3
+    assert 0.8 < asyncio.get_running_loop().time() - started < 10
 
 
 async def test_a_forced_deletion_waits_for_nothing(space: Space) -> None:
-    name = await space.create({"containers": [command("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")]})
-    await space.ready(name)
+    name = await space.create({"terminationGracePeriodSeconds": 60, "containers": [command("sh", "-c", DEAF)]})
+    await space.says(name, "deaf")
     await space.lab.client.delete(PODS, name, space.name, grace_seconds=0)
-    await gone(space, name, 1)
+    await gone(space, name)
 
 
 async def test_nothing_that_a_pod_started_outlives_it(space: Space) -> None:
     name = await space.create({"containers": [command("sh", "-c", "setsid sleep 4711 & exec sleep 99")]})
     await space.ready(name)
-    listing = ("node/worker-1", "sh", "-c", "ps -e -o args | grep -c '^sleep 4711' || true")
-    assert (await space.lab.exec(*listing)).stdout == "1\n"
+    await running(space, "^sleep 4711", 1)
     await space.lab.client.delete(PODS, name, space.name, grace_seconds=0)
-    await asyncio.sleep(0.5)
-    assert (await space.lab.exec(*listing)).stdout == "0\n"
+    await running(space, "^sleep 4711", 0)
+
+
+async def running(space: Space, pattern: str, count: int) -> None:
+    """Wait until so many processes of the lab have a command line like this."""
+    listing = ("node/worker-1", "sh", "-c", f"ps -e -o args | grep -c '{pattern}' || true")
+    async with asyncio.timeout(10):
+        while (await space.lab.exec(*listing)).stdout != f"{count}\n":  # noqa: ASYNC110  # no event tells of it
+            await asyncio.sleep(0.05)
 
 
 async def test_a_pod_of_the_host_network_has_its_nodes_addresses(space: Space) -> None:

@@ -28,6 +28,8 @@ EFFECTFUL = {
         "requests, answered from that state": """server.dispatch server.requests server.admission server.aliases
             server.answers server.discovery server.identity server.openapi server.patching server.reading
             server.subresources server.views""",
+        "connections that stay": """server.streaming.front server.streaming.session server.streaming.remote
+            server.streaming.forwarding""",
         "stores": "store.etcd store.sqlite",
         "for tests": "testing",
     },
@@ -64,11 +66,12 @@ EFFECTFUL = {
     },
     "netns-lab/netnslab": {
         "the command line": "cli commands parser completing terminal targets remote check doctor",
-        "the host: namespaces, files, processes": "kernel syscalls network routes place state lifecycle lab outside",
+        "the host: namespaces, files, processes": """kernel syscalls network routes place state lifecycle lab outside
+            descriptors""",
         "the lab's processes": "supervisor zygote child caller control processes running kept readiness",
         "the assembly": "cluster facts manifests",
         "pods": """echo kubelet.clearing kubelet.kubelet kubelet.launch kubelet.pod kubelet.probing kubelet.runner
-            kubelet.sandbox kubelet.standin kubelet.surroundings""",
+            kubelet.sandbox kubelet.standin kubelet.surroundings kubelet.execution kubelet.answering""",
         "workloads": "workloads workloads.controllers workloads.effects workloads.world",
     },
 }

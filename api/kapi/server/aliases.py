@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kapi.resources import Resource
-from kapi.server.answers import Answer, Following, Plain
+from kapi.server.answers import Answer, Following, Plain, Streamed
 from kapi.server.watching import Event
 from kapi.transport import JSON, Request
 
@@ -36,8 +36,10 @@ class Alias:
         kind = request.content_type if request.method == "PATCH" else JSON
         return replace(request, path=path, query=query, body=self._body(body), content_type=kind)
 
-    def reply(self, reply: Answer | Following) -> Answer | Following:
+    def reply(self, reply: Answer | Following | Streamed) -> Answer | Following | Streamed:
         """Give the answer as one of this resource."""
+        if isinstance(reply, Streamed):
+            return reply
         if isinstance(reply, Following):
             return replace(reply, show=self._shown(reply))
         return replace(reply, body=Plain(self._object(reply.body.json())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -100,6 +100,14 @@ class Answer:
     body: Body
     code: int = 200
     media_type: str = JSON_TYPE
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """Text that comes piece by piece, for as long as there is more."""
+
+    pieces: AsyncIterator[bytes]
     warnings: tuple[str, ...] = ()
 
 

@@ -25,6 +25,7 @@ from kapi.server.kinds import KINDS
 from kapi.server.namespaces import NamespaceController
 from kapi.server.settings import Settings
 from kapi.server.state import State
+from kapi.server.streaming.front import StreamingFront
 from kapi.server.subresources import Subresources
 from kapi.server.writing import Writer
 from kapi.store import Store
@@ -68,7 +69,7 @@ class ApiServer:
             static=self.settings.tokens,
             anonymous=self.settings.anonymous,
         )
-        self._front = HttpFront(self._dispatcher, authenticator)
+        self._front = HttpFront(self._dispatcher, authenticator, StreamingFront(state, self.settings.kubelets))
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> ApiServer:

@@ -27,13 +27,17 @@ _SCALE = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 _SUBRESOURCE_VERBS = {
     "binding": ["create"],
     "eviction": ["create"],
+    "exec": ["create", "get"],
     "log": ["get"],
+    "portforward": ["create", "get"],
     "finalize": ["update"],
     "token": ["create"],
 }
 _SUBRESOURCE_KINDS = {
     "binding": {"group": "", "version": "v1", "kind": "Binding"},
     "eviction": {"group": "policy", "version": "v1", "kind": "Eviction"},
+    "exec": {"group": "", "version": "v1", "kind": "PodExecOptions"},
+    "portforward": {"group": "", "version": "v1", "kind": "PodPortForwardOptions"},
     "scale": _SCALE,
     "token": {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"},
 }

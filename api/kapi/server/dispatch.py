@@ -11,7 +11,7 @@ from kapi.codec.bodies import own
 from kapi.server import fields, patching, requests, statuses
 from kapi.server import options as query
 from kapi.server.aliases import Alias
-from kapi.server.answers import Answer, Following, Many, One, Plain
+from kapi.server.answers import Answer, Following, Many, One, Plain, Streamed
 from kapi.server.deleting import Deleter
 from kapi.server.discovery import Discovery
 from kapi.server.kinds import Kind
@@ -27,7 +27,7 @@ from kapi.server.writing import Writer
 from kapi.transport import Request
 
 Json = dict[str, Any]
-Reply = Answer | Following
+Reply = Answer | Following | Streamed
 
 
 class Dispatcher:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
@@ -13,9 +14,10 @@ from multidict import CIMultiDict
 
 from kapi.errors import StatusError
 from kapi.server import statuses
-from kapi.server.answers import Answer, Following, Plain
-from kapi.server.dispatch import Dispatcher
+from kapi.server.answers import Answer, Following, Plain, Streamed
+from kapi.server.dispatch import Dispatcher, Reply
 from kapi.server.identity import Authenticator
+from kapi.server.streaming.front import StreamingFront
 from kapi.transport import JSON, Request
 
 log = logging.getLogger(__name__)
@@ -28,11 +30,12 @@ _LARGEST = 3 * 1024 * 1024  # bytes of a body, as many as a Kubernetes API serve
 class HttpFront:
     """Serves a dispatcher on listening sockets."""
 
-    def __init__(self, dispatcher: Dispatcher, authenticator: Authenticator) -> None:
+    def __init__(self, dispatcher: Dispatcher, authenticator: Authenticator, streaming: StreamingFront) -> None:
         self._dispatcher = dispatcher
+        self._streaming = streaming
         self._authenticator = authenticator
         self._runner: web.ServerRunner | None = None
-        self._answering: set[asyncio.Future[Answer | Following]] = set()
+        self._answering: set[asyncio.Future[Reply]] = set()
 
     async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Serve on one more socket, which is bound and listening and from here on ours."""
@@ -54,6 +57,8 @@ class HttpFront:
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         try:
             self._admit(http)
+            if self._streaming.wants(http):
+                return await self._streaming.answer(http)
             answer = await self._answer(await _request(http))
         except StatusError as error:
             answer = _refusal(error)
@@ -62,6 +67,8 @@ class HttpFront:
             answer = _refusal(statuses.internal("the server has a fault; its log says more"))
         if isinstance(answer, Following):
             return await _follow(http, answer)
+        if isinstance(answer, Streamed):
+            return await _stream(http, answer)
         headers = _headers(answer.media_type, answer.warnings)
         return web.Response(status=answer.code, body=answer.body.encoded(), headers=headers)
 
@@ -71,7 +78,7 @@ class HttpFront:
         if connection is not None and not http.path.startswith(_OPEN):
             self._authenticator.identify(connection.getpeercert(), http.headers.get("Authorization", ""))
 
-    async def _answer(self, request: Request) -> Answer | Following:
+    async def _answer(self, request: Request) -> Reply:
         """Answer a request to its end, whatever becomes of the client: half a write helps nobody."""
         task = asyncio.ensure_future(self._dispatcher.answer(request))
         self._answering.add(task)  # the event loop itself holds tasks only weakly
@@ -83,7 +90,7 @@ class HttpFront:
             raise
 
 
-def _abandon(task: asyncio.Future[Answer | Following]) -> None:
+def _abandon(task: asyncio.Future[Reply]) -> None:
     """Close the watch that was opened for a client that has gone."""
     if not task.cancelled() and task.exception() is None:
         answer = task.result()
@@ -129,6 +136,17 @@ async def _follow(http: web.BaseRequest, following: Following) -> web.StreamResp
         log.debug("the client of a watch of %s has gone", http.path)
     finally:
         following.watch.close()
+    return response
+
+
+async def _stream(http: web.BaseRequest, answer: Streamed) -> web.StreamResponse:
+    response = web.StreamResponse(headers=_headers("text/plain", answer.warnings))
+    response.enable_chunked_encoding()
+    await response.prepare(http)
+    with suppress(ConnectionError):  # the client has read enough
+        async for piece in answer.pieces:
+            await response.write(piece)
+        await response.write_eof()
     return response
 
 

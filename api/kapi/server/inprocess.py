@@ -25,7 +25,8 @@ class InProcess:
         answer = await self._dispatcher.answer(request)
         if isinstance(answer, Answer):
             return answer.body.json()
-        answer.watch.close()
+        if isinstance(answer, Following):
+            answer.watch.close()
         raise StatusError({"code": 400, "reason": "BadRequest", "message": "a watch is to be opened with stream()"})
 
     @asynccontextmanager

@@ -47,8 +47,8 @@ def not_found(resource: Resource, name: str) -> StatusError:
 
 
 def no_such_path() -> StatusError:
-    """There is no such resource."""
-    return refuse(404, "NotFound", "the server could not find the requested resource")
+    """There is no such resource. Clients look into its details, which are there and empty."""
+    return from_status(status(404, "NotFound", "the server could not find the requested resource") | {"details": {}})
 
 
 def already_exists(resource: Resource, name: str, *, generated: bool = False) -> StatusError:

@@ -7,8 +7,8 @@ from typing import Any
 
 from kapi.codec.bodies import own
 from kapi.patch.merge import merge
-from kapi.server import fields, patching, requests, statuses, tokens
-from kapi.server.answers import Answer, One, Plain, Raw
+from kapi.server import fields, logs, patching, requests, statuses, tokens
+from kapi.server.answers import Answer, One, Plain, Raw, Streamed
 from kapi.server.deleting import Deleter
 from kapi.server.kinds import Kind
 from kapi.server.kinds.workloads import selector_text
@@ -34,7 +34,7 @@ class Subresources:
         self._deleter = deleter
         self._settings = settings
 
-    async def answer(self, request: Request, route: Route[Kind], options: Options) -> Answer:
+    async def answer(self, request: Request, route: Route[Kind], options: Options) -> Answer | Streamed:
         """Answer one request. Refuses with the Status that fits."""
         match route.subresource, request.method:
             case "binding", "POST":
@@ -43,6 +43,8 @@ class Subresources:
                 return await self._evict(request, route)
             case "log", "GET":
                 return await self._log(request, route)
+            case "exec" | "portforward", "GET" | "POST":
+                raise statuses.bad_request("Upgrade request required")
             case "token", "POST":
                 return self._token(request, route)
             case "finalize", "PUT":
@@ -85,17 +87,21 @@ class Subresources:
         await self._deleter.delete(route.kind, route.namespace, route.name, options)
         return Answer(Plain({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}), 201)
 
-    async def _log(self, request: Request, route: Route[Kind]) -> Answer:
+    async def _log(self, request: Request, route: Route[Kind]) -> Answer | Streamed:
         record = self._get(route)
         container = _container(record.object, request.query.get("container", ""))
         previous = request.query.get("previous", "") in ("true", "1")
+        cut = logs.Cut.of(request.query)
+        if request.query.get("follow", "") in ("true", "1") and not previous and self._settings.kubelets is not None:
+            pieces = self._settings.kubelets.follow(route.namespace, route.name, container)
+            return Streamed(cut.stream(pieces), logs.warnings(request.query))
         ask = self._settings.previous_logs if previous else self._settings.pod_logs
         log = ask(route.namespace, route.name, container) if ask is not None else None
         if log is None and previous:
             raise statuses.bad_request(f'previous terminated container "{container}" in pod "{route.name}" not found')
         if log is None:
             raise statuses.bad_request(f'container "{container}" in pod "{route.name}" has no log here')
-        return Answer(Raw(_tail(await log, request.query.get("tailLines", ""))), media_type="text/plain")
+        return Answer(Raw(cut.whole(await log)), media_type="text/plain", warnings=logs.warnings(request.query))
 
     def _token(self, request: Request, route: Route[Kind]) -> Answer:
         """Answer an authentication.k8s.io/v1 TokenRequest for a ServiceAccount."""
@@ -188,13 +194,3 @@ def _container(pod: Json, name: str) -> str:
             f"a container name must be specified for pod {pod['metadata']['name']}, choose one of: [{listed}]"
         )
     return name or str(names[0])
-
-
-def _tail(log: bytes, lines: str) -> bytes:
-    """Give the last lines of a log."""
-    if not lines:
-        return log
-    if not lines.isdecimal() or len(lines) > 9:
-        raise statuses.bad_request(f"tailLines: {lines!r} is not a number of lines")
-    count = int(lines)
-    return b"".join(log.splitlines(keepends=True)[-count:]) if count else b""

@@ -112,6 +112,11 @@ def variables(place: Place) -> dict[str, str]:
     return {"PATH": PATH, "HOME": "/root", "HOSTNAME": place.pod.hostname} | own
 
 
+def prompt(hostname: str) -> dict[str, str]:
+    """What keeps a shell's prompt short, though the path of the working directory is long."""
+    return {"PS1": f"{hostname} # ", "PROMPT_DIRTRIM": "1"}
+
+
 def files(sandbox: Sandbox) -> dict[str, str]:
     """The pod's own files, by the path they have in its containers."""
     return {path: str(sandbox.folder / name) for path, name in FILES.items()}
