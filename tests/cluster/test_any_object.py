@@ -129,7 +129,7 @@ ANNOTATIONS = {
     PODS: ("netns-lab.kproxy.io/socket",),
 }
 SERVICE_NAME = "kubernetes.io/service-name"
-ODD = (
+ODD: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 65535, 65536, 1 << 40, 1.5, [], {}, [None], [{}], {"a": None}, {"": ""}, [[]]),
     *(
         "",

@@ -25,7 +25,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "netns-lab" / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("[0-9]*.md"))]
-ALONE = [ROOT / folder / "README.md" for folder in ("api", "dns", "endpoints", "kproxy")]
+ALONE = [ROOT / folder / "README.md" for folder in ("api", "dns", "endpoints", "ingress", "kproxy")]
 NAMESPACES = ["unshare", "--net", "--pid", "--mount-proc", "--fork", "--kill-child"]
 LAB = ROOT / ".venv" / "bin"
 

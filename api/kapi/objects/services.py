@@ -29,6 +29,18 @@ class ServicePort(Structure):
     )
 
 
+class ClientIPConfig(Structure):
+    """Affinity by the client's address."""
+
+    timeout_seconds: Int | None = about("How long it lasts after the last connection; 10800, three hours.")
+
+
+class SessionAffinityConfig(Structure):
+    """How affinity works."""
+
+    client_ip: ClientIPConfig | None = about("By the client's address.")
+
+
 class ServiceSpec(Structure):
     """What a Service is asked to be."""
 
@@ -45,7 +57,7 @@ class ServiceSpec(Structure):
     external_traffic_policy: str | None = about("Cluster, or Local: only endpoints of the node get outside traffic.")
     health_check_node_port: Int | None = about("Where a load balancer asks a node for local endpoints.")
     publish_not_ready_addresses: Bool | None = about("Whether endpoints count that are not ready.")
-    session_affinity_config: Json | None = about("How long affinity lasts: clientIP.timeoutSeconds.")
+    session_affinity_config: SessionAffinityConfig | None = about("How long affinity lasts.")
     ip_families: list[str] | None = about("The families of the addresses: IPv4, IPv6.")
     ip_family_policy: str | None = about("SingleStack, PreferDualStack or RequireDualStack.")
     allocate_load_balancer_node_ports: Bool | None = about("Whether a LoadBalancer gets node ports as well.")
