@@ -208,25 +208,18 @@ def _running(name: str) -> LabFolder:
 
 
 def _print_log(path: Path, folder: LabFolder, *, follow: bool) -> None:
-    while not path.exists():
-        if not follow:
-            return
-        time.sleep(_FOLLOW_SECONDS)
-    file = path.open("rb")
-    try:
+    from netnslab.growing import GrowingLog  # noqa: PLC0415  # see the module's docstring
+
+    with GrowingLog(path) as log:
         while True:
-            data = file.read()
+            going_on = follow and folder.running()
+            data = log.more()
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-            if not data and (not follow or not folder.running()):
+            if not data and not going_on:
                 return
             if not data:
                 time.sleep(_FOLLOW_SECONDS)
-                if path.exists() and not os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                    file.close()
-                    file = path.open("rb")  # the container has been started again, with a log of its own
-    finally:
-        file.close()
 
 
 def _progress(step: str, seconds: float) -> None:

@@ -29,7 +29,7 @@ a first look:
   export KUBECONFIG=$(netns-lab kubeconfig)
   kubectl create deployment web --image=nginx --port=80
   kubectl expose deployment web --type=LoadBalancer
-  kubectl get service web                                  # its EXTERNAL-IP is for the world outside
+  kubectl get service web             # its EXTERNAL-IP is for the world outside
   netns-lab exec client -- curl -s http://203.0.113.2/
   netns-lab down
 
@@ -37,42 +37,87 @@ a first look:
 
 _UP = """\
 examples:
-  netns-lab up                                  a control plane, two workers, DNS and ingress
-  netns-lab up --nodes 5 -f shop.yaml           five nodes, and a manifest applied to them
-  netns-lab up --name two --api-port 6443       a second lab beside the first, its API on a port of your choice
+  netns-lab up                               a control plane and two workers
+  netns-lab up --nodes 5 -f shop.yaml        five nodes, and a manifest applied
+  netns-lab up --name two --api-port 6443    another lab, its API on this port
 
-The command returns when DNS answers in a pod and the ingress listens. Everything of the lab lives in namespaces of one
-process: `netns-lab down` leaves nothing behind, and neither does the end of that process by any other cause, except for
-the folder with its log; the next command removes that, keeps the end of the log beside it, and says so.
+The command returns when DNS answers in a pod and the ingress listens.
+Everything of the lab lives in namespaces of one process: `netns-lab down`
+leaves nothing behind, and neither does the end of that process by any other
+cause, except for the folder with its log; the next command removes that, keeps
+the end of the log beside it, and says so.
+"""
+
+_DOWN = """\
+examples:
+  netns-lab down                          all that is in it is gone, for good
+  netns-lab down --name two
+  netns-lab down --all
 """
 
 _EXEC = """\
 examples:
   netns-lab exec web -- curl -s http://cart:8080/      in the pod default/web
-  netns-lab exec kube-system/kube-dns-x1 -- ip addr    in a pod of another namespace
+  netns-lab exec kube-system/kube-dns-x1 -- ip addr    in a pod of a namespace
   netns-lab exec node/worker-1 -- nft list ruleset     on a node
-  netns-lab exec client -- curl -s http://203.0.113.2/ outside the cluster, beyond the router
+  netns-lab exec client -- curl -s http://203.0.113.2/ outside of the cluster
   netns-lab exec node/worker-2                         a shell
 
-The command is one of this machine's, run in the pod's or node's network namespace, with the pod's resolv.conf, hosts
-file, host name and variables. Its exit code is passed on; 127 means that there is no such command.
+The command is one of this machine's, run in the pod's or node's network
+namespace, with the pod's resolv.conf, hosts file, host name and variables. Its
+exit code is passed on; 127 means that there is no such command.
+"""
+
+_STATUS = """\
+examples:
+  netns-lab status                        the picture: * is a pod that is ready
+  netns-lab status --json                 the same facts for programs
+
+Without a lab of that name the exit code is 3.
+"""
+
+_KUBECONFIG = """\
+examples:
+  export KUBECONFIG=$(netns-lab kubeconfig)
+  kubectl --kubeconfig $(netns-lab kubeconfig --name two) get pods -A
+"""
+
+_LOGS = """\
+examples:
+  netns-lab logs                          the lab's own: what its components say
+  netns-lab logs web-1 -f                 a pod's, and what it says from now on
+  netns-lab logs kube-system/kube-dns-x1 -c kube-dns
+"""
+
+_LIST = """\
+examples:
+  netns-lab list                          a name a line
+  netns-lab list --json
 """
 
 _CHECK = """\
+examples:
+  netns-lab check examples/shop.checks.yaml
+  netns-lab check --json shop.checks.yaml
+
 A file of checks is YAML: a list of entries such as
 
   - check: a pod reaches a Service by its name
-    from: tools                  # POD, NAMESPACE/POD, node/NODE, client, or host
-    run: curl -sS http://web/    # a shell script; on the host, kubectl is set up for the lab
-    expect: 'pod: web-'          # a regular expression to be found in what it prints
-    within: 10                   # seconds to keep trying (5)
+    from: tools                # POD, NAMESPACE/POD, node/NODE, client, or host
+    run: curl -sS http://web/  # shell; on the host, kubectl is set up
+    expect: 'pod: web-'        # a regular expression to be found in the output
+    within: 10                 # seconds to keep trying (5)
 
 The exit code is 1 when a check failed.
 """
 
 _DOCTOR = """\
-Says of each kernel feature whether it is here, what does not work without it, and what still does. The exit code is 4
-when a lab cannot run at all.
+examples:
+  netns-lab doctor
+  netns-lab doctor --json
+
+Says of each kernel feature whether it is here, what does not work without it,
+and what still does. The exit code is 4 when a lab cannot run at all.
 """
 
 _COMPLETION = """\
@@ -136,7 +181,7 @@ def _up(verbs: Any) -> None:
 
 
 def _down(verbs: Any) -> None:
-    down = _named(_add(verbs, "down", "end a lab and all that is in it"))
+    down = _named(_add(verbs, "down", "end a lab and all that is in it", _DOWN))
     down.add_argument("--all", action="store_true", help="end all of your labs")
     down.add_argument("--json", action="store_true", help="print the names of the labs that were ended")
 
@@ -149,22 +194,24 @@ def _exec(verbs: Any) -> None:
 
 
 def _asking(verbs: Any) -> None:
-    status = _named(_add(verbs, "status", "show a lab: its picture, its addresses, its pods"))
+    status = _named(_add(verbs, "status", "show a lab: its picture, its addresses, its pods", _STATUS))
     status.add_argument("--json", action="store_true", help="for programs")
-    _named(_add(verbs, "kubeconfig", "print the path of a lab's kubeconfig"))
-    logs = _named(_add(verbs, "logs", "print the output of a pod, or the log of the lab itself"))
+    _named(_add(verbs, "kubeconfig", "print the path of a lab's kubeconfig", _KUBECONFIG))
+    logs = _named(_add(verbs, "logs", "print the output of a pod, or the log of the lab itself", _LOGS))
     _completed(logs.add_argument("pod", nargs="?", help="POD or NAMESPACE/POD; none: the lab's own log"), "targets")
     logs.add_argument("-c", "--container", default="", help="which container (the first)")
     logs.add_argument("-f", "--follow", action="store_true", help="go on printing what is added")
-    _add(verbs, "list", "list the labs that run").add_argument("--json", action="store_true", help="for programs")
+    _add(verbs, "list", "list the labs that run", _LIST).add_argument(
+        "--json", action="store_true", help="for programs"
+    )
 
 
-def _add(verbs: Any, name: str, summary: str, epilog: str = "") -> argparse.ArgumentParser:
+def _add(verbs: Any, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
     made: argparse.ArgumentParser = verbs.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=epilog or None,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     return made

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
 
 from kapi.server.kubelets import Pipe, Streams
 from kapi.server.statuses import bad_request, internal
 from netnslab.errors import LabError
+from netnslab.growing import GrowingLog
 from netnslab.kernel import Namespace
 from netnslab.kubelet.environment import Missing
 from netnslab.kubelet.execution import execute
@@ -33,19 +33,17 @@ class Answering:
         path = worker.log_path(container)
         if path is None:
             raise bad_request(f'container "{container}" in pod "{pod}" has no log here')
-        position, first = 0, True
-        while True:
-            living = self._living(worker, container)
-            data = await asyncio.to_thread(_added, path, position, -1 if first else _PIECE)
-            if data is None:  # started again, with a log of its own
-                position = 0
-                continue
-            position, first = position + len(data), False
-            yield data
-            if not data and not living:
-                return
-            if not data:
-                await asyncio.sleep(_LOOK_AGAIN)
+        with GrowingLog(path) as log:
+            yield await asyncio.to_thread(log.more)
+            while True:
+                living = self._living(worker, container)
+                data = await asyncio.to_thread(log.more)
+                if data:
+                    yield data
+                elif not living:
+                    return
+                else:
+                    await asyncio.sleep(_LOOK_AGAIN)
 
     async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str], streams: Streams) -> int:
         """See `Kubelets.execute`."""
@@ -123,15 +121,3 @@ class _Connection:
     def close(self) -> None:
         """See `Pipe.close`."""
         self._writer.close()
-
-
-def _added(path: Path, position: int, most: int) -> bytes | None:
-    """What a log has beyond a position; None where it has become shorter, and so is another."""
-    try:
-        with path.open("rb") as file:
-            if file.seek(0, 2) < position:
-                return None
-            file.seek(position)
-            return file.read(most)
-    except FileNotFoundError:
-        return b"" if position == 0 else None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,18 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
         parser().parse_args([verb, "--help"])
     assert end.value.code == 0
     assert "usage: netns-lab " + verb in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", sorted(set(commands.VERBS) - {"words"}))
+def test_every_help_teaches_with_examples_that_fit_a_terminal(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        parser().parse_args([verb, "--help"])
+    told = capsys.readouterr().out
+    assert re.search(rf"^examples:\n  .*netns-lab {verb}", told, re.MULTILINE)
+    assert max(map(len, told.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("verb", ["up", "down", "status", "exec", "kubeconfig", "logs"])
