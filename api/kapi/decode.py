@@ -299,13 +299,11 @@ def _endpoint(item: Json, path: str, family: int, problems: list[Problem]) -> En
         return None
     conditions = as_object(item.get("conditions"))
     hints, target = as_object(item.get("hints")), as_object(item.get("targetRef"))
-    ready = conditions.get("ready")
-    serving = conditions.get("serving")
-    is_ready = True if ready is None else bool(ready)
+    ready, serving = conditions.get("ready"), conditions.get("serving")  # not said is true, of both
     return Endpoint(
         addresses=fitting,
-        ready=is_ready,
-        serving=is_ready if serving is None else bool(serving),
+        ready=ready is None or bool(ready),
+        serving=serving is None or bool(serving),
         terminating=bool(conditions.get("terminating")),
         node_name=_text(item.get("nodeName")),
         zone=_text(item.get("zone")),

@@ -22,7 +22,10 @@ ELSEWHERE = {"R"}  # endpoints on the other node
 
 @dataclass(frozen=True)
 class Expectation:
-    """One packet and what must happen to it: `reaches` names endpoints, `ending` is reject, drop or untouched."""
+    """One packet and what must happen to it: `ending` is endpoint, reject, drop or untouched.
+
+    `reaches` names endpoints, one that gets several shares of the connections as often as that.
+    """
 
     sender: str
     to: str

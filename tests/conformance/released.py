@@ -86,10 +86,12 @@ async def _write(client: Client, case: Case, family: int) -> None:
     await client.create(NODES, node)
     await client.update(NODES, {**(await client.get(NODES, NODE)), "status": node["status"]}, subresource="status")
     for service in cluster.services:
-        if service["spec"]["type"] == "ClusterIP":  # the API allows no node ports there
+        if service["spec"]["type"] in ("ClusterIP", "ExternalName"):  # the API allows no node ports there
             ports = [{k: v for k, v in port.items() if k != "nodePort"} for port in service["spec"]["ports"]]
             service = {**service, "spec": {**service["spec"], "ports": ports}}
-        spec = {**service["spec"], "clusterIP": service["spec"]["clusterIPs"][0], "ipFamilies": [f"IPv{family}"]}
+        spec = service["spec"]
+        if spec["clusterIPs"]:
+            spec = {**spec, "clusterIP": spec["clusterIPs"][0], "ipFamilies": [f"IPv{family}"]}
         new = {name: value for name, value in service.items() if name != "status"}
         made = await client.create(SERVICES, {**new, "spec": spec}, "default")
         if spec["type"] == "LoadBalancer":

@@ -8,12 +8,16 @@
 
 from __future__ import annotations
 
+import itertools
 import selectors
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
+
+from tests.conformance import sctp
 
 from kapi.network import Address
 from netnslab.kernel import Namespace
@@ -22,6 +26,7 @@ from netnslab.steps import Assign, Route, Step, Sysctl, Up, Veth
 NODE = "here"
 ADDRESSES: dict[int, dict[str, str]] = {
     4: {
+        "loopback": "127.0.0.1",
         "node": "172.30.0.11",
         "gateway": "10.244.1.1",
         "pod": "10.244.1.3",
@@ -38,6 +43,7 @@ ADDRESSES: dict[int, dict[str, str]] = {
         "externalIP": "203.0.113.2",
     },
     6: {
+        "loopback": "::1",
         "node": "fd30::11",
         "gateway": "fd44:0:0:1::1",
         "pod": "fd44:0:0:1::3",
@@ -58,6 +64,11 @@ POD_NETWORKS = {4: "10.244.1.0/24", 6: "fd44:0:0:1::/64"}
 SERVICE_NETWORKS = {4: "10.96.0.0/16", 6: "fd96::/112"}
 WIDTH = {4: 32, 6: 128}
 PORTS = (8080, 8081, 80, 81)
+KINDS = {
+    "TCP": (socket.SOCK_STREAM, 0),
+    "UDP": (socket.SOCK_DGRAM, 0),
+    "SCTP": (socket.SOCK_RAW, sctp.PROTOCOL),
+}
 
 
 def address(name: str, family: int) -> Address:
@@ -78,6 +89,7 @@ class Stage:
     _servers: dict[socket.socket, str] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _ports: Iterator[int] = field(default_factory=lambda: itertools.count(20000))  # of SCTP clients
 
     def build(self) -> None:
         """Make everything."""
@@ -143,6 +155,9 @@ class Stage:
     def _serve(self, name: str) -> None:
         namespace = self.namespaces[name]
         for family in (socket.AF_INET, socket.AF_INET6):
+            packets = namespace.socket(family, *KINDS["SCTP"])
+            packets.setblocking(False)
+            self._servers[packets] = name
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                 for port in PORTS:
                     server = namespace.socket(family, kind)
@@ -171,13 +186,15 @@ class Stage:
     ) -> str:
         """Send one request: "name port source" of who answered, or "reject", or "silence"."""
         family = socket.AF_INET if to.version == 4 else socket.AF_INET6
-        kind = socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM
-        with self.namespaces[client].socket(family, kind) as asking:
+        kind, number = KINDS[protocol]
+        with self.namespaces[client].socket(family, kind, number) as asking:
             asking.settimeout(patience)
             if source:
                 asking.bind((str(source), 0))
             try:
-                asking.connect((str(to), port))
+                asking.connect((str(to), 0 if protocol == "SCTP" else port))
+                if protocol == "SCTP":
+                    return sctp.ask(asking, port, next(self._ports))
                 if protocol == "UDP":
                     with suppress(PermissionError):  # the host's own rules took it; why, the answer tells
                         asking.send(b"?")
@@ -197,6 +214,8 @@ def _answer_one(server: socket.socket, name: str) -> None:
         if server.type == socket.SOCK_STREAM:
             with server.accept()[0] as connection:
                 connection.send(f"{name} {connection.getpeername()[0]}".encode())
+        elif server.type == socket.SOCK_RAW:
+            sctp.answer(server, name, PORTS)
         else:
             _, client = server.recvfrom(100)
             server.sendto(f"{name} {client[0]}".encode(), client)

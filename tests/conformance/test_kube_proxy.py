@@ -22,11 +22,15 @@ UNALLOCATED = "iptables mode has no rule for addresses that no Service has"
 FROM_THE_NODE = (
     "iptables mode rejects at external addresses what arrives and what is forwarded, not what the node sends"
 )
+OURS = "kproxy's own annotations"
+LOCALHOST = "iptables mode lets NodePorts answer on 127.0.0.1, by route_localnet"
 NO_NODE_NAME = "nftables mode masquerades a pod that reaches itself only if its endpoint names this node"
 
 
 def known(mode: str, case: Case, expected: Expectation) -> str:
     """The reason why kube-proxy may differ here; "" is none."""
+    if any(name.startswith("kproxy.io/") for name in case.service.get("metadata", {}).get("annotations", ())):
+        return OURS
     if mode == "nftables":
         unnamed = any(e.get("node") == "" for e in case.endpoints)
         return NO_NODE_NAME if unnamed and expected.sender in expected.reaches else ""
@@ -34,6 +38,8 @@ def known(mode: str, case: Case, expected: Expectation) -> str:
         return UNALLOCATED
     if expected.ending == "reject" and expected.sender == "node" and expected.to in ("lb", "externalIP"):
         return FROM_THE_NODE
+    if expected.to == "loopback":
+        return LOCALHOST
     declared = {(p.get("protocol", "TCP"), p["port"]) for p in case.cluster(4).services[0]["spec"]["ports"]}
     undeclared = expected.to == "clusterIP" and (expected.protocol, expected.port) not in declared
     return UNDECLARED if undeclared else ""

@@ -122,7 +122,7 @@ def slice_of(*endpoints: Any, **more: Any) -> Json:
     [
         (None, True, True, False),
         ({}, True, True, False),
-        ({"ready": False}, False, False, False),
+        ({"ready": False}, False, True, False),
         ({"ready": False, "serving": True, "terminating": True}, False, True, True),
         ({"ready": True, "serving": False, "terminating": True}, True, False, True),
     ],
