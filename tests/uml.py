@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,31 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from tests import usermode
 
 INSIDE = "KPROXY_TESTS_REPORT_TO"  # set within: the file that takes the reports
-KERNEL = "linux.uml"
-MODULES = Path("/usr/lib/uml/modules")
 ROOT = Path(__file__).parents[1]
 SECONDS = 240
-
-_INIT = """#!/bin/sh
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root {inside}={work}/reports
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t tmpfs tmpfs /run
-mkdir -p /run/lib/modules
-ln -s {modules}/$(uname -r) /run/lib/modules/
-printf '#!/bin/sh\\nexec modprobe -d /run "$@"\\n' >/run/modprobe
-chmod +x /run/modprobe
-echo /run/modprobe >/proc/sys/kernel/modprobe
-for module in ip_vs ip_vs_rr ip_vs_wrr ip_vs_sh nf_conntrack veth dummy iptable_nat ip6table_nat; do
-  /run/modprobe $module
-done
-ip link set lo up
-cd {root}
-{python} -m pytest -q -p no:cacheprovider @{work}/selected >{work}/output 2>&1
-halt -f
-"""
 
 
 def install(config: pytest.Config) -> None:
@@ -80,14 +59,13 @@ class Elsewhere:
         selected = [item.nodeid for item in session.items if item.get_closest_marker("uml")]
         if not selected or session.config.getoption("collectonly"):
             return
-        kernel, compiler = shutil.which(KERNEL), shutil.which("cc")
-        if kernel is None or compiler is None or not MODULES.is_dir() or os.geteuid() != 0:
-            self._trouble = "needs root, a user-mode Linux kernel (Debian: user-mode-linux) and a C compiler for IPVS"
+        self._trouble = usermode.missing()
+        if self._trouble:
             return
         self._work = Path(tempfile.mkdtemp(prefix="kproxy-uml-"))
         (self._work / "selected").write_text("\n".join([*selected, ""]))
-        _build(compiler, self._work)
-        self._running = _boot(kernel, self._work)
+        tests = f"{sys.executable} -m pytest -q -p no:cacheprovider @{self._work}/selected"
+        self._running = usermode.boot(self._work, f"cd {ROOT}; {INSIDE}={self._work}/reports {tests}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
@@ -101,21 +79,12 @@ class Elsewhere:
 
     def pytest_unconfigure(self) -> None:
         if self._running:
-            self._end(self._running, 0)
+            usermode.end(self._running, 0)
             shutil.rmtree(self._work)
-
-    @staticmethod
-    def _end(kernel: subprocess.Popen[bytes], patience: float) -> None:
-        """Wait for the kernel to halt, so many seconds at most."""
-        try:
-            kernel.wait(patience)
-        except subprocess.TimeoutExpired:
-            os.killpg(kernel.pid, signal.SIGKILL)
-            kernel.wait()
 
     def _told(self, item: pytest.Item) -> Iterator[pytest.TestReport]:
         if self._running and self._reports is None:
-            self._end(self._running, SECONDS)
+            usermode.end(self._running, SECONDS)
             self._reports = _read(self._work)
         told = (self._reports or {}).get(item.nodeid, [])
         for data in told:
@@ -126,26 +95,6 @@ class Elsewhere:
             outcome: Literal["skipped", "failed"] = "skipped" if self._trouble else "failed"
             longrepr = where if self._trouble else f"the kernel ended before this test:\n{_last_words(self._work)}"
             yield pytest.TestReport(item.nodeid, item.location, {}, outcome, longrepr, "setup")
-
-
-def _build(compiler: str, work: Path) -> None:
-    """Make what lets the kernel run on every processor; `xstate.c` tells why."""
-    source = Path(__file__).with_name("xstate.c")
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", work / "xstate.so", source], check=True)
-
-
-def _boot(kernel: str, work: Path) -> subprocess.Popen[bytes]:
-    init = work / "init"
-    words = {"inside": INSIDE, "work": work, "modules": MODULES, "root": ROOT, "python": sys.executable}
-    init.write_text(_INIT.format(**words))
-    init.chmod(0o755)
-    options = "mem=512M root=/dev/root rootfstype=hostfs rootflags=/ rw con=null con0=fd:0,fd:1 con1=null ssl=null"
-    command = [kernel, *options.split(), f"init={init}", f"uml_dir={work}"]
-    environment = {**os.environ, "LD_PRELOAD": str(work / "xstate.so")}
-    with (work / "console").open("wb") as console:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment, start_new_session=True
-        )
 
 
 def _read(work: Path) -> dict[str, list[dict[str, Any]]]:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benches.proxying import plot
+from benches.proxying import ipvs, plot
 from benches.proxying.growth import ENDPOINTS
 from benches.row import Row, row
 
@@ -26,9 +26,11 @@ LAYOUTS = {
     "iptables-legacy": "kproxy iptables-legacy",
 }
 PEER = "a layout like kube-proxy's, nft -f"
+RELEASED = {"nftables": "kube-proxy itself, nftables", "iptables": "kube-proxy itself, iptables"}
 Found = dict[str, float]
 _SIZES = {"nftables": (100, 1_000, 5_000, 10_000, 20_000), "iptables-nft": (100, 1_000, 2_500)}
 _SIZES |= {"iptables-legacy": (100, 1_000, 2_500), PEER: (100, 1_000, 2_500)}
+_SIZES |= dict.fromkeys(RELEASED.values(), (100, 1000))
 
 
 def measured(part: str, *words: object) -> Found:
@@ -41,7 +43,12 @@ def measured(part: str, *words: object) -> Found:
 
 def missing() -> list[str]:
     """Name what is not there to be measured beside us."""
-    return [] if shutil.which("haproxy") else ["haproxy"]
+    built = (Path(__file__).parents[2] / "peers/bin/kube-proxy").exists()
+    return [
+        *([] if shutil.which("haproxy") else ["haproxy"]),
+        *([] if built else ["kube-proxy (scripts/peers kube-proxy)"]),
+        *([f"ipvs: {why}"] if (why := ipvs.missing()) else []),
+    ]
 
 
 def rows() -> list[Row]:
@@ -72,16 +79,25 @@ def _ours() -> Iterator[Row]:
 def _others() -> Iterator[Row]:
     """What the other modes and another layout cost, at a size they can bear."""
     size, ours = _size(1_000), measured("growth", "nftables", 1_000, 100, 0)
-    for name in (*LAYOUTS, "ipvs", PEER):
-        if name == "nftables":
-            continue
-        found = measured("layout", 1_000) if name == PEER else measured("growth", name, 1_000, 10, 0)
-        if not found:  # this kernel cannot
+    modes = [(name, ("growth", name, 1_000, 10, 0)) for name in LAYOUTS if name != "nftables"]
+    released = [(name, ("released", mode, 1_000)) for mode, name in RELEASED.items()]
+    for name, what in (*modes, (PEER, ("layout", 1_000)), *released):
+        found = measured(*what)
+        if not found:  # it is not there
             continue
         yield row(f"{name}: cold start, {size}", found["cold"], "s")
         yield row(f"{name}: the same, of nftables mode's", found["cold"] / ours["cold"], "times")
         yield row(f"{name}: one change, p50, {size}", found["p50"] * 1e3, "ms")
         yield row(f"{name}: the same, of nftables mode's", found["p50"] / ours["p50"], "times", digits=0)
+    yield from _in_user_mode_linux()
+
+
+def _in_user_mode_linux() -> Iterator[Row]:
+    """IPVS needs a kernel that has it, and that is slow: the iptables mode in the same kernel stands beside it."""
+    size = _size(ipvs.SERVICES)
+    for mode, found in ipvs.measured().items():
+        yield row(f"{mode}, in user-mode Linux: cold start, {size}", found["cold"], "s")
+        yield row(f"{mode}, in user-mode Linux: one change, p50, {size}", found["p50"] * 1e3, "ms")
 
 
 def _connections() -> Iterator[Row]:
@@ -89,6 +105,11 @@ def _connections() -> Iterator[Row]:
         found = measured("connect", services)
         yield row(f"connecting to the pod, p50, {services:,} Services", found["direct"] * 1e6, "us", digits=1)
         yield row(f"connecting through its Service, p50, {services:,} Services", found["service"] * 1e6, "us", digits=1)
+        yield row(f"connections to the pod, {services:,} Services", found["direct rate"], "1/s", digits=0)
+        yield row(f"connections through its Service, {services:,} Services", found["service rate"], "1/s", digits=0)
+        yield row(
+            f"the same, of those to the pod, {services:,} Services", found["service rate"] / found["direct rate"], ""
+        )
 
 
 def _forwarders() -> Iterator[Row]:
@@ -100,13 +121,23 @@ def _forwarders() -> Iterator[Row]:
             yield row(f"the same, of HAProxy's ({what})", found[f"ours {what}"] / found[f"haproxy {what}"], "times")
 
 
+def _part(name: str) -> tuple[str, ...]:
+    """Say what measures a layout."""
+    if name == PEER:
+        return ("layout",)
+    mode = next((mode for mode, told in RELEASED.items() if told == name), None)
+    return ("growth", name) if mode is None else ("released", mode)
+
+
 def draw(folder: Path) -> list[Path]:
     """Measure how times grow, and draw them."""
     cold: dict[str, list[tuple[float, float]]] = {}
     change: dict[str, list[tuple[float, float]]] = {}
     for name, sizes in _SIZES.items():
         for services in sizes:
-            found = measured("layout", services) if name == PEER else measured("growth", name, services, 20, 0)
+            found = measured(*_part(name), services, *((20, 0) if name in LAYOUTS else ()))
+            if not found:
+                continue
             label = LAYOUTS.get(name, name)
             cold.setdefault(label, []).append((services, found["cold"]))
             change.setdefault(label, []).append((services, found["p50"] * 1e3))

@@ -16,11 +16,12 @@ from netnslab.kernel import Namespace
 from netnslab.steps import Assign, Route, Sysctl, Up, Veth
 
 TRIES = 3000
+ROUNDS, SECONDS = 5, 0.7
 POD = "11.0.0.2"
 
 
 async def measure(services: int) -> dict[str, float]:
-    """Connect in turns; seconds (median), and connections a second."""
+    """Connect in turns; the medians of seconds, and of connections a second."""
     with Namespace.create() as node, Namespace.create() as pod, Namespace.create() as client:
         for name, far, subnet in (("v-pod", pod, "11.0.0"), ("v-client", client, "11.1.0")):
             node.apply([Veth(name, "far", "eth0")], {"far": far})
@@ -62,7 +63,22 @@ def _both(client: Namespace, address: object) -> dict[str, float]:
                     asking.connect(place)
                     times[name].append(time.perf_counter() - started)
                     asking.recv(1)
-    return {name: statistics.median(found) for name, found in times.items()}
+        rates: dict[str, list[float]] = {"direct rate": [], "service rate": []}
+        for _ in range(ROUNDS):
+            for name, place in (("direct rate", (POD, 8080)), ("service rate", (str(address), 80))):
+                rates[name].append(_rate(place))
+    return {name: statistics.median(found) for name, found in (times | rates).items()}
+
+
+def _rate(place: tuple[str, int]) -> float:
+    """Make connections one after the other, to their end; how many in a second."""
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < SECONDS:
+        with socket.socket() as asking:
+            asking.connect(place)
+            asking.recv(1)
+        count += 1
+    return count / (time.perf_counter() - began)
 
 
 if __name__ == "__main__":
