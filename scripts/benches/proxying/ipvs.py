@@ -1,4 +1,4 @@
-"""What the IPVS mode costs, in a user-mode Linux kernel, which has IPVS; the iptables mode in the same kernel beside it."""
+"""What the IPVS mode costs in a user-mode Linux kernel, which has IPVS, and the iptables mode beside it there."""
 
 from __future__ import annotations
 

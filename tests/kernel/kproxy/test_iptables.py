@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -14,8 +15,9 @@ from kproxy.backends.iptables import changes
 from kproxy.backends.iptables.backend import Iptables
 from kproxy.backends.iptables.layout import chain_name
 from kproxy.host import InNamespace
-from kproxy.model import Duties, Frontend, Kind, LocalTraffic, NodeDuties, Place, Pool, Target
+from kproxy.model import Duties, Frontend, HealthCheck, Kind, LocalTraffic, NodeDuties, Place, Pool, Target
 from netnslab.kernel import Namespace
+from netnslab.steps import Up
 
 FLAVOURS = ("iptables-legacy", "iptables-nft")
 NODE = NodeDuties(
@@ -188,3 +190,33 @@ async def test_python_iptables_reads_the_legacy_chains_back(namespace: Namespace
         table.close()
     assert targets == ["KUBE-MARK-MASQ", *(chain_name("SEP", "default/web:http", "tcp", f"{t}") for t in pool(2, 3, 4))]
     assert packets == 0
+
+
+async def test_a_firewall_of_the_node_is_not_in_the_way_of_health_checks(
+    backend: Iptables, namespace: Namespace
+) -> None:
+    namespace.apply([Up("lo")])
+    checked = replace(duties(), health=HealthCheck(32000, 1))
+    await backend.resync(NODE, {"default/web": checked})
+    shell(namespace, backend, "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT")
+    shell(namespace, backend, "-P INPUT DROP")
+
+    def connects(port: int) -> bool:
+        with (
+            namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as server,
+            namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as client,
+        ):
+            server.bind(("127.0.0.1", port))
+            server.listen()
+            client.settimeout(0.3)
+            try:
+                client.connect(("127.0.0.1", port))
+            except TimeoutError:
+                return False
+            return True
+
+    assert connects(32000)
+    assert not connects(32001)
+    await backend.commit({"default/web": duties()})
+    assert not connects(32000)
+    assert agrees(backend)

@@ -11,6 +11,7 @@ from kproxy.backends.iptables.layout import (
     ABSENT_ON_NODE,
     CLUSTER_IPS,
     FIREWALL,
+    HEALTH,
     MARK_MASQ,
     MARK_OUTSIDERS,
     NODE_PORTS,
@@ -21,6 +22,7 @@ from kproxy.backends.iptables.layout import (
 from kproxy.model import Absence, Duties, Frontend, Kind, NodeDuties, Place, Pool, Target
 from kproxy.rules.fields import port_bytes
 from kproxy.rules.model import (
+    Accept,
     ArrivedOn,
     Chain,
     Destination,
@@ -69,6 +71,9 @@ def compile_service(duties: Duties, node: NodeDuties) -> Compiled:
     for address in duties.cluster_ips:
         rule = Rule((Within(Destination(), ip_network(address)), Reject()), f"{duties.key}: no such port")
         shared.setdefault((address.version, CLUSTER_IPS), []).append(rule)
+        if duties.health:  # a firewall of the node's own is not in its way, as kube-proxy has it
+            rule = Rule((To(duties.health.port, "tcp"), Accept()), f"{duties.key} health check node port")
+            shared.setdefault((address.version, HEALTH), []).append(rule)
     return Compiled(duties.key, chains, {where: tuple(rules) for where, rules in shared.items()})
 
 

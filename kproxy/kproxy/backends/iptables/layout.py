@@ -44,10 +44,11 @@ FIREWALL = "filter/KUBE-PROXY-FIREWALL"
 ABSENT = "filter/KUBE-SERVICES"
 ABSENT_ON_NODE = "filter/KUBE-EXTERNAL-SERVICES"
 CLUSTER_IPS = "filter/KUBE-CLUSTER-IPS"
+HEALTH = "filter/KUBE-NODEPORTS"
 FORWARD = "filter/KUBE-FORWARD"
 FIXED = (
     *(SERVICES, NODE_PORTS, MARK_MASQ, MARK_OUTSIDERS, POSTROUTING),
-    *(FIREWALL, ABSENT, ABSENT_ON_NODE, CLUSTER_IPS, FORWARD),
+    *(FIREWALL, ABSENT, ABSENT_ON_NODE, CLUSTER_IPS, HEALTH, FORWARD),
 )
 _PREFIXES = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-EXT-", "KUBE-FW-")
 
@@ -78,6 +79,7 @@ def foundation(node: NodeDuties, family: int) -> dict[str, Chain]:
         Chain(FIREWALL, ()),
         Chain(ABSENT, (Rule((Jump(CLUSTER_IPS),), "what no Service port took"),)),
         Chain(ABSENT_ON_NODE, ()),
+        Chain(HEALTH, ()),
         Chain(CLUSTER_IPS, tuple(_unallocated(node, family))),
         Chain(FORWARD, tuple(_forward(node))),
     )
@@ -98,7 +100,8 @@ def _hooks(node: NodeDuties, family: int) -> Iterator[Chain]:
     yield Chain("nat/OUTPUT", (portals,), Hook("nat", "output", -100))
     masquerade = Rule((Jump(POSTROUTING),), "kubernetes postrouting rules")
     yield Chain("nat/POSTROUTING", (masquerade,), Hook("nat", "postrouting", 100))
-    yield Chain("filter/INPUT", (firewall, *ports, absent), Hook("filter", "input", 0))
+    health = Rule((Jump(HEALTH),), "kubernetes health check service ports")
+    yield Chain("filter/INPUT", (health, firewall, *ports, absent), Hook("filter", "input", 0))
     yield Chain("filter/FORWARD", (firewall, forward, absent), Hook("filter", "forward", 0))
     yield Chain("filter/OUTPUT", (firewall, absent), Hook("filter", "output", 0))
 
