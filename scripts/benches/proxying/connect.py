@@ -9,6 +9,7 @@ import statistics
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from ipaddress import ip_interface, ip_network
 
 from benches.proxying.cluster import Running, endpoint_slice
@@ -18,6 +19,10 @@ from netnslab.steps import Assign, Route, Sysctl, Up, Veth
 TRIES = 3000
 ROUNDS, SECONDS = 5, 0.7
 POD = "11.0.0.2"
+PORTS = (
+    8080,
+    8081,
+)  # the Service's, and one of its own for the direct way: neither waits for a port the other has used
 
 
 async def measure(services: int) -> dict[str, float]:
@@ -33,14 +38,16 @@ async def measure(services: int) -> dict[str, float]:
         for piece in (endpoint_slice(services // 2, 1, at=POD),):
             proxy.slices.put(piece)
         await proxy.start()
-        with pod.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
-            server.bind((POD, 8080))
-            server.listen(4096)
-            threading.Thread(target=_serve, args=(server,), daemon=True).start()
+        with ExitStack() as servers:
+            for port in PORTS:
+                server = servers.enter_context(pod.socket(socket.AF_INET, socket.SOCK_STREAM))
+                server.bind((POD, port))
+                server.listen(4096)
+                servers.callback(server.shutdown, socket.SHUT_RDWR)
+                threading.Thread(target=_serve, args=(server,), daemon=True).start()
             found = await asyncio.to_thread(
                 _both, client, proxy.services[f"default/service-{services // 2}"].cluster_ips[0]
             )
-            server.shutdown(socket.SHUT_RDWR)
         await proxy.stop()
     return found
 
@@ -57,7 +64,7 @@ def _both(client: Namespace, address: object) -> dict[str, float]:
     times: dict[str, list[float]] = {"direct": [], "service": []}
     with client.entered():
         for _ in range(TRIES):
-            for name, place in (("direct", (POD, 8080)), ("service", (str(address), 80))):
+            for name, place in (("direct", (POD, PORTS[1])), ("service", (str(address), 80))):
                 with socket.socket() as asking:
                     started = time.perf_counter()
                     asking.connect(place)
@@ -65,7 +72,7 @@ def _both(client: Namespace, address: object) -> dict[str, float]:
                     asking.recv(1)
         rates: dict[str, list[float]] = {"direct rate": [], "service rate": []}
         for _ in range(ROUNDS):
-            for name, place in (("direct rate", (POD, 8080)), ("service rate", (str(address), 80))):
+            for name, place in (("direct rate", (POD, PORTS[1])), ("service rate", (str(address), 80))):
                 rates[name].append(_rate(place))
     return {name: statistics.median(found) for name, found in (times | rates).items()}
 

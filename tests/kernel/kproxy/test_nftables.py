@@ -101,6 +101,7 @@ async def test_the_listing_is_legible_and_loads_again(backend: Nftables, namespa
     assert '10.96.0.2 . 80 comment "default/b:http" : goto tcp-cluster-4' in listed
     assert "dnat ip to ip daddr . tcp dport . numgen random mod 4 map @tcp-endpoints" in listed
     assert "10.96.0.2 . 80 . 1 : 10.244.1.3 . 8080" in listed
+    assert "meta mark set meta mark & 0xffffbfff masquerade fully-random" in listed
     nft(namespace, "flush ruleset", listed)
     assert listing(namespace) == listed
 

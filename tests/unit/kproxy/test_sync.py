@@ -113,6 +113,50 @@ async def test_endpoints_come_and_go_with_their_slices() -> None:
         await until(lambda: reached(backend) == {"untouched"})
 
 
+async def test_an_endpoint_that_moves_to_another_slice_is_never_missed() -> None:
+    source, backend = Told(), Memory()
+    async with running(source, backend):
+        source.put(SERVICES, service())
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.2"))
+        await until(lambda: reached(backend) == {"10.244.1.2"})
+        other = endpoints("10.244.1.2", "10.244.1.3")
+        other["metadata"]["name"] = "web-other"
+        source.put(ENDPOINT_SLICES, other)
+        await until(lambda: reached(backend) == {"10.244.1.2", "10.244.1.3"})
+        source.put(ENDPOINT_SLICES, endpoints())
+        await asyncio.sleep(0.05)
+        assert reached(backend) == {"10.244.1.2", "10.244.1.3"}
+
+
+async def test_a_slice_that_names_no_service_is_told() -> None:
+    source, backend, noted = Told(), Memory(), Noted()
+    async with running(source, backend, noted):
+        lost = endpoints("10.244.1.2")
+        del lost["metadata"]["labels"]
+        source.put(ENDPOINT_SLICES, lost)
+        await until(lambda: bool(noted.events))
+    assert "it belongs to no Service" in noted.events[0][1]
+
+
+@pytest.mark.parametrize("missing", [SERVICES, ENDPOINT_SLICES])
+async def test_nothing_is_put_in_place_before_all_is_known(missing: Resource) -> None:
+    source, backend = Told(), Memory()
+    proxy = Proxy(source, "here", backend, recorder=Noted())
+    source.put(SERVICES, service())
+    source.put(ENDPOINT_SLICES, endpoints("10.244.1.2"))
+    for resource in {SERVICES, ENDPOINT_SLICES, NODES} - {missing}:
+        source.caches[resource]._synced.set()
+    task = asyncio.create_task(proxy.run())
+    try:
+        await asyncio.sleep(0.1)
+        assert reached(backend) == {"untouched"}
+        source.caches[missing]._synced.set()
+        await until(lambda: reached(backend) == {"10.244.1.2"})
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_nothing_is_lost_when_commits_fail() -> None:
     source, backend = Told(), Memory()
     erratic = Erratic(backend, every=2)
