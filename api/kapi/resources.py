@@ -52,7 +52,7 @@ _STATUS = ("status",)
 
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", False, ("ns",), (), ("finalize", "status"))
 NODES = Resource("", "v1", "nodes", "Node", False, ("no",), (), ("status",))
-_OF_PODS = ("binding", "eviction", "exec", "log", "portforward", "status")
+_OF_PODS = ("attach", "binding", "eviction", "exec", "log", "portforward", "status")
 PODS = Resource("", "v1", "pods", "Pod", True, ("po",), _ALL, _OF_PODS)
 SERVICES = Resource("", "v1", "services", "Service", True, ("svc",), _ALL, ("status",))
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, ("ep",))

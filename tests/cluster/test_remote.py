@@ -229,6 +229,14 @@ async def test_a_log_is_followed_until_its_container_has_ended(lab_with_pods: La
     assert "no times" in again.stderr
 
 
+async def test_one_can_ask_from_a_pod_made_for_one_question(lab_with_pods: Lab) -> None:
+    environment = {"KUBECONFIG": str(lab_with_pods.kubeconfig)}
+    made = ["run", "question", "--image=busybox:1.36", "--restart=Never", "--rm", "-i"]
+    asked = await kubectl(environment, *made, "--", "sh", "-c", "sleep 0.5; echo hello")
+    assert "hello\n" in asked.stdout, asked.stderr
+    assert 'pod "question" deleted' in asked.stdout
+
+
 async def test_the_last_lines_of_a_log_come_first_and_new_ones_after_them(lab_with_pods: Lab) -> None:
     words = ["kubectl", "-n", SPACE, "logs", "-f", "shell", "--tail=1"]
     environment = {**os.environ, "KUBECONFIG": str(lab_with_pods.kubeconfig)}

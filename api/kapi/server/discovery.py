@@ -25,6 +25,7 @@ _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "updat
 _AGGREGATED = "as=APIGroupDiscoveryList"
 _SCALE = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 _SUBRESOURCE_VERBS = {
+    "attach": ["create", "get"],
     "binding": ["create"],
     "eviction": ["create"],
     "exec": ["create", "get"],
@@ -34,6 +35,7 @@ _SUBRESOURCE_VERBS = {
     "token": ["create"],
 }
 _SUBRESOURCE_KINDS = {
+    "attach": {"group": "", "version": "v1", "kind": "PodAttachOptions"},
     "binding": {"group": "", "version": "v1", "kind": "Binding"},
     "eviction": {"group": "policy", "version": "v1", "kind": "Eviction"},
     "exec": {"group": "", "version": "v1", "kind": "PodExecOptions"},

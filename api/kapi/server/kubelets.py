@@ -57,6 +57,10 @@ class Kubelets(Protocol):
         """Run a command in a container, and give its exit code when it has ended. Cancelling this ends it."""
         ...
 
+    async def attach(self, namespace: str, pod: str, container: str, streams: Streams) -> int:
+        """Show what a container prints, and give 0 when it has ended; how it ended is in its status."""
+        ...
+
     async def connect(self, namespace: str, pod: str, port: int) -> Pipe:
         """Connect to a port of a pod, as its own processes do at localhost. Raises OSError where nobody listens."""
         ...

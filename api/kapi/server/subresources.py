@@ -43,7 +43,7 @@ class Subresources:
                 return await self._evict(request, route)
             case "log", "GET":
                 return await self._log(request, route)
-            case "exec" | "portforward", "GET" | "POST":
+            case "attach" | "exec" | "portforward", "GET" | "POST":
                 raise statuses.bad_request("Upgrade request required")
             case "token", "POST":
                 return self._token(request, route)

@@ -58,6 +58,13 @@ class Answering:
         except (LabError, Missing) as error:
             raise internal(str(error)) from error
 
+    async def attach(self, namespace: str, pod: str, container: str, streams: Streams) -> int:
+        """See `Kubelets.attach`: from the beginning, however late somebody comes. Nobody can type into a container."""
+        async for printed in self.follow(namespace, pod, container):
+            if streams.stdout is not None:
+                await streams.stdout(printed.replace(b"\n", b"\r\n") if streams.terminal else printed)
+        return 0
+
     async def connect(self, namespace: str, pod: str, port: int) -> Pipe:
         """See `Kubelets.connect`."""
         worker = self._worker(namespace, pod)

@@ -13,6 +13,8 @@ _PREFIX = "kproxy.io/"
 ECHO = "netnslab.echo:main"
 BUILT_IN = {"kdns": "kdns.cli:main", "kingress": "kingress.cli:main", "echo": ECHO}
 
+_WITHOUT_ENTRY_POINT = frozenset({"alpine", "busybox", "debian", "fedora", "netshoot", "ubuntu"})  # args are a command
+
 
 class Kind(Enum):
     """How a container is run."""
@@ -37,9 +39,15 @@ def resolve(container: Container, executable: Callable[[str], bool]) -> Running:
         name = image.removeprefix(_PREFIX).partition(":")[0]
         if name in BUILT_IN and (name != "echo" or container.args):
             return Running(Kind.BUILT_IN, BUILT_IN[name])
-    if container.command and executable(container.command[0]):
+    command = container.command or (container.args if _name(image) in _WITHOUT_ENTRY_POINT else ())
+    if command and executable(command[0]):
         return Running(Kind.COMMAND)
     return Running(Kind.STAND_IN, ECHO)
+
+
+def _name(image: str) -> str:
+    """The last part of an image's name, without registry, folder and version."""
+    return image.rpartition("/")[2].partition(":")[0]
 
 
 def announced(container: Container) -> bool:

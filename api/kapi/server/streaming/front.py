@@ -22,7 +22,7 @@ from kapi.server.streaming.remote import Wanted
 from kapi.server.streaming.session import Session
 from kapi.server.streaming.spdy import ProtocolError
 
-SUBRESOURCES = ("exec", "portforward")
+SUBRESOURCES = ("attach", "exec", "portforward")
 log = logging.getLogger(__name__)
 
 _HEADER = "X-Stream-Protocol-Version"
@@ -55,14 +55,16 @@ class StreamingFront:
             raise statuses.not_found(PODS, route.name)
         if self._kubelets is None:
             raise statuses.bad_request(f"{route.subresource}: no kubelet is connected to this server")
-        if route.subresource == "exec":
-            container = http.query.get("container") or str(pod.object["spec"]["containers"][0]["name"])
-            command = http.query.getall("command", [])
-            if not command:
-                raise statuses.bad_request("you must specify a command")
-            run = partial(self._kubelets.execute, route.namespace, route.name, container, command)
-            return await _execute(http, Wanted.of(http.query), run)
-        return await _forward(http, partial(self._kubelets.connect, route.namespace, route.name))
+        if route.subresource == "portforward":
+            return await _forward(http, partial(self._kubelets.connect, route.namespace, route.name))
+        container = http.query.get("container") or str(pod.object["spec"]["containers"][0]["name"])
+        where = (route.namespace, route.name, container)
+        if route.subresource == "attach":
+            return await _execute(http, Wanted.of(http.query), partial(self._kubelets.attach, *where))
+        command = http.query.getall("command", [])
+        if not command:
+            raise statuses.bad_request("you must specify a command")
+        return await _execute(http, Wanted.of(http.query), partial(self._kubelets.execute, *where, command))
 
 
 def _check_origin(http: web.BaseRequest) -> None:
