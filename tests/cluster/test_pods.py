@@ -52,16 +52,17 @@ class Space:
 
     async def event(self, name: str, word: str) -> str:
         """Wait for an event of a pod that contains a word."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while True:
                 if found := [event for event in await self.events(name) if word in event]:
                     return found[0]
                 await asyncio.sleep(0.05)
 
-    async def says(self, name: str, words: str) -> None:
+    async def says(self, name: str, words: str, container: str = "main") -> None:
         """Wait until a pod has printed these words: a container is ready before its command has done anything."""
+        log = ("logs", f"{self.name}/{name}", "-c", container)
         async with asyncio.timeout(10):
-            while words not in (await self.lab.command("logs", f"{self.name}/{name}")).stdout:  # noqa: ASYNC110  # no event tells
+            while words not in (await self.lab.command(*log)).stdout:  # noqa: ASYNC110  # no event tells
                 await asyncio.sleep(0.02)
 
     async def exec(self, name: str, *argv: str) -> str:
@@ -392,8 +393,7 @@ async def test_containers_of_a_pod_share_its_network(space: Space) -> None:
     }
     name = await space.create({"containers": [image(ports=[{"containerPort": 8080}]), asker]})
     await space.ready(name)
-    await asyncio.sleep(0.5)
-    assert f"pod: {name}\n" in (await space.lab.command("logs", f"{space.name}/{name}", "-c", "asker")).stdout
+    await space.says(name, f"pod: {name}\n", "asker")
 
 
 async def test_a_pod_has_its_own_hosts_file_and_resolver(space: Space) -> None:
@@ -469,8 +469,10 @@ async def test_pods_of_one_node_and_of_two_reach_each_other_and_themselves_by_a_
         },
     }
     await space.lab.client.create(SERVICES, service | V1("Service"), space.name)
-    await asyncio.sleep(0.5)
     asking = "for i in $(seq 30); do curl -s --max-time 2 http://mesh/ || echo failed; done"
     script = f"{asking} | grep -E '^pod|failed' | sort -u"
     for name in (names[0], names[2]):
-        assert (await space.exec(name, "sh", "-c", script)).split("\n")[:-1] == sorted(f"pod: {one}" for one in names)
+        answers: list[str] = []
+        async with asyncio.timeout(20):  # the Service is new, and has its name and endpoints in a moment
+            while answers != sorted(f"pod: {one}" for one in names):
+                answers = (await space.exec(name, "sh", "-c", script)).splitlines()

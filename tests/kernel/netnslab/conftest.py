@@ -38,7 +38,7 @@ async def processes() -> AsyncIterator[Processes]:
         yield made
 
 
-async def until(condition: Callable[[], object], seconds: float = 5) -> None:
+async def until(condition: Callable[[], object], seconds: float = 15) -> None:
     """Wait until something outside of this process has become true."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # no event tells of it

@@ -90,7 +90,7 @@ async def told(client: Client) -> tuple[Json, set[str]]:
 
 
 async def until(client: Client, reason: str) -> Json:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while True:
             status, events = await told(client)
             if status.get("reason") == reason and reason in events:
@@ -148,7 +148,7 @@ async def test_what_a_container_waits_for_is_found_soon_but_complained_about_sel
     counts = [event["count"] for event in (await client.list(EVENTS, "default")).items if event["reason"] == "Failed"]
     assert sum(counts) <= 2
     await client.create(CONFIG_MAPS, {"metadata": {"name": "late"}, "data": {"a": "1"}}, "default")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not any(state.ready for state in worker.states()):  # noqa: ASYNC110  # nothing tells a test of it
             await asyncio.sleep(0.01)
     worker.gone()
@@ -159,7 +159,7 @@ async def test_a_part_that_is_left_out_is_told_and_the_rest_of_the_pod_runs(clie
     obj = await pod(client)
     worker = make({**obj, "spec": {**obj["spec"], "hostAliases": [{"hostnames": ["a"]}]}})
     running = asyncio.create_task(worker.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while True:
             status, events = await told(client)
             if status.get("phase") == "Running" and "PartlyRun" in events:
@@ -179,13 +179,13 @@ async def test_a_kubelet_outlives_a_pod_that_it_cannot_take_in(
     kubelet = Kubelet(around, pods, cache, Machine("6", "Linux", "amd64", 2, 1 << 30))
     running = asyncio.create_task(kubelet.run(tainted=False))
     cache.put({"metadata": {"name": "odd", "namespace": "default"}, "spec": "x"})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while "Pod default/odd changed, and one who listens failed" not in caplog.text:  # noqa: ASYNC110  # as above
             await asyncio.sleep(0.01)
     cache.put(await pod(client))
     cache.remove("default/odd")
     cache.put(await client.get(PODS, "odd", "default"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while (await told(client))[0].get("phase") != "Running":  # noqa: ASYNC110  # as above
             await asyncio.sleep(0.01)
     running.cancel()

@@ -132,9 +132,8 @@ async def test_a_signal_reaches_the_whole_process_group(
 ) -> None:
     program = Program(["sh", "-c", "sleep 100 & wait"], env={"PATH": os.environ["PATH"]})
     process = await processes.start(program, [namespace.fd])
-    await asyncio.sleep(0.1)
+    await until(lambda: children(process.pid))
     below = children(process.pid)
-    assert below
     assert await process.stop(5) == -signal.SIGTERM
     await until(lambda: not any(child.exists() for child in below))
 

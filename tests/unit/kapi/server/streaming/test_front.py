@@ -58,8 +58,8 @@ async def channels(served: Served, path: str, *sent: bytes, version: str = "v5")
         aiohttp.ClientSession() as session,
         session.ws_connect(served.url + path, protocols=(f"{version}.channel.k8s.io",)) as socket,
     ):
-        for message in sent:
-            await socket.send_bytes(message)
+        for data in sent:
+            await socket.send_bytes(data)
         async for message in socket:
             came[message.data[0]] = came.get(message.data[0], b"") + message.data[1:]
     return came
