@@ -41,6 +41,7 @@ from netnslab.kubelet.kubelet import Kubelet, pod_logs, same
 from netnslab.kubelet.node import Machine
 from netnslab.kubelet.sandbox import PodNetwork
 from netnslab.kubelet.surroundings import Surroundings
+from netnslab.owners import Owners
 from netnslab.processes import Processes
 from netnslab.routes import Router
 from netnslab.state import LabFolder
@@ -53,10 +54,14 @@ _BACKLOG = 1024
 
 @dataclass(frozen=True, slots=True)
 class HostSockets:
-    """The lab's listening sockets on the host's 127.0.0.1: all that the host can reach of it."""
+    """The lab's listening sockets on the host's 127.0.0.1, which is all that the host can reach of it.
+
+    `owners` says who may use the API.
+    """
 
     api: socket.socket
     ingress: socket.socket
+    owners: Owners
 
     @property
     def api_url(self) -> str:
@@ -106,7 +111,7 @@ async def api(ground: Ground) -> AsyncIterator[Cluster]:
     )
     store = SqliteStore(ground.folder.path / "state.db", durability="process")
     async with ApiServer(store, settings) as server:
-        await server.listen(ground.sockets.api)
+        await server.listen(ground.sockets.api, guard=ground.sockets.owners.refuse)
         for address in ground.topology.control_plane.addresses.both:
             await server.listen(
                 _listening(ground.namespaces[ground.topology.control_plane.name], address, system.API_PORT)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from netnslab import remote
+from netnslab import owners, remote
 from netnslab.config import Config
 from netnslab.errors import LabError, NotStarted
 from netnslab.state import LabFolder
@@ -46,7 +46,8 @@ def up(config: Config, *, api_port: int = 0, ingress_port: int = 0, progress: Pr
             ours, theirs = socket.socketpair()
             with ours:
                 with theirs:
-                    launch(config, folder, Inherited(lock, api, ingress, theirs), ours)
+                    inherited = Inherited(lock, api, ingress, theirs, owners.opened(), os.getuid())
+                    launch(config, folder, inherited, ours)
                 _follow(ours, folder, lambda step: progress(step, time.monotonic() - begun))
     except BaseException:
         os.close(lock)

@@ -13,6 +13,7 @@ from netnslab.cluster import Cluster, Ground, HostSockets
 from netnslab.config import Config
 from netnslab.errors import LabError
 from netnslab.network import network
+from netnslab.owners import Owners
 from netnslab.processes import Processes
 from netnslab.state import LabFolder
 
@@ -33,7 +34,7 @@ async def run(config: Config, folder: LabFolder, inherited: Inherited, line: soc
         loop.add_signal_handler(number, stop.set)
     loop.add_reader(caller.line, stop.set)  # nobody waits for this lab any more
     wanted = topology.default(config.nodes)
-    sockets = HostSockets(inherited.api, inherited.ingress)
+    sockets = HostSockets(inherited.api, inherited.ingress, Owners(inherited.connections, inherited.user))
     folder.pods.mkdir(exist_ok=True)
     listener = control.listen(folder)
     with listener, Processes(line).listening() as processes, network(wanted) as namespaces:

@@ -31,16 +31,19 @@ _PRELOADED = ("netnslab.echo", "kdns.cli", "kingress.cli", "kapi.source", "kapi.
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """What the command line hands to the lab's process: descriptors of the host's namespace."""
+    """What the command line hands to the lab's process: descriptors of the host's namespace, and whose the lab is."""
 
     lock: int
     api: socket.socket
     ingress: socket.socket
     progress: socket.socket
+    connections: tuple[int, ...]
+    user: int
 
     def close(self) -> None:
         """Let go of all of it, in a process that is not to have it."""
-        os.close(self.lock)
+        for descriptor in (self.lock, *self.connections):
+            os.close(descriptor)
         for sock in (self.api, self.ingress, self.progress):
             sock.close()
 

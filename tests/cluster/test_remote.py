@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -168,6 +169,17 @@ print(run.read_stdout().strip(), run.returncode)
 """
     ran = await run(sys.executable, "-W", "ignore", "-c", code)
     assert ran.stdout == "hello 3\n", ran.stderr
+
+
+async def test_other_users_of_the_machine_may_not_use_the_api(lab_with_pods: Lab) -> None:
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root, with setpriv, can become another user")
+    ask = ["curl", "-s", "-w", " %{http_code}", f"{lab_with_pods.status['api']}/api/v1/namespaces"]
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    refused = (await run(*nobody, *ask)).stdout
+    assert "this lab belongs to user 0: user 65534 may not use it" in refused
+    assert refused.endswith(" 403")
+    assert (await run(*ask)).stdout.endswith(" 200")
 
 
 async def test_a_page_of_another_site_may_not_run_commands(lab_with_pods: Lab) -> None:

@@ -18,7 +18,7 @@ from kapi.server.deleting import Deleter
 from kapi.server.discovery import Discovery
 from kapi.server.dispatch import Dispatcher
 from kapi.server.expiry import expire_events
-from kapi.server.http import HttpFront
+from kapi.server.http import Guard, HttpFront
 from kapi.server.identity import Authenticator
 from kapi.server.inprocess import InProcess
 from kapi.server.kinds import KINDS
@@ -118,10 +118,11 @@ class ApiServer:
         """Give a client that calls this server directly. Objects it hands out must not be changed."""
         return Client(InProcess(self._dispatcher))
 
-    async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+    async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None, guard: Guard | None = None) -> None:
         """Serve on a bound, listening socket, which may be of another network namespace. May be called again.
 
         With `tls` (see `kapi.server.certificates`) it is HTTPS, and callers must say who they are; without, it is HTTP
-        and anyone who can connect may do anything.
+        and anyone who can connect may do anything, unless a `guard` says why not: it is asked with the addresses of
+        client and server, and gives "" for those who may.
         """
-        await self._front.listen(sock, tls)
+        await self._front.listen(sock, tls, guard)

@@ -6,8 +6,10 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -19,6 +21,9 @@ from kapi.server.dispatch import Dispatcher, Reply
 from kapi.server.identity import Authenticator
 from kapi.server.streaming.front import StreamingFront
 from kapi.transport import JSON, Request
+
+Guard = Callable[[tuple[str, int], tuple[str, int]], str]
+"""Asked with the addresses of client and server, says why the client is not served, or ""."""
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +41,13 @@ class HttpFront:
         self._authenticator = authenticator
         self._runner: web.ServerRunner | None = None
         self._answering: set[asyncio.Future[Reply]] = set()
+        self._guards: dict[Any, Guard] = {}  # by the address that is guarded
+        self._admitted: WeakSet[asyncio.BaseTransport] = WeakSet()
 
-    async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+    async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None, guard: Guard | None = None) -> None:
         """Serve on one more socket, which is bound and listening and from here on ours."""
+        if guard is not None:
+            self._guards[sock.getsockname()] = guard
         if self._runner is None:
             server = web.Server(self._handle, handler_cancellation=True, access_log=None)
             self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
@@ -73,7 +82,17 @@ class HttpFront:
         return web.Response(status=answer.code, body=answer.body.encoded(), headers=headers)
 
     def _admit(self, http: web.BaseRequest) -> None:
-        """Refuse (401) callers over HTTPS who are not known; how the server is may be asked by anyone."""
+        """Refuse (401) callers over HTTPS who are not known; how the server is may be asked by anyone.
+
+        Refuse (403) whom the guard of the socket refuses; it is asked once for a connection.
+        """
+        if self._guards and http.transport is not None and http.transport not in self._admitted:
+            server = http.transport.get_extra_info("sockname")
+            guard = self._guards.get(server)
+            why = guard(http.transport.get_extra_info("peername"), server) if guard is not None else ""
+            if why:
+                raise statuses.refuse(403, "Forbidden", why)
+            self._admitted.add(http.transport)
         connection = http.transport.get_extra_info("ssl_object") if http.transport is not None else None
         if connection is not None and not http.path.startswith(_OPEN):
             self._authenticator.identify(connection.getpeercert(), http.headers.get("Authorization", ""))

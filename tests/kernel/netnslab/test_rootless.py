@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,5 +55,11 @@ def test_a_lab_runs_without_root(as_nobody: Run) -> None:
         assert asked.stdout.startswith("HTTP/1.1 404"), asked.stderr
         named = as_nobody("exec", f"--name={name}", "node/worker-1", "--", "id", "-u")
         assert named.stdout == "0\n"
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as checks:
+            checks.write("- {check: its owner may use the API, from: host, run: kubectl get nodes, expect: worker-1}\n")
+            checks.flush()
+            Path(checks.name).chmod(0o644)
+            checked = as_nobody("check", f"--name={name}", checks.name)
+        assert checked.returncode == 0, checked.stdout
     finally:
         assert as_nobody("down", f"--name={name}").returncode == 0
