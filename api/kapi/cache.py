@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -106,10 +106,14 @@ class Cache(Mapping[str, T]):
         present = {
             key_of(obj) for obj in objects if isinstance(obj.get("metadata"), dict) and "name" in obj["metadata"]
         }
-        for key in [key for key in self._objects if key not in present]:
-            self.remove(key)
+        self._forget_others(present)
         for obj in objects:
             self.put(obj)
+        self.mark_synced()
+
+    def keep(self, present: Container[str]) -> None:
+        """Say that all of a complete state has been put: what is not `present` has vanished. Marks it as synced."""
+        self._forget_others(present)
         self.mark_synced()
 
     def mark_synced(self) -> None:
@@ -119,6 +123,10 @@ class Cache(Mapping[str, T]):
     def unlisten(self, listener: Listener[T]) -> None:
         """Call `listener` no more."""
         self._listeners.remove(listener)
+
+    def _forget_others(self, present: Container[str]) -> None:
+        for key in [key for key in self._objects if key not in present]:
+            self.remove(key)
 
     def _tell(self, change: Change[T]) -> None:
         for listener in tuple(self._listeners):

@@ -119,7 +119,8 @@ class Informer:
         return await self._list()
 
     async def _list(self) -> None:
-        items: list[Json] = []
+        """Take in a list page by page, so that a large collection is never in memory as the API writes it."""
+        versions: dict[str, str] = {}
         page, least = "", self._least
         while True:
             listing = await self._client.list(
@@ -131,11 +132,15 @@ class Informer:
                 labels=self._labels,
                 fields=self._fields,
             )
-            items += listing.items
+            for obj in listing.items:
+                self.cache.put(obj)
+                versions |= _version_of(obj)
             page = listing.next_page
             if not page:
                 break
-        self._replace(items, listing.resource_version)
+        self._versions.replace(versions)
+        self.cache.keep(versions)
+        self._version = listing.resource_version
 
     async def _stream_state(self) -> None:
         """Gather the state from a watch's initial events, and take it in when it is complete."""
@@ -158,7 +163,7 @@ class Informer:
         raise ConnectionLost("the watch ended before the initial events did")
 
     def _replace(self, items: list[Json], version: str) -> None:
-        self._versions.replace({key_of(o): o["metadata"].get("resourceVersion") or "" for o in items if _named(o)})
+        self._versions.replace({key: version for obj in items for key, version in _version_of(obj).items()})
         self.cache.replace(items)
         self._version = version
 
@@ -226,6 +231,11 @@ class Informer:
         given, known = number(version), number(self._version)
         if version and (given is None or known is None or given > known):
             self._version = version
+
+
+def _version_of(obj: Json) -> dict[str, str]:
+    """Give an object's key with its version; nothing for one without a name."""
+    return {key_of(obj): obj["metadata"].get("resourceVersion") or ""} if _named(obj) else {}
 
 
 def _named(obj: Json) -> bool:
