@@ -10,7 +10,7 @@ from kdns.wire import Answer, Rcode, Type
 def aliased(query: Query, target: bytes, ttl: int, asked: Query | None, found: Answer | None) -> Answer:
     """Put a CNAME before the answer `found` to the question `asked` for its target.
 
-    The response code is that of the end of the chain (RFC 6604). Without `found`, the CNAME stands alone.
+    The response code is that of the end of the chain (RFC 6604), and so is TC. Without `found`, the CNAME stands alone.
     """
     at = wire.HEADER + len(query.sent)
     parts = [wire.record(wire.POINTER, Type.CNAME, ttl, target)]
@@ -23,4 +23,5 @@ def aliased(query: Query, target: bytes, ttl: int, asked: Query | None, found: A
             owner = pointer if record.owner == target else record.owner
             parts.append(wire.record(owner, record.type, record.ttl, record.data))
             kept[record.section] += 1
-    return Answer(wire.flags_of(found.rcode), wire.counts_of(1 + kept[0], kept[1]), b"".join(parts))
+    cut = found.flags & wire.TRUNCATED
+    return Answer(wire.flags_of(found.rcode) | cut, wire.counts_of(1 + kept[0], kept[1]), b"".join(parts))

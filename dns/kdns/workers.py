@@ -16,7 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kapi import component
 from kdns import metrics
+from kdns.errors import DnsError
 from kdns.settings import Configuration
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def run(configuration: Configuration, serve: Callable[[Worker], int]) -> int:
 
 def _child(serve: Callable[[Worker], int], worker: Worker) -> int:
     try:
-        return serve(worker)
+        return component.exit_code("kdns", lambda: serve(worker), {DnsError: component.FAILED})
     except BaseException:  # the outermost edge of a process: it may not run on in its parent's code
         log.exception("worker %d ends", worker.index)
         return 1

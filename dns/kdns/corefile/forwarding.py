@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -107,12 +108,18 @@ def _cache_line(line: Directive, made: Caching) -> Caching:
             return replace(made, disabled=(*made.disabled, *disabled))
         case "servfail", (text,):
             return replace(made, failures=min(300.0, words.duration(text, line)))
-        case "serve_stale", arguments:
-            return replace(made, stale=words.duration(arguments[0], line) if arguments else 3600.0)
+        case "serve_stale", (*duration, ("immediate" | "verify") as mode) if len(duration) < 2:
+            return _stale(line, replace(made, stale_verified=mode == "verify"), duration)
+        case "serve_stale", duration if len(duration) < 2:
+            return _stale(line, replace(made, stale_verified=False), duration)
         case "prefetch", (amount, *rest):
             return _prefetch(line, replace(made, prefetch=words.number(amount, line, 0, 1_000_000)), rest)
         case name, arguments:
             raise wrong(line, f"{' '.join((name, *arguments))!r} is not supported in cache")
+
+
+def _stale(line: Directive, made: Caching, duration: Sequence[str]) -> Caching:
+    return replace(made, stale=words.duration(duration[0], line) if duration else 3600.0)
 
 
 def _prefetch(line: Directive, made: Caching, rest: list[str]) -> Caching:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from kdns.corefile.parse import Directive
@@ -45,7 +46,7 @@ def _answer(directive: Directive, words: list[str], made: Rewrite) -> Rewrite:
     while words:
         match words:
             case ["answer", "auto", *rest]:
-                made = replace(made, auto=True)
+                made = replace(made, answers=(*made.answers, *_back(directive, made)))
             case ["answer", ("name" | "value") as field, pattern, to, *rest]:
                 rule = (field, _checked(directive, "regex", pattern), to)
                 made = replace(made, answers=(*made.answers, rule))
@@ -53,6 +54,20 @@ def _answer(directive: Directive, words: list[str], made: Rewrite) -> Rewrite:
                 raise wrong(directive, f"{' '.join(words)!r} is not supported: answer auto, name and value are")
         words = rest
     return made
+
+
+def _back(directive: Directive, made: Rewrite) -> Iterator[tuple[str, str, str]]:
+    """Give the rules that turn names in answers back, whatever the question's rule is."""
+    asked, told = re.escape(made.to.removesuffix(".")), made.pattern.removesuffix(".")
+    patterns = {
+        "exact": (f"^{asked}$", told),
+        "prefix": (f"^{asked}(.*)$", f"{told}{{1}}"),
+        "suffix": (f"^(.*){asked}$", f"{{1}}{told}"),
+        "substring": (f"^(.*){asked}(.*)$", f"{{1}}{told}{{2}}"),
+    }
+    if made.field != "name" or made.match not in patterns:
+        raise wrong(directive, "`answer auto` is for names that are no regular expressions; use answer name and value")
+    yield from ((part, *patterns[made.match]) for part in ("name", "value"))
 
 
 def _checked(directive: Directive, match: str, pattern: str) -> str:

@@ -2,7 +2,7 @@
 
 A remembered answer is valid for the very question it answered; nothing in it is used for another name, so
 an upstream's extra records poison nothing. What is asked for often is asked again before it ends (prefetch); what has
-ended may still help out while no upstream answers (serve stale, RFC 8767).
+ended may still help out (serve stale, RFC 8767): at once while it is asked for again, or only if no upstream answers.
 """
 
 from __future__ import annotations
@@ -112,27 +112,30 @@ class Cache:
         if answer is not None:
             return answer
         entry = self._entries.get(key) or self._denials.get(key)
-        if entry is not None and self._monotonic() < entry.until:
-            return self._prefetched(key, query, rest, entry)
+        now = self._monotonic()
+        if entry is not None and now < entry.until:
+            self.counts.prefetches += key not in self._asked
+            self.counts.hits += 1
+            entry.asked.clear()
+            return self._meanwhile(key, query, rest, entry)
         self.counts.misses += 1
+        if entry is not None and not self._caching.stale_verified and now < entry.until + self._caching.stale:
+            self.counts.stale += 1
+            return self._meanwhile(key, query, rest, entry)
         asked = self._asked.get(key)
         answer = await (asyncio.shield(asked) if asked is not None else self._ask(key, query, rest))
-        if answer.rcode == Rcode.SERVFAIL and entry is not None:
-            now = self._monotonic()
-            if now < entry.until + self._caching.stale:
-                self.counts.stale += 1
-                return entry.at(now)
+        now = self._monotonic()
+        if answer.rcode == Rcode.SERVFAIL and entry is not None and now < entry.until + self._caching.stale:
+            self.counts.stale += 1
+            return entry.at(now)
         return answer
 
-    def _prefetched(self, key: bytes, query: Query, rest: Rest, entry: _Entry) -> Answer:
+    def _meanwhile(self, key: bytes, query: Query, rest: Rest, entry: _Entry) -> Answer:
         """Answer from memory, and ask upstream meanwhile."""
         if key not in self._asked:
-            self.counts.prefetches += 1
-            entry.asked.clear()
             task = asyncio.get_running_loop().create_task(self._ask(key, query, rest))
             self._refreshing.add(task)
             task.add_done_callback(self._refreshing.discard)
-        self.counts.hits += 1
         return entry.at(self._monotonic())
 
     def _wanted(self, entry: _Entry, now: float) -> bool:

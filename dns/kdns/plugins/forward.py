@@ -19,6 +19,7 @@ from kdns.errors import UpstreamFailed
 from kdns.histogram import SECONDS, Histogram
 from kdns.query import Query, asking
 from kdns.settings import Forwarding, Upstream
+from kdns.streams import Streams
 from kdns.wire import REFUSED, SERVFAIL, Answer, Type
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Group:
         self.broken = 0  # questions for which no upstream was well
         self.seconds: dict[Upstream, Histogram] = {}  # what answers took
         self.probe_failures: dict[Upstream, int] = {}
+        self.streams = Streams()
         self._timeout = timeout
         self._monotonic = monotonic
         self._excepted = tuple(names.to_wire(zone) for zone in forwarding.excepted)
@@ -88,11 +90,15 @@ class Group:
         finally:
             self._asking -= 1
 
+    async def ask_one(self, server: Upstream, query: Query) -> Answer:
+        """Ask one upstream, whatever is known of it. Raises `UpstreamFailed`."""
+        return await upstream.ask(self.streams, server, query, self._timeout, tcp=self.forwarding.tcp)
+
     async def probe(self) -> None:
         """Ask those that failed for the root's name servers: any answer shows that they are back."""
         for server in list(self._held):
             try:
-                await upstream.ask(server, asking(names.ROOT, Type.NS, _PROBE), self._timeout, tcp=self.forwarding.tcp)
+                await self.ask_one(server, asking(names.ROOT, Type.NS, _PROBE))
             except UpstreamFailed:
                 self._held[server] = self._monotonic() + _HOLD
                 self.probe_failures[server] = self.probe_failures.get(server, 0) + 1
@@ -104,7 +110,7 @@ class Group:
         for server in self._in_order():
             started = self._monotonic()
             try:
-                answer = await upstream.ask(server, query, self._timeout, tcp=self.forwarding.tcp)
+                answer = await self.ask_one(server, query)
             except UpstreamFailed as error:
                 self._failed(server)
                 log.info("asking for %s: %s", names.to_text(query.name), error)
@@ -165,11 +171,15 @@ class Forward:
         return await rest.next(query)
 
     async def run(self) -> None:
-        """Look after upstreams and the files that name them, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
+        """Look after upstreams and the files that name them, until cancelled; then close what is open."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for group in self.groups:
+                    tasks.create_task(_every(group.forwarding.probe, group.probe))
+                    tasks.create_task(_every(_LOOK, group.follow))
+        finally:
             for group in self.groups:
-                tasks.create_task(_every(group.forwarding.probe, group.probe))
-                tasks.create_task(_every(_LOOK, group.follow))
+                group.streams.close()
 
     def _closest(self, name: bytes) -> Iterator[Group]:
         """Go through the groups of the closest zone, then of those above it."""

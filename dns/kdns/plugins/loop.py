@@ -1,22 +1,22 @@
 """Finds out whether what is forwarded comes back: then every question would go round until all are lost.
 
-At the start a name that nobody else can know is asked for upstream. Seen here again, it has come round.
+At the start a name that nobody else can know is asked for upstream. Seen here again, by any worker, it has come round.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
+import contextlib
+import hashlib
 from typing import ClassVar
 
 from kdns import names
 from kdns.chain import Rest, Setup
 from kdns.errors import LoopFound, UpstreamFailed
-from kdns.plugins.forward import Forward
+from kdns.plugins.forward import Forward, Group
 from kdns.plugins.forward import setup as forward_setup
 from kdns.query import Query, parse
 from kdns.settings import Upstream
-from kdns.upstream import ask
 from kdns.wire import REFUSED, Answer
 
 _HINFO = 13  # a type that nobody asks for
@@ -27,7 +27,7 @@ _PAUSE = 2.0  # seconds: the server may not be listening yet
 def setup(setup: Setup) -> Loop | None:
     """Look for loops where the settings ask for it and anything is forwarded."""
     forward = forward_setup(setup) if setup.settings.loop else None
-    return Loop(forward) if forward is not None else None
+    return Loop(forward, setup.secret) if forward is not None else None
 
 
 class Loop:
@@ -36,10 +36,12 @@ class Loop:
     name: ClassVar[str] = "loop"
     ready = True
 
-    def __init__(self, forward: Forward) -> None:
+    def __init__(self, forward: Forward, secret: bytes) -> None:
         self._forward = forward
-        secret = f"{secrets.randbits(63)}.{secrets.randbits(63)}."
-        message = b"\0\0\1\0\0\1" + bytes(6) + names.to_wire(secret) + _HINFO.to_bytes(2, "big") + b"\0\1"
+        mark = hashlib.blake2b(b"loop", key=secret, digest_size=16).hexdigest()
+        message = (
+            b"\0\0\1\0\0\1" + bytes(6) + names.to_wire(f"{mark[:16]}.{mark[16:]}") + _HINFO.to_bytes(2, "big") + b"\0\1"
+        )
         query = parse(message)
         assert query is not None
         self._query = query
@@ -58,19 +60,21 @@ class Loop:
 
     async def run(self) -> None:
         """Ask, a few times; raises `LoopFound`."""
-        for _ in range(_TRIES):
-            await asyncio.sleep(_PAUSE)
-            for group in self._forward.groups:
-                for server in group.upstreams:
-                    await self._try(server)
-                    if self._seen:
-                        raise LoopFound(
-                            f"what is forwarded to {server} comes back here: a loop; name upstreams that are not this "
-                            "server, for example in the kubelet's --resolv-conf"
-                        )
-
-    async def _try(self, server: Upstream) -> None:
         try:
-            await ask(server, self._query, 2.0)
-        except UpstreamFailed:
-            return
+            for _ in range(_TRIES):
+                await asyncio.sleep(_PAUSE)
+                for group in self._forward.groups:
+                    for server in group.upstreams:
+                        await self._try(group, server)
+        finally:
+            for group in self._forward.groups:
+                group.streams.close()
+
+    async def _try(self, group: Group, server: Upstream) -> None:
+        with contextlib.suppress(UpstreamFailed):
+            await group.ask_one(server, self._query)
+        if self._seen:
+            raise LoopFound(
+                f"what is forwarded to {server} comes back here: a loop; name upstreams that are not this "
+                "server, for example in the kubelet's --resolv-conf"
+            )

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import dnslib
 
 from kdns import names, wire
-from kdns.chain import LATER, Rest, Setup
+from kdns.chain import Rest, Setup
 from kdns.errors import NameInvalid
 from kdns.query import Query, asking
 from kdns.settings import Rewrite
-from kdns.wire import SERVFAIL, Answer
+from kdns.wire import LATER, SERVFAIL, Answer
 
 _ALL = "(.*)"
 
@@ -62,6 +62,7 @@ class Rewriting:
     """Applies the rules in order."""
 
     name: ClassVar[str] = "rewrite"
+    steady = True
     ready = True
 
     def __init__(self, rules: Sequence[_Rule]) -> None:
@@ -87,7 +88,10 @@ class Rewriting:
                 if rule.given.stop:
                     break
         answer = await rest.next(asked)
-        return _told(answer, asked, query, used) if used else answer
+        try:
+            return _told(answer, asked, query, used) if used else answer
+        except (dnslib.DNSError, ValueError, IndexError, re.error):  # what upstreams send may be beyond dnslib
+            return SERVFAIL
 
 
 def _fits(rule: _Rule, name: str, kind: str) -> bool:

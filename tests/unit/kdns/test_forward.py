@@ -1,93 +1,22 @@
-"""Names that are nobody's here are asked upstream: from servers that answer, lie, fail, and say little over UDP."""
+"""Names that are nobody's here are asked upstream, by zone and policy, and remembered for as long as they may be."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import cast
 
 import dnslib
 from tests.ports import unused_port
+from tests.upstreams import upstream, zone
 
 from kapi.resources import SERVICES
 from kdns.chain import Chain, Setup, load
 from kdns.settings import Caching, Forwarding, Settings, Upstream
 from kdns.testing import HandFed, ask, namespace, service
-
-Reply = Callable[[dnslib.DNSRecord], list[bytes]]
-
-
-def zone(*records: str) -> Reply:
-    """Answer from master-file lines."""
-    known = [record for line in records for record in dnslib.RR.fromZone(line)]
-
-    def reply(query: dnslib.DNSRecord) -> list[bytes]:
-        answer = query.reply()
-        here = [r for r in known if r.rname == query.q.qname]
-        answer.rr = [r for r in here if r.rtype == query.q.qtype]
-        if not answer.rr:
-            answer.auth = dnslib.RR.fromZone("example. 60 SOA ns.example. root.example. 1 2 3 60 4")
-        answer.header.rcode = 0 if here else 3
-        return [bytes(answer.pack())]
-
-    return reply
-
-
-@dataclass
-class Fake(asyncio.DatagramProtocol):
-    """An upstream on loopback; `reply` says what it sends for a query over UDP, `stream` over TCP."""
-
-    reply: Reply
-    stream: Reply | None = None
-    asked: list[dnslib.DNSRecord] = field(default_factory=list)
-    ports: list[int] = field(default_factory=list)
-    transport: asyncio.DatagramTransport | None = None
-    port: int = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.DatagramTransport, transport)
-        self.port = transport.get_extra_info("sockname")[1]
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        assert self.transport is not None
-        query = dnslib.DNSRecord.parse(data)
-        self.asked.append(query)
-        self.ports.append(addr[1])
-        for message in self.reply(query):
-            self.transport.sendto(message, addr)
-
-    async def serve_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert self.stream is not None
-        size = int.from_bytes(await reader.readexactly(2), "big")
-        for message in self.stream(dnslib.DNSRecord.parse(await reader.readexactly(size))):
-            writer.write(len(message).to_bytes(2, "big") + message)
-        await writer.drain()
-        writer.close()
-
-    @property
-    def place(self) -> Upstream:
-        return Upstream("127.0.0.1", self.port)
-
-
-@asynccontextmanager
-async def upstream(reply: Reply, stream: Reply | None = None) -> AsyncIterator[Fake]:
-    loop = asyncio.get_running_loop()
-    transport, fake = await loop.create_datagram_endpoint(
-        lambda: Fake(reply, stream), local_addr=("127.0.0.1", unused_port())
-    )
-    server = await asyncio.start_server(fake.serve_stream, "127.0.0.1", fake.port) if stream else None
-    try:
-        yield fake
-    finally:
-        transport.close()
-        if server:
-            server.close()
 
 
 class Clock:
@@ -166,22 +95,6 @@ async def test_one_question_asked_many_times_at_once_goes_out_once() -> None:
         assert len(fake.asked) == 1
 
 
-async def test_what_lies_is_ignored_until_the_truth_comes() -> None:
-    honest = zone("a.example. 60 A 192.0.2.1")
-
-    def liar(query: dnslib.DNSRecord) -> list[bytes]:
-        truth = honest(query)[0]
-        other = dnslib.DNSRecord.question("b.example").reply()
-        other.header.id = query.header.id
-        other.add_answer(*dnslib.RR.fromZone("b.example. 60 A 6.6.6.6"))
-        wrong_id = bytes((truth[0] ^ 1,)) + truth[1:]
-        is_query = truth[:2] + bytes((truth[2] & 0x7F,)) + truth[3:]
-        return [b"", b"\0" * 7, wrong_id, is_query, bytes(other.pack()), truth[:-3], truth]
-
-    async with upstream(liar) as fake:
-        assert data(await ask(chain_to(fake.place), "a.example")) == ["192.0.2.1"]
-
-
 async def test_extra_records_do_not_poison_other_names() -> None:
     def poisoner(query: dnslib.DNSRecord) -> list[bytes]:
         answer = query.reply()
@@ -193,20 +106,6 @@ async def test_extra_records_do_not_poison_other_names() -> None:
         chain = chain_to(fake.place)
         await ask(chain, "a.example")
         assert data(await ask(chain, "bank.example")) == ["192.0.2.1"]
-
-
-async def test_a_truncated_answer_is_asked_for_again_over_tcp() -> None:
-    lines = [f"a.example. 60 A 192.0.2.{n}" for n in range(200)]
-
-    def short(query: dnslib.DNSRecord) -> list[bytes]:
-        answer = query.reply()
-        answer.header.tc = 1
-        return [bytes(answer.pack())]
-
-    async with upstream(short, zone(*lines)) as fake:
-        reply = await ask(chain_to(fake.place), "a.example", limit=65535)
-        assert len(reply.rr) == 200
-        assert not reply.header.tc
 
 
 async def test_a_dead_upstream_is_passed_over_and_then_tried_last() -> None:
@@ -314,6 +213,18 @@ async def test_a_stale_answer_helps_out_while_no_upstream_answers() -> None:
     assert (data(reply), reply.rr[0].ttl) == (["192.0.2.1"], 0)
     clock.now += 61
     assert (await ask(chain, "a.example")).header.get_rcode() == 2
+
+
+async def test_a_stale_answer_is_told_at_once_while_it_is_asked_for_again() -> None:
+    clock = Clock()
+    async with upstream(zone("a.example. 10 A 192.0.2.1")) as fake:
+        chain = chain_with(Caching(stale=100.0, stale_verified=False), fake.place, clock=clock)
+        await ask(chain, "a.example")
+        clock.now += 50
+        reply = await ask(chain, "a.example")
+        assert (data(reply), reply.rr[0].ttl) == (["192.0.2.1"], 0)
+        await eventually(lambda: len(fake.asked) == 2)
+        assert (await ask(chain, "a.example")).rr[0].ttl == 10
 
 
 async def test_failures_are_remembered_for_a_moment_and_some_zones_not_at_all() -> None:
