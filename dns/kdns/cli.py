@@ -9,6 +9,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ from kdns.configured import configured
 from kdns.errors import DnsError
 from kdns.settings import Configuration
 
-_FAILED = 1
+BESIDE_COREFILE = {
+    *("corefile", "workers", "node_local", "empty_names", "plugin", "limit_responses", "verbose"),
+    *("name", "type", "pod"),  # of `kdns explain`
+}
 
 _EXAMPLES = """\
 examples:
@@ -32,7 +36,8 @@ examples:
         as a cluster's DNS, with the reverse zone of its Services
   kdns --record db.example=10.0.0.5 --listen 127.0.0.1:5300
         a few names and no cluster at all
-
+  kdns --node-local 169.254.20.10 --upstream 10.96.0.10
+        on each node, in front of the cluster's DNS
   kdns --corefile /etc/coredns/Corefile
         as the file says, which is that of CoreDNS
   kdns explain web --from shop/frontend --server http://127.0.0.1:8001
@@ -58,7 +63,9 @@ def explain_parser() -> argparse.ArgumentParser:
     )
     made.add_argument("name", metavar="NAME", help="the name; a final dot makes it whole")
     made.add_argument("type", metavar="TYPE", nargs="?", default="A", type=str.upper, help="(%(default)s)")
-    made.add_argument("--from", dest="pod", metavar="[NAMESPACE/]POD", default="", help="who asks (namespace default)")
+    made.add_argument(
+        "--from", dest="pod", metavar="[NAMESPACE/]POD", default="", help="who asks (any pod of namespace default)"
+    )
     add_flags(made)
     return made
 
@@ -73,10 +80,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_places(group: argparse._ArgumentGroup) -> None:
     add: Callable[..., object] = group.add_argument
-    add("--corefile", metavar="FILE", type=Path, help="read this Corefile; only --workers goes together with it")
+    told = "read this Corefile; flags about what it says do not go together with it"
+    add("--corefile", "-conf", metavar="FILE", type=Path, help=told)
     component.add_api(group)
     several = {"action": "append", "metavar": "ADDRESS:PORT", "type": flags.endpoint}
     add("--listen", **several, help="where to answer over UDP and TCP; may be repeated (0.0.0.0:53 and [::]:53)")
+    told = "give this node the address, untracked, answer there on port 53, and ask upstream over TCP; may be repeated"
+    add("--node-local", action="append", default=[], metavar="ADDRESS", type=flags.address, help=told)
 
 
 def _add_names(add: Callable[..., object]) -> None:
@@ -124,18 +134,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the DNS server until SIGTERM or SIGINT; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     explaining = words[:1] == ["explain"]
-    options = explain_parser().parse_args(words[1:]) if explaining else parser().parse_args(words)
+    options = _parsed(explain_parser(), words[1:]) if explaining else _parsed(parser(), words)
     component.log_to_stderr(verbose=options.verbose)
     return component.exit_code("kdns", lambda: _command(options, explaining=explaining), {DnsError: component.FAILED})
+
+
+def _parsed(command: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Read a command line; what a Corefile says, no flag can say beside it."""
+    options = command.parse_args(words)
+    if options.corefile:
+        for name, value in vars(options).items():
+            if name not in BESIDE_COREFILE and value != command.get_default(name):
+                command.error(f"--{name.replace('_', '-')} and --corefile exclude each other: the file says it")
+    return options
 
 
 def _command(options: argparse.Namespace, *, explaining: bool) -> int:
     configuration = configured(options)
     if explaining:
         return _in_loop(_explain(options, configuration))
-    if configuration.workers != 1:
-        return workers.run(configuration, lambda worker: _in_loop(_run(options, configuration, worker)))
-    return _in_loop(_run(options, configuration, None))
+    with contextlib.ExitStack() as stack:
+        if configuration.node_local:
+            from kdns import nodelocal  # noqa: PLC0415  # only where it is asked for
+
+            stack.enter_context(nodelocal.held(configuration.node_local))
+        if configuration.workers != 1:
+            return workers.run(configuration, lambda worker: _in_loop(_run(options, configuration, worker)))
+        return _in_loop(_run(options, configuration, None))
 
 
 def _in_loop(job: Coroutine[Any, Any, int]) -> int:
@@ -227,6 +252,7 @@ async def _explain(options: argparse.Namespace, configuration: Configuration) ->
 
     async with contextlib.AsyncExitStack() as stack:
         source, recorder = await _cluster(configuration, stack)
-        setup = Setup(configuration.blocks[0].settings, time.time, time.monotonic, source, recorder)
-        print(await explained(setup, options.name, options.type, options.pod), end="")
+        made = Setup(configuration.blocks[0].settings, time.time, time.monotonic, source, recorder)
+        blocks = [(block.zones, replace(made, settings=block.settings)) for block in configuration.blocks]
+        print(await explained(blocks, options.name, options.type, options.pod), end="")
     return 0

@@ -12,27 +12,38 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from kapi.network import Address
+from kdns import names
 from kdns.corefile.configuration import configuration
 from kdns.errors import SettingInvalid
 from kdns.settings import EVERYWHERE, Access, Block, Caching, Configuration, Forwarding, Listen, Settings
 
 _RESOLV_CONF = "/etc/resolv.conf"
+_PORT = 53
 
 
 def configured(options: argparse.Namespace) -> Configuration:
     """Give what the command line asks for. Raises `SettingInvalid`."""
     found = _by_corefile(options.corefile) if options.corefile else _by_flags(options)
-    count = options.workers or found.workers or len(os.sched_getaffinity(0))
-    blocks = tuple(_completed(block) for block in found.blocks)
-    return replace(found, workers=count, blocks=blocks, limit=options.limit_responses)
+    return replace(
+        found,
+        workers=options.workers or found.workers or len(os.sched_getaffinity(0)),
+        blocks=tuple(_completed(block, options) for block in found.blocks),
+        limit=options.limit_responses,
+        node_local=tuple(options.node_local),
+    )
 
 
-def _completed(block: Block) -> Block:
-    """Add what only this host knows: its addresses, and the places that no resolv.conf may lead to."""
+def _completed(block: Block, options: argparse.Namespace) -> Block:
+    """Add what flags alone say, and what only this host knows: its addresses, and where no resolv.conf may lead to."""
     own = tuple((place.address, place.port) for place in block.listen)
-    forwards = tuple(replace(each, never=own) for each in block.settings.forwards)
-    addresses = _own_addresses(place.address for place in block.listen)
-    return replace(block, settings=replace(block.settings, forwards=forwards, addresses=addresses))
+    settings = replace(
+        block.settings,
+        forwards=tuple(replace(each, never=own) for each in block.settings.forwards),
+        addresses=_own_addresses(place.address for place in block.listen),
+        empty_names=options.empty_names == "exist",
+        own=tuple(options.plugin),
+    )
+    return replace(block, settings=settings)
 
 
 def _by_corefile(file: Path) -> Configuration:
@@ -54,21 +65,24 @@ def _read(pattern: str, importing: str) -> Mapping[str, str]:
 
 
 def _by_flags(options: argparse.Namespace) -> Configuration:
-    places = list(options.listen or ()) or [(address, 53) for address in EVERYWHERE if _has(address)]
-    cluster = bool(options.server or options.kubeconfig) or not options.record
+    places = [*(options.listen or ()), *((address, _PORT) for address in options.node_local)]
+    places = places or [(address, _PORT) for address in EVERYWHERE if _has(address)]
+    cluster = bool(options.server or options.kubeconfig) or not (options.record or options.node_local)
+    if options.node_local and not (cluster or options.upstream):
+        raise SettingInvalid(
+            "--node-local needs to know the cluster: from --upstream, the address of its DNS server, or from its API"
+        )
     settings = Settings(
         cluster=cluster,
         zone=options.zone,
         ttl=options.ttl,
         pods=options.pods,
-        empty_names=options.empty_names == "exist",
         reverse=tuple(options.reverse),
         transfer_to=tuple(options.transfer_to),
         records=tuple(options.record),
         forwards=_forwards(options),
-        cache=Caching(entries=options.cache, denied_entries=options.cache) if options.cache else None,
+        cache=_caching(options, cluster=cluster) if options.cache else None,
         log=options.log,
-        own=tuple(options.plugin),
     )
     kubeconfig = str(options.kubeconfig) if options.kubeconfig else ""
     return Configuration(
@@ -80,12 +94,20 @@ def _by_flags(options: argparse.Namespace) -> Configuration:
     )
 
 
+def _caching(options: argparse.Namespace, *, cluster: bool) -> Caching:
+    """Remember what is forwarded; but the cluster's names, which another server knows now, are asked for each time."""
+    zones = [options.zone, *(zone for network in options.reverse for zone in names.reverse_zones(network))]
+    live = () if cluster else tuple((kind, zone) for kind in ("success", "denial") for zone in zones)
+    return Caching(entries=options.cache, denied_entries=options.cache, disabled=live)
+
+
 def _forwards(options: argparse.Namespace) -> tuple[Forwarding, ...]:
     stubs = [Forwarding(zone, (server,)) for zone, server in options.stub]
     if options.no_forward:
         return tuple(stubs)
     upstreams = tuple(options.upstream or ())
-    return (*stubs, Forwarding(upstreams=upstreams, files=() if upstreams else (_RESOLV_CONF,)))
+    rest = Forwarding(upstreams=upstreams, files=() if upstreams else (_RESOLV_CONF,), tcp=bool(options.node_local))
+    return (*stubs, rest)
 
 
 def _has(address: Address) -> bool:

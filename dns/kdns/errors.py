@@ -5,6 +5,8 @@ DnsError
 +-- Malformed              a message that cannot be read; `rcode` is what its sender is told
 +-- UpstreamFailed         no upstream gave a usable answer; the message says which were tried
 +-- LoopFound              what is forwarded comes back to this very server
++-- NotKnown               the cluster was not known in time, so nothing can be said of it
++-- NodeRefused            this node does not let us have an address or rules
 +-- SettingInvalid         a flag or a file whose value makes no sense
 """
 
@@ -37,3 +39,11 @@ class SettingInvalid(DnsError):
 
 class LoopFound(DnsError):
     """What is forwarded comes back to this very server."""
+
+
+class NodeRefused(DnsError):
+    """This node does not let us have an address or rules of its packet filter."""
+
+
+class NotKnown(DnsError):
+    """The cluster was not known in time, so nothing can be said of it."""

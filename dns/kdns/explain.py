@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dnslib
 
 from kapi import decode
+from kapi.cache import Cache
 from kapi.network import EndpointSlice, Service
-from kapi.resources import ENDPOINT_SLICES, SERVICES
+from kapi.resources import ENDPOINT_SLICES, PODS, SERVICES
+from kapi.source import wait_synced
 from kdns import searchpath
+from kdns.asker import PodSpec, asker, pod_spec
 from kdns.chain import Chain, Setup, load
+from kdns.errors import NotKnown
 from kdns.query import Query, parse
+from kdns.router import Router
 from kdns.wire import HEADER, Answer, Rcode
 
 _PATIENCE = 20.0  # seconds until the whole cluster must be known
@@ -26,50 +32,85 @@ class World:
     zone: str
     services: dict[str, Service]
     slices: dict[str, EndpointSlice]
+    pods: dict[str, PodSpec]
 
 
-async def explained(setup: Setup, name: str, kind: str, pod: str) -> str:
-    """Ask as a pod (`namespace/name`, or nobody in particular) would; gives lines to print."""
-    namespace = pod.partition("/")[0] if "/" in pod else "default"
-    chain = load(setup)
+async def explained(blocks: Sequence[tuple[Sequence[str], Setup]], name: str, kind: str, pod: str) -> str:
+    """Ask as a pod (`namespace/name`, or nobody in particular) would; gives lines to print.
+
+    `blocks` are zones with what their chains are made from.
+    """
+    namespace, _, named = pod.rpartition("/")
+    chains = [(zones, load(setup)) for zones, setup in blocks]
+    setup = next((made for _, made in blocks if made.settings.cluster), blocks[0][1])
     async with asyncio.TaskGroup() as tasks:
-        jobs = [tasks.create_task(chain.run())]
-        world = World(setup.settings.zone, {}, {})
+        jobs = [tasks.create_task(chain.run()) for _, chain in chains]
+        world = World(setup.settings.zone, {}, {}, {})
         if setup.source is not None and setup.settings.cluster:
             services = setup.source.cache(SERVICES, decode.service)
             slices = setup.source.cache(ENDPOINT_SLICES, decode.endpoint_slice)
+            pods = setup.source.cache(PODS, pod_spec) if named else {}
             jobs.append(tasks.create_task(setup.source.run()))
-            await _ready(chain)
-            world = World(setup.settings.zone, dict(services), dict(slices))
-        lines = [line async for line in _tries(chain, world, name, kind, namespace)]
+            followed: list[Cache[Any]] = [services, slices, *([pods] if isinstance(pods, Cache) else [])]
+            await _ready([chain for _, chain in chains], followed)
+            world = World(setup.settings.zone, dict(services), dict(slices), dict(pods))
+        asking = _Asking(Router(chains), [chain for _, chain in chains], world)
+        lines = [line async for line in asking.tries(name, kind, namespace or "default", named)]
         for job in jobs:
             job.cancel()
     return "".join(f"{line}\n" for line in lines)
 
 
-async def _ready(chain: Chain) -> None:
-    async with asyncio.timeout(_PATIENCE):
-        while chain.waiting:  # noqa: ASYNC110  # plug-ins tell whether they are ready, not when they become so
-            await asyncio.sleep(0.01)
+async def _ready(chains: Sequence[Chain], caches: Iterable[Cache[Any]]) -> None:
+    """Wait until the whole cluster is known. Raises `NotKnown`."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await wait_synced(*caches)
+            while any(chain.waiting for chain in chains):  # noqa: ASYNC110  # they tell whether, not when
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise NotKnown(f"the cluster is not known after {_PATIENCE:g} s; does its API server answer?") from None
 
 
-async def _tries(chain: Chain, world: World, name: str, kind: str, namespace: str) -> AsyncIterator[str]:
-    search = searchpath.suffixes(namespace, world.zone)
-    yield f"a pod of namespace {namespace} has: search {' '.join(search)}, ndots:{searchpath.NDOTS}"
-    number = 0
-    for tried in searchpath.tried(name, search):
-        number += 1
-        query = parse(bytes(dnslib.DNSRecord.question(tried, kind).pack()))
-        assert query is not None
-        answer = await chain.resolve(query)
-        yield f"{number}. {tried}. {kind}: {_rcode(answer)}{_author(chain, query)}"
-        for line in _shown(query, answer):
-            yield f"     {line}"
-        yield f"     because {why(tried, world)}"
-        if answer.rcode == Rcode.NOERROR and answer.counts[:2] != b"\0\0":
-            yield f"the resolver stops here, after {number} tr{'y' if number == 1 else 'ies'} for {kind}"
-            return
-    yield f"none of {number} tries has an answer"
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Asks as a pod's resolver does, and tells of it."""
+
+    router: Router
+    chains: Sequence[Chain]
+    world: World
+
+    async def tries(self, name: str, kind: str, namespace: str, pod: str) -> AsyncIterator[str]:
+        known = self.world.pods.get(f"{namespace}/{pod}")
+        who = f"pod {namespace}/{pod}" if known else f"a pod of namespace {namespace}"
+        if pod and not known:
+            yield f"there is no pod {namespace}/{pod}; this is what {who} sees"
+        asks = asker(known, namespace, self.world.zone)
+        if asks.elsewhere:
+            yield f"{who} does not ask this server, by {asks.elsewhere}; if it did:"
+        yield f"{who} has: search {' '.join(asks.search) or '(nothing)'}, ndots:{asks.ndots}"
+        number = 0
+        for tried in searchpath.tried(name, asks.search, asks.ndots):
+            number += 1
+            query = parse(bytes(dnslib.DNSRecord.question(tried, kind).pack()))
+            assert query is not None
+            answer = await self.router.resolve(query)
+            yield f"{number}. {tried}. {kind}: {_rcode(answer)}{self._author(query)}"
+            for line in _shown(query, answer):
+                yield f"     {line}"
+            yield f"     because {why(tried, self.world)}"
+            if answer.rcode == Rcode.NOERROR and answer.counts[:2] != b"\0\0":
+                yield f"the resolver stops here, after {number} tr{'y' if number == 1 else 'ies'} for {kind}"
+                return
+        yield f"none of {number} tries has an answer"
+
+    def _author(self, query: Query) -> str:
+        """Name the plug-in that knows the answer from memory."""
+        chain = self.router.chain(query.name)
+        for plugin in chain.plugins if chain else ():
+            if plugin.lookup(query.question) is not None:
+                return f" (plug-in {plugin.name})"
+        return ""
 
 
 def why(name: str, world: World) -> str:
@@ -99,7 +140,7 @@ def _service(service: Service, below: list[str], world: World) -> str:
     ]
     ready = sum(endpoint.ready or service.publish_not_ready for endpoint in endpoints)
     count = f"{ready} of its {len(endpoints)} endpoints {'is' if ready == 1 else 'are'} ready"
-    if len(below) == 2 and below[1].startswith("_"):
+    if len(below) == 2:
         ports = ", ".join(f"_{port.name}._{port.protocol.lower()}" for port in service.ports if port.name) or "none"
         return f"{about} has the named ports {ports}"
     if len(below) == 1:
@@ -114,14 +155,6 @@ def _rcode(answer: Answer) -> str:
     if answer.rcode == Rcode.NOERROR and answer.counts[:2] == b"\0\0":
         return "no data"
     return str(dnslib.RCODE.get(answer.rcode))
-
-
-def _author(chain: Chain, query: Query) -> str:
-    """Name the plug-in that knows the answer from memory."""
-    for plugin in chain.plugins:
-        if plugin.lookup(query.question) is not None:
-            return f" (plug-in {plugin.name})"
-    return ""
 
 
 def _shown(query: Query, answer: Answer) -> Iterator[str]:

@@ -18,6 +18,14 @@ def endpoint(text: str) -> tuple[Address, int]:
     return ip_address(host), port
 
 
+def address(text: str) -> Address:
+    """Read an address."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not an address, such as 169.254.20.10") from None
+
+
 def upstream(text: str) -> Upstream:
     """Read `ADDRESS[:PORT]`; an IPv6 address with a port stands in brackets."""
     try:

@@ -18,12 +18,12 @@ def suffixes(namespace: str, zone: str, further: Sequence[str] = ()) -> tuple[st
     return (f"{namespace}.svc.{zone}", f"svc.{zone}", zone, *further)
 
 
-def tried(name: str, search: Sequence[str]) -> Iterator[str]:
+def tried(name: str, search: Sequence[str], ndots: int = NDOTS) -> Iterator[str]:
     """Give what a resolver tries for a name, in order; a final dot says that it is whole."""
     if name.endswith("."):
         yield name[:-1]
         return
-    absolute_first = name.count(".") >= NDOTS
+    absolute_first = name.count(".") >= ndots
     if absolute_first:
         yield name
     yield from (f"{name}.{suffix}" for suffix in search)

@@ -147,6 +147,19 @@ def test_a_wrong_flag_is_named_with_what_it_should_be(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["--zone=example", "--no-forward", "--record=a.example=10.0.0.1", "--log=json"])
+def test_what_a_corefile_says_no_flag_says_beside_it(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ending:
+        main(["--corefile", "Corefile", flag])
+    assert ending.value.code == 2
+    assert f"{flag.partition('=')[0]} and --corefile exclude each other" in capsys.readouterr().err
+
+
+def test_a_server_on_a_node_must_know_the_cluster(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--node-local", "169.254.20.10"]) == 1
+    assert "--node-local needs to know the cluster: from --upstream" in capsys.readouterr().err
+
+
 def test_an_address_in_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))

@@ -62,25 +62,29 @@ def fetched(port: int, path: str) -> str:
 def test_a_reload_loses_no_query(tmp_path: Path, dig: Dig) -> None:
     port = unused_port()
     file = corefile(tmp_path, port, HOSTS.format(address="192.0.2.1"), "reload 1s")
-    lost: list[int] = []
+    lost: list[str] = []
     seen: set[str] = set()
     stop = threading.Event()
 
-    def asking() -> None:
+    def asking(kind: socket.SocketKind) -> None:
         query = bytes(dnslib.DNSRecord.question("a.example").pack())
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        stream = kind is socket.SOCK_STREAM
+        with socket.socket(socket.AF_INET, kind) as sock:
             sock.settimeout(2)
             sock.connect(("127.0.0.1", port))
             while not stop.is_set():
-                sock.send(query)
+                sock.sendall(len(query).to_bytes(2, "big") + query if stream else query)
                 try:
-                    seen.add(str(dnslib.DNSRecord.parse(sock.recv(512)).rr[0].rdata))
-                except TimeoutError:
-                    lost.append(1)
+                    reply = sock.recv(512)[2 if stream else 0 :]
+                    seen.add(str(dnslib.DNSRecord.parse(reply).rr[0].rdata))
+                except (TimeoutError, dnslib.DNSError) as error:
+                    lost.append(f"{kind.name}: {error}")
+                    return
 
     with command(file):
-        thread = threading.Thread(target=asking)
-        thread.start()
+        threads = [threading.Thread(target=asking, args=[kind]) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
+        for thread in threads:
+            thread.start()
         corefile(tmp_path, port, "nonsense", "reload 1s")
         time.sleep(1.5)
         for last in (2, 3):
@@ -90,7 +94,8 @@ def test_a_reload_loses_no_query(tmp_path: Path, dig: Dig) -> None:
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
     assert not lost
     assert seen == {"192.0.2.1", "192.0.2.2", "192.0.2.3"}
 
@@ -170,10 +175,11 @@ def test_questions_over_tls_and_https(tmp_path: Path) -> None:
             urllib.request.urlopen(f"{url}?dns=AAAA", timeout=5, context=context)
 
 
-def test_a_loop_is_found_and_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_a_loop_is_found_and_named(tmp_path: Path, workers: str) -> None:
     port = unused_port()
     file = corefile(tmp_path, port, f"forward . 127.0.0.1:{port}", "loop")
-    words = [sys.executable, "-m", "kdns", "--corefile", str(file)]
+    words = [sys.executable, "-m", "kdns", "--corefile", str(file), "--workers", workers]
     done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1
     assert f"kdns: what is forwarded to 127.0.0.1:{port} comes back here: a loop" in done.stderr
@@ -215,6 +221,7 @@ def transferred(file: Path, port: int, told: int, dig: Dig, server: str) -> None
         assert sum("SOA" in line for line in lines) == 2
     words = [sys.executable, "-m", "kdns", "explain", "web", "--from", "default/x", "--server", server, "--no-forward"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True)
+    assert "there is no pod default/x; this is what a pod of namespace default sees" in done.stdout
     assert "1. web.default.svc.cluster.local. A: NOERROR (plug-in cluster)" in done.stdout
     assert "because Service default/web has the ClusterIP 10.96.77.7; 0 of its 0 endpoints are ready" in done.stdout
     assert "the resolver stops here, after 1 try for A" in done.stdout
@@ -232,6 +239,8 @@ class FortyTwo:
     name, ready = "forty-two", True
 
     def lookup(self, question):
+        if question.startswith(b"\\5error"):
+            raise ArithmeticError("of somebody else's")
         if question == b"\\6answer\\0\\0\\1\\0\\1":
             record = wire.record(wire.POINTER, wire.Type.A, 5, bytes((42, 42, 42, 42)))
             return wire.Answer(wire.flags_of(0), wire.counts_of(1), record)
@@ -250,6 +259,9 @@ class FortyTwo:
             assert process.stdout is not None
             assert "forty-two, static" in process.stdout.readline()
             assert dig(port, "ANSWER", "+short") == ["42.42.42.42"]
-            assert dig(port, "a.example", "+short") == ["192.0.2.1"]
+            for transport in ("+notcp", "+tcp"):
+                broken = ["dig", "@127.0.0.1", "-p", str(port), "+tries=1", "+timeout=1", transport, "error.example"]
+                assert subprocess.run(broken, capture_output=True, check=False).returncode == 9, "no reply"
+                assert dig(port, "a.example", "+short", transport) == ["192.0.2.1"], "others have theirs"
         finally:
             process.terminate()
