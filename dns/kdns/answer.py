@@ -12,21 +12,21 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from kdns import names, wire
-from kdns.compiled import Target, compiled, kept_of, led_to, pointing, question_of
+from kdns import names, portnames, wire
+from kdns.compiled import Target, compiled, kept_of, led_to, pointing, sole_name, unpacked
 from kdns.existing import Existing
-from kdns.records import Record
-from kdns.wire import Answer, Rcode, Type
+from kdns.records import Records
+from kdns.wire import Answer, Rcode, Type, tail_of
 
 REFRESH, RETRY, EXPIRE = 7200, 1800, 86400  # of the SOA, in seconds: those of CoreDNS
 _SOA_TTL_MOST = 300
-_MOST_MISSED = 16384
 _CLASS_IN = b"\0\1"
-_CNAME, _PTR = (kind.to_bytes(2, "big") for kind in (Type.CNAME, Type.PTR))
-_SOA, _TXT = (kind.to_bytes(2, "big") for kind in (Type.SOA, Type.TXT))
-_ADDRESSED = [kind.to_bytes(2, "big") for kind in (Type.A, Type.AAAA, Type.SRV)]
+_CNAME, _PTR, _SOA, _TXT = map(tail_of, (Type.CNAME, Type.PTR, Type.SOA, Type.TXT))
+_A, _AAAA, _NS, _SRV = map(tail_of, (Type.A, Type.AAAA, Type.NS, Type.SRV))
+_ADDRESSED = (_A, _AAAA, _SRV)
+_KINDS = (_A, _AAAA, _SRV, _PTR, _CNAME, _TXT, _NS, _SOA)
 _ARPA = b"\4arpa\0"
-_TRANSFERS = (Type.AXFR.to_bytes(2, "big"), Type.IXFR.to_bytes(2, "big"))
+_TRANSFERS = tuple(map(tail_of, (Type.AXFR, Type.IXFR)))
 _FOUND = wire.flags_of(Rcode.NOERROR)
 _NO_NAME = wire.flags_of(Rcode.NXDOMAIN)
 _NO_DATA_COUNTS = wire.counts_of(authority=1)
@@ -53,18 +53,17 @@ class Answers:
     ) -> None:
         self.ttl = ttl
         self._empty_names = empty_names
-        self._sets: dict[bytes, Answer] = {}
-        self._missed: dict[bytes, Answer] = {}  # valid until the next change
-        self._existing = Existing()
+        self._sets: dict[bytes, bytes] = {}  # packed; see `Compiled`
+        self._above = Existing()
         self._owned: dict[str, tuple[bytes, ...]] = {}  # questions
         self._given: dict[str, tuple[bytes, ...]] = {}  # names without records
-        self._shared: dict[bytes, tuple[Target, ...]] = {}  # PTR: an address may have several owners
+        self._shared: dict[bytes, str | tuple[Target, ...]] = {}  # PTR: see `_targets`
         self._aliases: dict[bytes, bytes] = {}
         self._open = tuple(names.to_wire(name) for name in open_names)
         made = [_Zone(names.to_wire(zone), ttl) for zone in zones]
         self._zones = sorted(made, key=lambda zone: len(zone.name), reverse=True)
         for zone in self._zones:
-            self._existing.add(zone.name)
+            self._above.add(zone.name)
         self.serial = -1
         self.touch(serial)
 
@@ -76,35 +75,23 @@ class Answers:
         if serial == self.serial:
             return
         self.serial = serial
-        self._missed.clear()
         for zone in self._zones:
             zone.renew(serial)
-            self._sets[question_of(zone.name, Type.SOA)] = zone.soa()
+            self._sets[zone.name + _SOA] = zone.soa()
 
     def hit(self, question: bytes) -> Answer | None:
         """Answer a question (lower-case) that has records."""
-        return self._sets.get(question)
+        packed = self._sets.get(question)
+        return unpacked(question, packed) if packed else None
 
     def lookup(self, question: bytes) -> Answer | None:
         """Answer a question (lower-case); None where the name is in none of the zones, or only thought can tell."""
-        return self._sets.get(question) or self._missed.get(question) or self._miss(question)
+        return self.hit(question) or self._miss(question)
 
     def _miss(self, question: bytes) -> Answer | None:
-        """Give the answer to a question without records, and keep it until anything changes.
-
-        Search paths make the same misses again and again.
-        """
-        made = self._missing(question)
-        if made is not None:
-            if len(self._missed) >= _MOST_MISSED:
-                self._missed.clear()
-            self._missed[question] = made
-        return made
-
-    def _missing(self, question: bytes) -> Answer | None:
-        """Give NODATA where the name exists, else NXDOMAIN."""
+        """Answer a question without records: NODATA where the name exists, else NXDOMAIN."""
         name = question[:-4]
-        if question[-2:] != _CLASS_IN or question[-4:-2] in _TRANSFERS:
+        if question[-2:] != _CLASS_IN or question[-4:] in _TRANSFERS:
             return None
         found = self._zone_of(name)
         if found is None:
@@ -112,7 +99,21 @@ class Answers:
         zone, offset = found
         if self._there(question, zone):
             return None if name in self._aliases else zone.nothing(offset, _FOUND)
-        return None if name.endswith(self._open) else zone.nothing(offset, _NO_NAME)
+        port = self._port(question, zone, offset)
+        if port is not None or name.endswith(self._open):
+            return port
+        return zone.nothing(offset, _NO_NAME)
+
+    def _port(self, question: bytes, zone: _Zone, offset: int) -> Answer | None:
+        """Answer at the name of a port whose underscores were left out."""
+        for name in portnames.marked(question[:-4]):
+            if name + _SRV in self._sets or name in self._above:
+                there = name + question[-4:]
+                known = self.hit(there)
+                if known is not None:
+                    return portnames.moved(known, there)
+                return zone.nothing(offset, _FOUND) if self._there(there, zone) else None
+        return None
 
     def deny(self, question: bytes) -> Answer | None:
         """Give the negative answer for a question in a zone, whatever is open; None outside of the zones."""
@@ -126,9 +127,9 @@ class Answers:
         """Give the name that a name is an alias of (its CNAME), or None."""
         return self._aliases.get(name)
 
-    def sharers(self, name: str) -> tuple[str, ...]:
-        """Give the owners that have a PTR at a reverse name."""
-        return tuple(target.owner for target in self._shared.get(question_of(names.to_wire(name), Type.PTR), ()))
+    def sharers(self, address: bytes) -> tuple[str, ...]:
+        """Give the owners that have a PTR for a packed address."""
+        return tuple(target.owner for target in self._targets(names.reverse_wire(address) + _PTR))
 
     def whole(self, name: bytes) -> Iterator[bytes] | None:
         """Give every record of a zone with its owner's name written out, the SOA first and last; None: no such zone."""
@@ -137,88 +138,95 @@ class Answers:
             return None
         return self._every_record(zone, dict(self._sets))
 
-    def _every_record(self, zone: _Zone, sets: dict[bytes, Answer]) -> Iterator[bytes]:
-        question = question_of(zone.name, Type.SOA)
+    def _every_record(self, zone: _Zone, sets: dict[bytes, bytes]) -> Iterator[bytes]:
+        question = zone.name + _SOA
         soa = _written(sets.pop(question), question)
         yield from soa
-        for question, answer in sets.items():
+        for question, packed in sets.items():
             found = self._zone_of(question[:-4])
             if found is not None and found[0] is zone:
-                yield from _written(answer, question)
+                yield from _written(packed, question)
         yield from soa
 
     def exists(self, name: bytes) -> bool:
         """Whether a name has records, or names below it that have."""
-        return name in self._existing
+        return name in self._above or any(name + tail in self._sets for tail in _KINDS)
 
     def serves(self, name: bytes) -> bool:
         """Whether a name is in one of the zones."""
         return self._zone_of(name) is not None
 
-    def update(self, owner: str, records: Iterable[Record], empty: Iterable[str] = ()) -> list[str]:
+    def update(self, owner: str, records: Records, empty: Iterable[str] = ()) -> list[str]:
         """Make `records` all that `owner` has; `empty` are names that exist without records of their own.
 
-        Gives the sets that no reply can carry whole, which are cut. Raises `NameInvalid`, before anything has changed,
-        where a name is too long for the protocol.
+        Gives the sets that no reply can carry whole, which are cut.
         """
         made = compiled(records, self.ttl, owner)
-        self._missed.clear()
         given, known = tuple(names.to_wire(name) for name in empty), self._given.get(owner, ())
         before = frozenset(self._owned.get(owner, ()))
         for name in given:
-            self._existing.add(name)
-        for question in before - made.answers.keys() - made.pointers.keys():
+            self._above.add(name)
+        for question in before - records.sets.keys():
             self._drop(owner, question)
-        for question in (*made.answers, *made.pointers):
+        for question in records.sets:
             if question not in before:
-                self._existing.add(made.names[question])
+                self._above.add(names.parent(question[:-4]))
         self._sets.update(made.answers)
         self._aliases.update(made.aliases)
         for question, targets in made.pointers.items():
-            self._share(question, owner, targets)
-            if kept_of(self._sets[question]) < len(led_to(self._shared[question])):
+            if self._share(question, owner, targets):
                 made.cut.append(f"PTR records of {names.to_text(question[:-4])}")
         for name in known:
-            self._existing.drop(name)
-        _keep(self._owned, owner, (*made.answers, *made.pointers))
+            self._above.drop(name)
+        _keep(self._owned, owner, tuple(records.sets))
         _keep(self._given, owner, given)
         return made.cut
 
     def remove(self, owner: str) -> None:
         """Take away all that an owner has."""
-        self.update(owner, ())
+        self.update(owner, Records())
 
     def _there(self, question: bytes, zone: _Zone) -> bool:
         """Whether a question without records is about a name that exists, by the RFCs or as CoreDNS has it."""
-        name, kind = question[:-4], question[-4:-2]
+        name, kind = question[:-4], question[-4:]
         if self._empty_names:
-            return name in self._existing
+            return self.exists(name)
         if kind == _SOA:
             return True
         if any(name in given for given in self._given.values()) or name == zone.name:
             return kind != _TXT
         if name.endswith(_ARPA):
             return False
-        return name in self._aliases or any(name + kind + _CLASS_IN in self._sets for kind in _ADDRESSED)
+        return name in self._aliases or any(name + tail in self._sets for tail in _ADDRESSED)
 
     def _drop(self, owner: str, question: bytes) -> None:
-        self._existing.drop(question[:-4])
-        if question[-4:-2] == _CNAME:
+        self._above.drop(names.parent(question[:-4]))
+        if question.endswith(_CNAME):
             del self._aliases[question[:-4]]
-        if question[-4:-2] == _PTR:
+        if question.endswith(_PTR):
             self._share(question, owner, ())
         else:
             del self._sets[question]
 
-    def _share(self, question: bytes, owner: str, targets: tuple[Target, ...]) -> None:
-        """Make `targets` the part that an owner has in the PTR answer of an address; in the order of owners' names."""
-        others = [target for target in self._shared.get(question, ()) if target.owner != owner]
-        sharing = tuple(sorted([*others, *targets], key=_owner))
-        if sharing:
-            self._shared[question] = sharing
-            self._sets[question] = pointing(sharing, self.ttl)
-        else:
+    def _share(self, question: bytes, owner: str, targets: tuple[Target, ...]) -> bool:
+        """Make `targets` the part that an owner has in the PTR answer of an address; in the order of owners' names.
+
+        Gives whether there are more than a reply can carry.
+        """
+        others = [target for target in self._targets(question) if target.owner != owner]
+        sharing = tuple(sorted([*others, *targets], key=_owner)) if others else targets
+        if not sharing:
             del self._shared[question], self._sets[question]
+            return False
+        alone = len(sharing) == 1 and not sharing[0].of_service
+        self._shared[question] = sharing[0].owner if alone else sharing
+        packed = self._sets[question] = pointing(sharing, self.ttl)
+        return len(sharing) > 1 and kept_of(packed) < len(led_to(sharing))
+
+    def _targets(self, question: bytes) -> tuple[Target, ...]:
+        """Give where the PTR records of an address lead. Most lead to one endpoint: of it the owner is kept alone."""
+        known = self._shared.get(question, ())
+        return (Target(known, sole_name(self._sets[question]), of_service=False),) if isinstance(known, str) else known
 
     def _zone_of(self, name: bytes) -> tuple[_Zone, int] | None:
         """Find the closest zone that holds a name, and how many octets of the name stand before it."""
@@ -255,9 +263,9 @@ class _Zone:
             made = self._made[offset, flags] = Answer(flags, _NO_DATA_COUNTS, tail)
         return made
 
-    def soa(self) -> Answer:
-        """Give the answer to the question for the SOA record itself."""
-        return Answer(_FOUND, wire.counts_of(1), self._record(wire.HEADER))
+    def soa(self) -> bytes:
+        """Give the answer, packed, to the question for the SOA record itself."""
+        return wire.counts_of(1) + self._record(wire.HEADER)
 
     def _record(self, at: int) -> bytes:
         pointer = (0xC000 | at).to_bytes(2, "big")
@@ -266,9 +274,9 @@ class _Zone:
         return wire.record(pointer, Type.SOA, self._ttl, data)
 
 
-def _written(answer: Answer, question: bytes) -> list[bytes]:
+def _written(packed: bytes, question: bytes) -> list[bytes]:
     """Give the answer section's records as they stand alone."""
-    found = wire.records(answer, question)
+    found = wire.records(unpacked(question, packed), question)
     return [wire.record(each.owner, each.type, each.ttl, each.data) for each in found if each.section == 0]
 
 

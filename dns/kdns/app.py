@@ -11,16 +11,18 @@ import gc
 import logging
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, closing
+from dataclasses import dataclass, field, replace
 
 from kapi.events import Recorder
 from kapi.source import Source
 from kdns import metrics
 from kdns.chain import Chain, Setup, load
+from kdns.changes import Changes
 from kdns.edns import Options
 from kdns.errors import SettingInvalid
+from kdns.histogram import braced
 from kdns.limiter import Limiter
 from kdns.metrics import Metrics
 from kdns.observe import Seen, log_line
@@ -31,6 +33,7 @@ from kdns.wire import HEADER
 
 log = logging.getLogger(__name__)
 
+_GARBAGE = 50_000, 20, 100  # objects made before garbage is looked for: most of what is made here stays
 _PATIENCE = 30.0  # seconds that a new chain may take to be ready before it takes over nevertheless
 
 
@@ -54,6 +57,10 @@ class _Observer:
         if self.log:
             print(log_line(seen, self.log), flush=True)  # noqa: T201  # the query log goes where CoreDNS' goes
 
+    def answered_https(self, status: int) -> None:
+        """Count a reply over HTTPS."""
+        self.metrics.https[status] += 1
+
     def many(self, pairs: Sequence[tuple[bytes, bytes]], seconds: float, family: str) -> None:
         """See `Observer.many`."""
         self.metrics.count_many(pairs, seconds, family, None if self.router.only_root else self.router.zone)
@@ -67,6 +74,7 @@ class _Place:
     listener: Listener
     server: Server
     observer: _Observer
+    tls: ssl.SSLContext | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -80,19 +88,21 @@ class _Running:
 
 @dataclass
 class App:
-    """Serves `configuration` within `run`; `secret` makes cookies, and is shared by the workers of one server."""
+    """Serves `configuration` within `run`; `secret` is that of `Setup`, and makes cookies, too."""
 
     configuration: Configuration
     source: Source | None
     recorder: Recorder
     secret: bytes
     limits: Limits = field(default_factory=Limits)
+    changes: Changes = field(default_factory=Changes)
     reloads_failed: int = 0
     _places: dict[Listen, _Place] = field(default_factory=dict)
     _chains: dict[Settings, _Running] = field(default_factory=dict)
 
     async def run(self, started: Callable[[], None]) -> None:
         """Serve until cancelled; calls `started` once sockets are bound and answer."""
+        gc.set_threshold(*_GARBAGE)
         async with asyncio.TaskGroup() as tasks:
             try:
                 self._apply(self.configuration, tasks)
@@ -125,8 +135,11 @@ class App:
     def numbers(self) -> Iterator[tuple[str, str, str]]:
         """Give all metrics."""
         yield "coredns_build_info", "gauge", 'coredns_build_info{version="kdns"} 1'
-        yield "coredns_panics_total", "counter", "coredns_panics_total 0"
+        failures = sum(place.server.failures for place in self._places.values())
+        yield "coredns_panics_total", "counter", f"coredns_panics_total {failures}"
         yield "coredns_reload_failed_total", "counter", f"coredns_reload_failed_total {self.reloads_failed}"
+        version = braced((("hash", "sha512"), ("value", self.configuration.version)))
+        yield "coredns_reload_version_info", "gauge", f"coredns_reload_version_info{version} 1"
         for place in self._places.values():
             yield from place.observer.metrics.lines()
         server = metrics.server_name(next(iter(self._places))) if self._places else ""
@@ -154,14 +167,17 @@ class App:
         old = self.configuration
         if (new.access, new.health, new.metrics, new.workers) != (old.access, old.health, old.metrics, old.workers):
             log.warning("the API server, health, metrics and workers are as before: they change with a restart")
-        for block in new.blocks:
-            self._chain(block.settings, tasks)
         try:
-            async with asyncio.timeout(_PATIENCE):
-                await self._ready()
-        except TimeoutError:
-            log.warning("%s not ready after %g s; served nevertheless", ", ".join(self.waiting), _PATIENCE)
-        self._apply(new, tasks)
+            for block in new.blocks:
+                self._chain(block.settings, tasks)
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await self._ready()
+            except TimeoutError:
+                log.warning("%s not ready after %g s; served nevertheless", ", ".join(self.waiting), _PATIENCE)
+            self._apply(new, tasks)
+        finally:
+            self._forget_chains()
         log.warning("a new configuration is served")
 
     async def _ready(self) -> None:
@@ -171,58 +187,77 @@ class App:
     def _apply(self, new: Configuration, tasks: asyncio.TaskGroup) -> None:
         """Bind, exchange, and give up what is not wanted any more. What is wrong raises before anything changes."""
         wanted = dict.fromkeys(place for block in new.blocks for place in block.listen)
-        for listen in wanted:
+        routers = {
+            listen: Router(
+                [(block.zones, self._chain(block.settings, tasks)) for block in new.blocks if listen in block.listen]
+            )
+            for listen in wanted
+        }
+        for listen, place in self._bound(routers, new).items():
             blocks = [block for block in new.blocks if listen in block.listen]
-            router = Router([(block.zones, self._chain(block.settings, tasks)) for block in blocks])
-            place = self._place(listen, router, new)
+            place.observer.router = routers[listen]
             place.observer.log = next((block.settings.log for block in blocks if block.settings.log), None)
-            place.server.exchange(router, self._options(blocks[0].settings), blocks[0].settings.payload)
+            place.server.exchange(routers[listen], self._options(blocks[0].settings), blocks[0].settings.payload)
             place.server.observer = place.observer if new.metrics or place.observer.log else None
             if place.task is None:
                 place.task = tasks.create_task(self._serve(place), name=f"serve {listen}")
+            self._places[listen] = place
         self.configuration = new
         for listen in [listen for listen in self._places if listen not in wanted]:
             gone = self._places.pop(listen)
             if gone.task is not None:
                 gone.task.cancel()
-        for settings in [s for s in self._chains if all(s != block.settings for block in new.blocks)]:
+
+    def _forget_chains(self) -> None:
+        """End the chains that the configuration served has no use for."""
+        used = [block.settings for block in self.configuration.blocks]
+        for settings in [known for known in self._chains if known not in used]:
             self._chains.pop(settings).task.cancel()
+
+    def _bound(self, routers: Mapping[Listen, Router], new: Configuration) -> dict[Listen, _Place]:
+        """Give every place that is wanted: those there are, and new ones, all of them or none."""
+        with ExitStack() as undo:
+            found = {}
+            for listen, router in routers.items():
+                found[listen] = self._places.get(listen) or self._place(listen, router, new)
+                if listen not in self._places:
+                    undo.callback(found[listen].listener.close)
+            undo.pop_all()
+            return found
 
     def _chain(self, settings: Settings, tasks: asyncio.TaskGroup) -> Chain:
         if settings not in self._chains:
-            chain = load(Setup(settings, time.time, time.monotonic, self.source, self.recorder))
+            setup = Setup(settings, time.time, time.monotonic, self.source, self.recorder)
+            chain = load(replace(setup, changes=self.changes, secret=self.secret))
             self._chains[settings] = _Running(chain, tasks.create_task(chain.run(), name="chain"))
         return self._chains[settings].chain
 
     def _place(self, listen: Listen, router: Router, new: Configuration) -> _Place:
-        known = self._places.get(listen)
-        if known is None:
-            listener = bind(listen.address, listen.port, shared=new.workers > 1)
-            observer = _Observer(Metrics(metrics.server_name(listen)), router)
-            limiter = Limiter(new.limit, time.monotonic) if new.limit else None
-            server = Server(router, self.limits, limiter=limiter)
-            known = self._places[listen] = _Place(listen, listener, server, observer)
-        known.observer.router = router
-        return known
+        tls = _tls(listen) if listen.scheme != "dns" else None
+        listener = bind(listen.address, listen.port, shared=new.workers > 1)
+        observer = _Observer(Metrics(metrics.server_name(listen)), router)
+        limiter = Limiter(new.limit, time.monotonic) if new.limit else None
+        return _Place(listen, listener, Server(router, self.limits, limiter=limiter), observer, tls)
 
     def _options(self, settings: Settings) -> Options:
         return Options(self.secret, time.time, settings.nsid, self.limits.idle)
 
     async def _serve(self, place: _Place) -> None:
         """Answer at one place until cancelled."""
-        listen = place.listen
         async with AsyncExitStack() as stack:
             stack.enter_context(closing(place.listener))
-            if listen.scheme == "dns":
+            if place.tls is None:
                 await place.server.run([place.listener])
-            elif listen.scheme == "tls":
+            elif place.listen.scheme == "tls":
                 tasks = await stack.enter_async_context(asyncio.TaskGroup())
-                server = await place.server.serve_streams(place.listener.tcp, tasks, _tls(listen))
+                server = await place.server.serve_streams(place.listener.tcp, tasks, place.tls)
                 stack.callback(server.close)
             else:
                 from kdns import web  # noqa: PLC0415  # aiohttp is slow to import, and not every use needs it
 
-                await stack.enter_async_context(web.over_https(place.server, place.listener.tcp, _tls(listen)))
+                answered = place.observer.answered_https
+                served = web.over_https(place.server, place.listener.tcp, place.tls, answered)
+                await stack.enter_async_context(served)
             await asyncio.Event().wait()
 
 

@@ -3,24 +3,27 @@
 A plug-in is a module with a function `setup(setup) -> Plugin | None`; None where the settings do not ask for it. It
 answers in one of two ways: at once from memory (`lookup`), or after waiting (`resolve`). One that has work of its own
 besides (a file to follow, an upstream to watch) has a third method, `async def run(self)`, which is cancelled when the
-chain is done with.
+chain is done with. One whose `lookup` gives the same until it says otherwise (`setup.changes.tell()`) has an attribute
+`steady = True`: whole replies are then prepared from what it gave.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from itertools import takewhile
 from typing import Any, ClassVar, Protocol, cast
 
 from kapi.events import Recorder
 from kapi.source import Source
-from kdns import wire
+from kdns.changes import Changes
 from kdns.errors import SettingInvalid
 from kdns.query import Query
 from kdns.settings import Settings
-from kdns.wire import CLASS_IN, REFUSED, SERVFAIL, Answer, Rcode
+from kdns.wire import CLASS_IN, LATER, REFUSED, SERVFAIL, Answer
 
 # Each plug-in sees what those above it let pass, and need not care about those below.
 ORDER = (
@@ -33,13 +36,18 @@ ORDER = (
     "forward",  # everything else is asked upstream
 )
 
-LATER = wire.refusal(Rcode.SERVFAIL)  # what `lookup` gives, itself, for a question that nobody may answer at once
 _MOST_HOPS = 8  # aliases of aliases; more is a loop or might as well be
+
+
+Lookup = Callable[[bytes], Answer | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What plug-ins are made from. Without a `source` there is no cluster. `clock` gives Unix time in seconds."""
+    """What plug-ins are made from. Without a `source` there is no cluster. `clock` gives Unix time in seconds.
+
+    `secret` is known to all workers of one server and to nobody else.
+    """
 
     settings: Settings
     clock: Callable[[], float]
@@ -47,6 +55,8 @@ class Setup:
     source: Source | None = None
     recorder: Recorder = field(default_factory=lambda: Recorder("kdns"))
     above: tuple[Plugin, ...] = ()  # the plug-ins made so far
+    changes: Changes = field(default_factory=Changes)
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(16))
 
 
 class Plugin(Protocol):
@@ -62,7 +72,7 @@ class Plugin(Protocol):
     def lookup(self, question: bytes) -> Answer | None:
         """Answer a question (name, type and class in wire form, lower-case) at once from memory, or give None.
 
-        `LATER` keeps those below from answering at once, too: `resolve` is asked.
+        `wire.LATER` keeps those below from answering at once, too: `resolve` is asked.
         """
         ...
 
@@ -88,10 +98,17 @@ class Rest:
 
 
 class Chain:
-    """The plug-ins in order."""
+    """The plug-ins in order.
 
-    def __init__(self, plugins: Sequence[Plugin]) -> None:
+    `steady` asks those that come before the first that is not steady, `others` those from there on; see `lookup`.
+    """
+
+    def __init__(self, plugins: Sequence[Plugin], changes: Changes | None = None) -> None:
         self.plugins = tuple(plugins)
+        self.changes = changes or Changes()
+        first = tuple(takewhile(lambda plugin: getattr(plugin, "steady", False), self.plugins))
+        self.steady = _asking(first)
+        self.others = _asking(self.plugins[len(first) :])
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -100,11 +117,8 @@ class Chain:
 
     def lookup(self, question: bytes) -> Answer | None:
         """Answer at once, or give None where that is not possible; see `Plugin.lookup`."""
-        for plugin in self.plugins:
-            answer = plugin.lookup(question)
-            if answer is not None:
-                return None if answer is LATER else answer
-        return None
+        answer = self.steady(question) or self.others(question)
+        return None if answer is LATER else answer
 
     async def run(self) -> None:
         """Let plug-ins work in the background until cancelled."""
@@ -145,7 +159,23 @@ def load(setup: Setup) -> Chain:
         made = _imported(name).setup(replace(setup, above=tuple(plugins)))
         if made is not None:
             plugins.append(made)
-    return Chain(plugins)
+    return Chain(plugins, setup.changes)
+
+
+def _asking(plugins: Sequence[Plugin]) -> Lookup:
+    """Give the function that asks plug-ins in turn; its answer may be `LATER`."""
+    lookups = tuple(plugin.lookup for plugin in plugins)
+    if len(lookups) == 1:
+        return lookups[0]  # nothing to choose: one call less
+
+    def asked(question: bytes) -> Answer | None:
+        for lookup in lookups:
+            answer = lookup(question)
+            if answer is not None:
+                return answer
+        return None
+
+    return asked
 
 
 def _imported(name: str) -> Any:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, cast
 
 from kdns import names, wire
-from kdns.records import Data, Pointer, Record, Srv
-from kdns.wire import Answer, Rcode, Type
+from kdns.records import Data, Pointer, Records, Srv
+from kdns.wire import POINTER, Answer, Rcode, Type, tail_of
 
-_CLASS_IN = wire.CLASS_IN.to_bytes(2, "big")
 _FOUND = wire.flags_of(Rcode.NOERROR)
-_FREE_ORDER = {Type.A: 16, Type.AAAA: 28}  # octets of one such record behind a pointer
-_TARGETS = {Type.NS: 12, Type.SRV: 18}  # octets of such a record before the name it leads to
+_A, _AAAA, _CNAME, _NS, _PTR, _SRV = map(tail_of, (Type.A, Type.AAAA, Type.CNAME, Type.NS, Type.PTR, Type.SRV))
+_BEFORE_DATA = 12  # octets of a record, its owner a pointer, before its data
+_TARGET_AT = {_NS: _BEFORE_DATA, _SRV: _BEFORE_DATA + 6}  # octets of such a record before the name it leads to
+_TAKING_TURNS = (_A, _AAAA)
 _POINTER_REACH = 0x4000
-
-_Groups = dict[tuple[str, Type], dict[object, Data]]
+_COUNTS = 6  # octets of the counts before the records
+_ONE = wire.counts_of(1)
+_SRV_NUMBERS = struct.Struct("!HHH")
 
 
 class Target(NamedTuple):
@@ -31,128 +33,135 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What an owner answers, by question. PTR records are not answers yet: an address may have several owners."""
+    """What an owner answers, by question. PTR records are not answers yet: an address may have several owners.
 
-    answers: dict[bytes, Answer] = field(default_factory=dict)
+    Answers are packed, for there are very many: the counts of their records, and the records; see `unpacked`.
+    """
+
+    answers: dict[bytes, bytes] = field(default_factory=dict)
     pointers: dict[bytes, tuple[Target, ...]] = field(default_factory=dict)
     aliases: dict[bytes, bytes] = field(default_factory=dict)
-    names: dict[bytes, bytes] = field(default_factory=dict)  # question -> its name, the same object wherever it occurs
     cut: list[str] = field(default_factory=list)  # sets that no reply can carry whole
 
 
-def compiled(records: Iterable[Record], ttl: int, owner: str = "") -> Compiled:
-    """Compile all records of one owner. Raises `NameInvalid` where a name is too long for the protocol.
+def unpacked(question: bytes, packed: bytes) -> Answer:
+    """Give the answer to a question; addresses may come in any order."""
+    tail, count = packed[_COUNTS:], packed[0] << 8 | packed[1]
+    stride = len(tail) // count if count > 1 and question.endswith(_TAKING_TURNS) else 0
+    return Answer(_FOUND, packed[:_COUNTS], tail, stride)
+
+
+def compiled(records: Records, ttl: int, owner: str = "") -> Compiled:
+    """Compile all records of one owner.
 
     A set of records that not even a reply over TCP can carry is cut at what one can, and named in `cut`.
     """
-    groups = _grouped(records)
-    wires = {name: names.to_wire(name) for name in _names(groups)}
-    batch = _Batch(groups, wires, ttl)
     made = Compiled()
-    for (name, kind), group in groups.items():
-        question = question_of(wires[name], kind)
-        made.names[question] = wires[name]
-        data = list(group.values())
-        if kind is Type.PTR:
-            made.pointers[question] = tuple(
-                Target(owner, wires[d.target], d.of_service) for d in data if isinstance(d, Pointer)
-            )
-        elif kind in _TARGETS:
-            made.answers[question] = batch.with_addresses(kind, data, len(question))
+    making = _Making(records, ttl)
+    for question, known in records.sets.items():
+        tail, data = question[-4:], list(known.values())
+        if tail == _PTR:
+            made.pointers[question] = tuple([Target(owner, *each) for each in cast(list[Pointer], data)])
+            continue
+        if tail in _TAKING_TURNS:
+            answer = making.addresses(tail, cast(list[bytes], data))
+        elif tail in _TARGET_AT:
+            answer = making.leading(question, data)
         else:
-            made.answers[question] = batch.answer(kind, data)
-        if kind is not Type.PTR and kept_of(made.answers[question]) < len(data):
-            made.cut.append(f"{kind.name} records of {name}")
-        if kind is Type.CNAME:
-            made.aliases[wires[name]] = wires[str(data[0])]
+            answer = _plain([_fixed(tail, ttl, len(each)) + each for each in cast(list[bytes], data)])
+        made.answers[question] = answer
+        if len(data) > 1 and kept_of(answer) < len(data):
+            made.cut.append(f"{Type(int.from_bytes(tail[:2], 'big')).name} records of {names.to_text(question[:-4])}")
+        if tail == _CNAME:
+            made.aliases[question[:-4]] = cast(bytes, data[0])
     return made
 
 
-def pointing(targets: Sequence[Target], ttl: int) -> Answer:
+def pointing(targets: Sequence[Target], ttl: int) -> bytes:
     """Give the PTR answer of an address: the Service whose ClusterIP it is hides the endpoints that are there."""
-    parts = wire.fitting(wire.record(wire.POINTER, Type.PTR, ttl, name) for name in led_to(targets))
-    return Answer(_FOUND, wire.counts_of(len(parts)), b"".join(parts))
+    return _plain([_fixed(_PTR, ttl, len(name)) + name for name in led_to(targets)])
 
 
 def led_to(targets: Sequence[Target]) -> list[bytes]:
     """Give the names that an address leads to, each once."""
+    if len(targets) == 1:
+        return [targets[0].name]
     chosen = [target for target in targets if target.of_service][:1] or targets
     return list(dict.fromkeys(target.name for target in chosen))
 
 
-def kept_of(answer: Answer) -> int:
+def sole_name(packed: bytes) -> bytes:
+    """Give the name that the only record of a packed answer leads to."""
+    return packed[_COUNTS + _BEFORE_DATA :]
+
+
+def kept_of(packed: bytes) -> int:
     """Give the number of records in the answer section."""
-    return int.from_bytes(answer.counts[:2], "big")
+    return packed[0] << 8 | packed[1]
 
 
-def question_of(name: bytes, kind: Type) -> bytes:
-    """Give the question for a wire name and a type."""
-    return name + kind.to_bytes(2, "big") + _CLASS_IN
+class _Making:
+    """Makes the answers of some records; what several of them have in common is made once."""
 
+    def __init__(self, records: Records, ttl: int) -> None:
+        self._records = records
+        self._ttl = ttl
+        self._same: dict[tuple[bytes, ...], bytes] = {}  # addresses -> their answer, at whatever name
+        self._at: dict[bytes, list[bytes]] = {}  # target -> its address records, without their owner
 
-def _grouped(records: Iterable[Record]) -> _Groups:
-    """Put records of one name and type together, each datum once (SRV: each target and port once)."""
-    groups: _Groups = {}
-    for record in records:
-        data = record.data
-        identity = (data.target, data.port) if isinstance(data, Srv) else data
-        groups.setdefault((record.name, record.type), {}).setdefault(identity, data)
-    return groups
+    def addresses(self, tail: bytes, data: list[bytes]) -> bytes:
+        """Give the answer of addresses."""
+        if len(data) == 1:
+            return _ONE + POINTER + _fixed(tail, self._ttl, len(data[0])) + data[0]
+        key = tuple(data)
+        known = self._same.get(key)
+        if known is None:
+            head = POINTER + _fixed(tail, self._ttl, len(data[0]))
+            kept = data[: wire.LARGEST // (len(head) + len(data[0]))]
+            known = self._same[key] = wire.counts_of(len(kept)) + head + head.join(kept)
+        return known
 
-
-def _names(groups: _Groups) -> set[str]:
-    """Give every name in records and their data."""
-    found = {name for name, _ in groups}
-    for (_, kind), data in groups.items():
-        for datum in data.values():
-            if isinstance(datum, Srv | Pointer):
-                found.add(datum.target)
-            elif isinstance(datum, str) and kind is not Type.TXT:
-                found.add(datum)
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """What is compiled together: SRV and NS answers bring addresses of the same owner along."""
-
-    groups: _Groups
-    wires: dict[str, bytes]
-    ttl: int
-
-    def answer(self, kind: Type, data: list[Data]) -> Answer:
-        parts = wire.fitting(self._record(wire.POINTER, kind, datum) for datum in data)
-        stride = _FREE_ORDER.get(kind, 0) if len(parts) > 1 else 0
-        return Answer(_FOUND, wire.counts_of(len(parts)), b"".join(parts), stride)
-
-    def with_addresses(self, kind: Type, data: list[Data], question: int) -> Answer:
-        """Give the SRV or NS answer to a question of some octets; the addresses' owners point to the targets."""
-        parts = wire.fitting(self._record(wire.POINTER, kind, datum) for datum in data)
-        at = wire.HEADER + question
-        places: dict[str, int] = {}  # target -> where its name stands in the message
-        for datum, part in zip(data, parts, strict=False):  # those that do not fit are left out
-            places.setdefault(datum.target if isinstance(datum, Srv) else str(datum), at + _TARGETS[kind])
+    def leading(self, question: bytes, data: list[Data]) -> bytes:
+        """Give the SRV or NS answer with the addresses of what it leads to; their owners point to the targets."""
+        tail = question[-4:]
+        parts, targets = [], []
+        for datum in data:
+            target = datum if isinstance(datum, bytes) else datum.target
+            octets = _SRV_NUMBERS.pack(0, datum.weight, datum.port) + target if isinstance(datum, Srv) else target
+            parts.append(POINTER + _fixed(tail, self._ttl, len(octets)) + octets)
+            targets.append(target)
+        parts = wire.fitting(parts)
+        at = wire.HEADER + len(question) + _TARGET_AT[tail]
+        places: dict[bytes, int] = {}  # target -> where its name stands in the message
+        for target, part in zip(targets, parts, strict=False):  # those that do not fit are left out
+            places.setdefault(target, at)
             at += len(part)
-        glue = wire.fitting(
-            (record for target, place in places.items() for record in self._addresses(target, place)),
-            wire.LARGEST - sum(map(len, parts)),
-        )
-        return Answer(_FOUND, wire.counts_of(len(parts), 0, len(glue)), b"".join(parts + glue))
+        glue = wire.fitting(self._glue(places), wire.LARGEST - sum(map(len, parts)))
+        return wire.counts_of(len(parts), 0, len(glue)) + b"".join(parts + glue)
 
-    def _addresses(self, target: str, place: int) -> Iterator[bytes]:
-        owner = (0xC000 | place).to_bytes(2, "big") if place < _POINTER_REACH else self.wires[target]
-        for kind in (Type.A, Type.AAAA):
-            for datum in self.groups.get((target, kind), {}).values():
-                yield self._record(owner, kind, datum)
+    def _glue(self, places: dict[bytes, int]) -> list[bytes]:
+        found = []
+        for target, place in places.items():
+            owner = (0xC000 | place).to_bytes(2, "big") if place < _POINTER_REACH else target
+            known = self._at.get(target)
+            if known is None:
+                known = self._at[target] = list(self._addresses_at(target))
+            found += [owner + each for each in known]
+        return found
 
-    def _record(self, owner: bytes, kind: Type, datum: Data) -> bytes:
-        return wire.record(owner, kind, self.ttl, self._octets(kind, datum))
+    def _addresses_at(self, target: bytes) -> Iterator[bytes]:
+        for tail in _TAKING_TURNS:
+            for each in cast(dict[object, bytes], self._records.sets.get(target + tail, {})).values():
+                yield _fixed(tail, self._ttl, len(each)) + each
 
-    def _octets(self, kind: Type, datum: Data) -> bytes:
-        if isinstance(datum, IPv4Address | IPv6Address):
-            return datum.packed
-        if isinstance(datum, Srv):
-            return struct.pack("!HHH", 0, datum.weight, datum.port) + self.wires[datum.target]
-        if isinstance(datum, Pointer):
-            return self.wires[datum.target]
-        return bytes((len(datum),)) + datum.encode() if kind is Type.TXT else self.wires[datum]
+
+def _plain(records: list[bytes]) -> bytes:
+    """Give the answer of records that lack their owner, the name that is asked for."""
+    parts = wire.fitting([POINTER + each for each in records])
+    return wire.counts_of(len(parts)) + b"".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _fixed(tail: bytes, ttl: int, size: int) -> bytes:
+    """Give the part of a record between its owner and its data of so many octets."""
+    return tail + struct.pack("!IH", ttl, size)

@@ -1,4 +1,4 @@
-"""Which names exist: those with records, and those with such names below them (empty non-terminals, RFC 8020). Pure."""
+"""Which names exist for other reasons than records of their own: that names below them do (RFC 8020), say. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from kdns import names
 
 
 class Existing:
-    """Wire names with the number of reasons each has to exist: its records, and its children that exist."""
+    """Wire names with the number of reasons each has: record sets at its children, and its children that are here."""
 
     def __init__(self) -> None:
         self._reasons: dict[bytes, int] = {}

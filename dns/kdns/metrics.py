@@ -14,14 +14,18 @@ from kdns.observe import Seen
 from kdns.plugins.cache import Cache
 from kdns.plugins.cluster import Cluster
 from kdns.plugins.forward import Forward
+from kdns.plugins.hosts import HostsFiles
+from kdns.query import OPT_START
 from kdns.settings import Listen
 
 _SIZES = (0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16000, 32000, 48000, 64000)
 _TYPES = {"A", "AAAA", "CNAME", "DNSKEY", "DS", "HTTPS", "MX", "NS", "PTR", "SOA", "SRV", "TXT", "ANY", "AXFR", "IXFR"}
 
 
+_ADDITIONAL = 11  # offset of the lower octet of a query's count of additional records
+_DO = 11  # offset of the flags of EDNS after a question's name
 _MOST_RAW = 4096  # different queries that are counted before they are sorted out
-_Key = tuple[str, str, str, bytes, int, int, int]  # zone, proto, family, type, rcode, octets asked and answered
+_Key = tuple[str, str, str, bytes, int, int, int, bool]  # zone, proto, family, type, rcode, octets both ways, DO
 T = TypeVar("T")
 
 
@@ -33,14 +37,18 @@ class Metrics:
         self._raw: dict[_Key, int] = {}
         self._requests: Counter[tuple[str, str, str, str]] = Counter()  # zone, proto, family, type
         self._responses: Counter[tuple[str, str]] = Counter()  # zone, rcode
+        self._dnssec: Counter[str] = Counter()  # zone
+        self.https: Counter[int] = Counter()  # HTTP status
         self._seconds: dict[str, Histogram] = {}
         self._asked: dict[tuple[str, str], Histogram] = {}
         self._answered: dict[tuple[str, str], Histogram] = {}
 
     def count(self, seen: Seen, zone: str) -> None:
         """Count one query that was answered."""
-        kind = _kind(seen.query)
-        self._count((zone, seen.proto, seen.family, kind, seen.reply[3] & 15, len(seen.query), len(seen.reply)), 1)
+        end = seen.query.find(0, wire.HEADER) + 1
+        sizes = len(seen.query), len(seen.reply)
+        kind, rcode = seen.query[end : end + 2], seen.reply[3] & 15
+        self._count((zone, seen.proto, seen.family, kind, rcode, *sizes, _wants_dnssec(seen.query, end)), 1)
         self._histogram(self._seconds, zone, SECONDS).observe(seen.seconds)
 
     def count_many(
@@ -54,7 +62,8 @@ class Metrics:
         for query, reply in pairs:
             end = query.find(0, wire.HEADER) + 1
             where = zone(query[wire.HEADER : end].lower()) if zone else "."
-            key = (where, "udp", family, query[end : end + 2], reply[3] & 15, len(query), len(reply))
+            dnssec = query[_ADDITIONAL] > 0 and _wants_dnssec(query, end)
+            key = (where, "udp", family, query[end : end + 2], reply[3] & 15, len(query), len(reply), dnssec)
             raw[key] = raw.get(key, 0) + 1
         self._histogram(self._seconds, where, SECONDS).observe(seconds / len(pairs), len(pairs))
         if len(raw) > _MOST_RAW:
@@ -66,7 +75,8 @@ class Metrics:
             self._count(key, count)
 
     def _count(self, key: _Key, count: int) -> None:
-        zone, proto, family, kind, rcode, asked, answered = key
+        zone, proto, family, kind, rcode, asked, answered, dnssec = key
+        self._dnssec[zone] += count * dnssec
         self._requests[zone, proto, family, _NAMES.get(kind, "other")] += count
         self._responses[zone, _RCODES.get(rcode, "OTHER")] += count
         self._histogram(self._asked, (zone, proto), _SIZES).observe(asked, count)
@@ -90,6 +100,11 @@ class Metrics:
         for (zone, rcode), count in self._responses.items():
             labels = (*base, ("zone", zone), ("view", ""), ("rcode", rcode), ("plugin", ""))
             yield _line("coredns_dns_responses_total", "counter", labels, count)
+        for zone, count in self._dnssec.items():
+            labels = (*base, ("zone", zone), ("view", ""))
+            yield _line("coredns_dns_do_requests_total", "counter", labels, count)
+        for status, count in self.https.items():
+            yield _line("coredns_dns_https_responses_total", "counter", (*base, ("status", str(status))), count)
         for zone, histogram in self._seconds.items():
             name = "coredns_dns_request_duration_seconds"
             labels = (*base, ("zone", zone), ("view", ""))
@@ -117,7 +132,10 @@ def plugin_lines(plugins: Iterable[object], server: str) -> Iterator[tuple[str, 
             yield from _cache_lines(plugin, (*base, ("zones", "."), ("view", "")))
         elif isinstance(plugin, Forward):
             yield from _forward_lines(plugin)
+        elif isinstance(plugin, HostsFiles):
+            yield _line("coredns_hosts_entries", "gauge", (), sum(table.entries for table in plugin.tables))
         elif isinstance(plugin, Cluster):
+            yield _line("coredns_autopath_success_total", "counter", base, plugin.walked)
             name = "coredns_kubernetes_dns_programming_duration_seconds"
             for kind, histogram in plugin.programming.items():
                 yield from ((name, "histogram", line) for line in histogram.lines(name, (("service_kind", kind),)))
@@ -137,7 +155,7 @@ def added(lines: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str, str
     for name, kind, line in lines:
         series, _, value = line.rpartition(" ")
         known = sums.get(series, (name, kind, 0.0))[2]
-        once = name in {"coredns_plugin_enabled", "coredns_build_info"}
+        once = name in {"coredns_plugin_enabled", "coredns_build_info", "coredns_reload_version_info"}
         sums[series] = name, kind, float(value) if once else known + float(value)
     for series, (name, kind, total) in sums.items():
         yield name, kind, f"{series} {total!r}"
@@ -165,10 +183,16 @@ def _forward_lines(forward: Forward) -> Iterator[tuple[str, str, str]]:
     yield _line("coredns_forward_max_concurrent_rejects_total", "counter", (), sum(g.rejected for g in groups))
     yield _line("coredns_forward_healthcheck_broken_total", "counter", (), sum(g.broken for g in groups))
     name = "coredns_proxy_request_duration_seconds"
+    labels: Labels
     for group in groups:
         for server, histogram in group.seconds.items():
             labels = (("proxy_name", "forward"), ("to", str(server)))
             yield from ((name, "histogram", line) for line in histogram.lines(name, labels))
+        for name, counts in (("hits", group.streams.reused), ("misses", group.streams.opened)):
+            for server, count in counts.items():
+                proto = "tcp-tls" if server.tls_name else "tcp"
+                labels = (("proxy_name", "forward"), ("to", str(server)), ("proto", proto))
+                yield _line(f"coredns_proxy_conn_cache_{name}_total", "counter", labels, count)
         for server, failures in group.probe_failures.items():
             labels = (("proxy_name", "forward"), ("to", str(server)))
             yield _line("coredns_proxy_healthcheck_failures_total", "counter", labels, failures)
@@ -178,10 +202,9 @@ def _line(name: str, kind: str, labels: Labels, value: float) -> tuple[str, str,
     return name, kind, f"{name}{braced(labels)} {value}"
 
 
-def _kind(query: bytes) -> bytes:
-    """Give the two octets of the type asked for."""
-    end = query.find(0, wire.HEADER) + 1
-    return query[end : end + 2]
+def _wants_dnssec(query: bytes, end: int) -> bool:
+    """Whether the OPT record of a query, after a name that ends there, has the flag DO."""
+    return query[end + 4 : end + 7] == OPT_START and query[end + _DO : end + _DO + 1] > b"\x7f"
 
 
 _RCODES: Mapping[int, str] = {code: str(dnslib.RCODE.get(code)) for code in range(6)}

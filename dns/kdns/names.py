@@ -16,6 +16,8 @@ from kdns.errors import NameInvalid
 ROOT = b"\0"
 MOST_OCTETS = 255  # of a whole name on the wire, RFC 1035 section 2.3.4
 _LENGTHS = {length: bytes((length,)) for length in range(1, 64)}
+_OCTETS = [bytes((len(str(octet)),)) + str(octet).encode() for octet in range(256)]  # as labels
+_NIBBLES = [b"\1%x\1%x" % (octet & 15, octet >> 4) for octet in range(256)]  # two labels, the lower half first
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
 
 
@@ -37,9 +39,19 @@ def to_wire(name: str) -> bytes:
         wire = b"".join([_LENGTHS[len(label)] + label for label in labels]) + ROOT
     except KeyError:
         raise NameInvalid(f"{name!r} is no domain name: every label has 1 to 63 letters") from None
-    if len(wire) > MOST_OCTETS:
-        raise NameInvalid(f"{name!r} is no domain name: it takes {len(wire)} octets of {MOST_OCTETS}")
+    check_length(wire)
     return wire
+
+
+def label(text: str) -> bytes:
+    """Give one label on the wire; the text is one that `is_label` accepts, in lower case."""
+    return _LENGTHS[len(text)] + text.encode()
+
+
+def check_length(wire: bytes) -> None:
+    """Raise `NameInvalid` where a wire name is longer than the protocol allows."""
+    if len(wire) > MOST_OCTETS:
+        raise NameInvalid(f"{to_text(wire)!r} is no domain name: it takes {len(wire)} octets of {MOST_OCTETS}")
 
 
 def to_text(wire: bytes) -> str:
@@ -73,11 +85,11 @@ def check_hostname(text: str) -> None:
         raise NameInvalid(f"{text!r} is no host name: labels are letters, digits and hyphens")
 
 
-def dashed(address: Address) -> str:
-    """Give the label that CoreDNS derives from an address: `10-0-0-1`, `fd00--1`; never ends in a hyphen."""
-    if address.version == 4:
-        return str(address).replace(".", "-")
-    text = str(address).replace(":", "-")
+def dashed(address: bytes) -> str:
+    """Give the label that CoreDNS derives from a packed address: `10-0-0-1`, `fd00--1`; never ends in a hyphen."""
+    if len(address) == 4:
+        return "-".join(map(str, address))
+    text = str(IPv6Address(address)).replace(":", "-")
     return f"{text}0" if text.endswith("-") else text
 
 
@@ -93,9 +105,11 @@ def undashed(label: str) -> Address | None:
         return None
 
 
-def reverse_name(address: Address) -> str:
-    """Give the name below in-addr.arpa or ip6.arpa at which an address has its PTR."""
-    return address.reverse_pointer
+def reverse_wire(address: bytes) -> bytes:
+    """Give the name below in-addr.arpa or ip6.arpa at which a packed address has its PTR."""
+    if len(address) == 4:
+        return b"".join([_OCTETS[octet] for octet in address[::-1]]) + b"\7in-addr\4arpa\0"
+    return b"".join([_NIBBLES[octet] for octet in address[::-1]]) + b"\3ip6\4arpa\0"
 
 
 def reverse_zones(network: Network) -> tuple[str, ...]:

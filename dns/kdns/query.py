@@ -7,6 +7,7 @@ back as it was.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from kdns.errors import Malformed
@@ -20,6 +21,9 @@ ONE_WITH_OPT = b"\0\1\0\0\0\0\0\1"  # and of one with EDNS
 OPT_START, OPT_END = b"\0\0\x29", bytes(6)  # the plainest OPT record, around its two octets of payload size
 PLAIN_OPT = OPT_START + EDNS_LIMIT.to_bytes(2, "big") + OPT_END  # and the one in reply
 
+
+COOKIE = 10  # an option of EDNS, RFC 7873
+CLIENT_COOKIE = 8  # octets; what follows is the server's
 
 _QR, _RD, _CD, _OPCODE = 0x8000, 0x0100, 0x0010, 0x7800
 _DO = 0x8000  # in the flags of EDNS: the client wants DNSSEC records
@@ -118,9 +122,9 @@ def reply(query: Query, answer: Answer, limit: int, options: bytes = b"") -> byt
 def complaint(data: bytes, rcode: int) -> bytes:
     """Give the reply to a query that could not be read: its header, and nothing that it could have amplified."""
     flags = int.from_bytes(data[2:4], "big") & (_OPCODE | _RD)
-    if rcode == Rcode.BADVERS:
-        answer = _with_opt(Answer(0, counts_of(), b""), Rcode.BADVERS, dnssec=False)
-        return data[:2] + (flags | _QR).to_bytes(2, "big") + b"\0\0" + answer.counts + answer.tail
+    if rcode == Rcode.BADVERS:  # the question could be read, or its version would not be known
+        answer = _with_opt(Answer(_QR, counts_of(), b""), Rcode.BADVERS, dnssec=False)
+        return render(data[:2], flags, data[HEADER : _plain_name_end(data, HEADER) + 4], answer)
     return data[:2] + (flags | _QR | rcode).to_bytes(2, "big") + bytes(8)
 
 
@@ -157,10 +161,29 @@ def _with_options(query: Query, data: bytes, at: int, additional: int) -> Query:
             raise Malformed("one OPT record, at the root, is allowed", Rcode.FORMERR)
         if options >> 16 & 0xFF:
             raise Malformed("only version 0 of EDNS is known", Rcode.BADVERS)
-        query = replace(query, edns=True, payload=payload, dnssec=bool(options & _DO), options=data[start + 10 : at])
+        given = data[start + 10 : at]
+        _check_options(given)
+        query = replace(query, edns=True, payload=payload, dnssec=bool(options & _DO), options=given)
     if at != len(data):
         raise Malformed("octets follow the last record", Rcode.FORMERR)
     return query
+
+
+def options_of(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Go through the options of EDNS; dnslib would not see an empty one that comes last. Raises `Malformed`."""
+    at = 0
+    while at < len(data):
+        code, length = struct.unpack_from("!HH", data, at) if at + 4 <= len(data) else (0, len(data))
+        at += 4 + length
+        if at > len(data):
+            raise Malformed("an option of EDNS is cut short", Rcode.FORMERR)
+        yield code, data[at - length : at]
+
+
+def _check_options(data: bytes) -> None:
+    for code, given in options_of(data):
+        if code == COOKIE and not (len(given) == CLIENT_COOKIE or 16 <= len(given) <= 40):
+            raise Malformed("a cookie has 8 octets, or 16 to 40 (RFC 7873 section 5.2.2)", Rcode.FORMERR)
 
 
 def _plain_name_end(data: bytes, at: int) -> int:

@@ -9,200 +9,225 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from itertools import islice
+from typing import NamedTuple
 
-from kapi.network import Address, Endpoint, EndpointPort, EndpointSlice, Problem, Service, ServicePort, ServiceType
+from kapi.network import Problem
 from kdns import names
 from kdns.errors import NameInvalid
-from kdns.wire import Type
+from kdns.objects import Backend, Port, Service, Slice
+from kdns.wire import Type, tail_of
 
 SCHEMA_VERSION = "1.1.0"
 _MOST_PORTS = 50_000  # ports of all endpoints of one Service that get SRV records: slices may have 20,000 ports each
+_A, _AAAA, _CNAME, _NS, _PTR, _SRV, _TXT = map(
+    tail_of, (Type.A, Type.AAAA, Type.CNAME, Type.NS, Type.PTR, Type.SRV, Type.TXT)
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Srv:
+class Srv(NamedTuple):
     """The data of an SRV record (RFC 2782); the priority is always 0."""
 
     weight: int
     port: int
-    target: str
+    target: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Pointer:
+class Pointer(NamedTuple):
     """The data of a PTR record. `of_service` marks a ClusterIP's, which hides those of endpoints at that address."""
 
-    target: str
+    target: bytes
     of_service: bool = False
 
 
-Data = Address | Srv | Pointer | str
+Data = bytes | Srv | Pointer  # octets are data as they stand in a record
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record: a name (lower-case text, no final dot), its type, and data (text for NS, CNAME and TXT)."""
+class Records:
+    """The records of one owner by question, in the order in which they were added; each datum once."""
 
-    name: str
-    type: Type
-    data: Data
+    def __init__(self) -> None:
+        self.sets: dict[bytes, dict[object, Data]] = {}
+
+    def add(self, name: bytes, tail: bytes, data: Data) -> None:
+        """Add a record; `tail` is the end of the question for it (`wire.tail_of`). Raises `NameInvalid`."""
+        question = name + tail
+        known = self.sets.get(question)
+        if known is None:
+            names.check_length(name)
+            known = self.sets[question] = {}
+        known.setdefault((data.target, data.port) if isinstance(data, Srv) else data, data)
+
+    def add_address(self, name: bytes, address: bytes) -> None:
+        """Add an A or AAAA record, by the length of a packed address."""
+        self.add(name, _A if len(address) == 4 else _AAAA, address)
+
+    def add_pointer(self, address: bytes, pointer: Pointer) -> None:
+        """Add the PTR record of a packed address."""
+        self.add(names.reverse_wire(address), _PTR, pointer)
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
     """The records of one object, and what of it could not be given a name."""
 
-    records: tuple[Record, ...] = ()
+    records: Records = field(default_factory=Records)
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Backend:
+class _Named(NamedTuple):
     """One address of one ready endpoint with its own name, and the ports of its slice."""
 
-    address: Address
-    name: str
-    ports: tuple[EndpointPort, ...]
+    address: bytes
+    name: bytes
+    ports: tuple[Port, ...]
 
 
 def service_names(
     service: Service,
-    slices: Iterable[EndpointSlice],
+    slices: Iterable[Slice],
     zone: str,
     *,
     pod_names: bool = False,
     empty_services: bool = True,
 ) -> Names:
-    """Give the records of a Service in the cluster zone `zone`.
+    """Give the records of a Service in the cluster zone `zone`. Raises `NameInvalid` for a name that is too long.
 
     With `pod_names`, endpoints without a hostname are called after their pods. Without `empty_services`, a Service with
     a ClusterIP and no ready endpoint has no names.
     """
     problems: list[Problem] = []
+    found = Records()
     base = _base(service, zone, problems)
     if base is None:
-        return Names((), tuple(problems))
-    if service.type is ServiceType.EXTERNAL_NAME:
-        records = list(_alias(service, base, problems))
+        return Names(found, tuple(problems))
+    if service.alias:
+        _alias(found, service, base, problems)
+        return Names(found, tuple(problems))
+    _check_ports(service.ports, problems)
+    backends = list(_backends(service, slices, base, problems, pod_names=pod_names))
+    if not (backends or service.headless or empty_services):
+        return Names(found, tuple(problems))
+    if service.headless:
+        _headless(found, base, backends, problems)
     else:
-        ports = _named(service.ports, "spec.ports", problems)
-        backends = list(_backends(service, slices, base, problems, pod_names=pod_names))
-        if not (backends or service.headless or empty_services):
-            return Names((), tuple(problems))
-        records = list(_headless(base, backends, problems) if service.headless else _cluster_ip(service, ports, base))
-        if service.headless or service.cluster_ips:
-            records += _endpoint_names(backends)
-    return Names(tuple(records), tuple(problems))
+        _cluster_ip(found, service, base)
+    if service.headless or service.addresses:
+        _endpoint_names(found, backends)
+    return Names(found, tuple(problems))
 
 
-def apex_records(zone: str, servers: Iterable[str], addresses: Iterable[Address]) -> tuple[Record, ...]:
+def apex_records(zone: str, servers: Iterable[str], addresses: Iterable[bytes]) -> Records:
     """Give the records of the zone itself: its version, and its name servers.
 
     `servers` are the names of this server's own Services; without any, the server is `ns.dns` at `addresses`.
     """
+    found = Records()
     fallback = f"ns.dns.{zone}"
-    records = [Record(f"dns-version.{zone}", Type.TXT, SCHEMA_VERSION)]
-    records += [Record(zone, Type.NS, name) for name in (sorted(servers) or [fallback])]
-    return (*records, *(Record(fallback, _type_of(address), address) for address in addresses))
+    version = SCHEMA_VERSION.encode()
+    found.add(names.to_wire(f"dns-version.{zone}"), _TXT, bytes((len(version),)) + version)
+    for name in sorted(servers) or [fallback]:
+        found.add(names.to_wire(zone), _NS, names.to_wire(name))
+    for address in addresses:
+        found.add_address(names.to_wire(fallback), address)
+    return found
 
 
-def _base(service: Service, zone: str, problems: list[Problem]) -> str | None:
+def _base(service: Service, zone: str, problems: list[Problem]) -> bytes | None:
     """Give the Service's own name, or None where its parts are no labels."""
-    for field, label in (("metadata.name", service.name), ("metadata.namespace", service.namespace)):
+    for where, label in (("metadata.name", service.name), ("metadata.namespace", service.namespace)):
         if not names.is_label(label):
-            problems.append(
-                Problem(field, f"{label!r} cannot be a label of a domain name, so the Service has no names")
-            )
+            said = f"{label!r} cannot be a label of a domain name, so the Service has no names"
+            problems.append(Problem(where, said))
             return None
-    return f"{service.name}.{service.namespace}.svc.{zone}".lower()
+    return names.to_wire(f"{service.name}.{service.namespace}.svc.{zone}")
 
 
-def _alias(service: Service, base: str, problems: list[Problem]) -> Iterator[Record]:
+def _alias(found: Records, service: Service, base: bytes, problems: list[Problem]) -> None:
     try:
         names.check_hostname(service.external_name)
     except NameInvalid as error:
         problems.append(Problem("spec.externalName", f"{error}; the Service has no CNAME"))
-        return
-    yield Record(base, Type.CNAME, service.external_name.removesuffix(".").lower())
+    else:
+        found.add(base, _CNAME, names.to_wire(service.external_name))
 
 
-def _named(ports: tuple[ServicePort, ...], path: str, problems: list[Problem]) -> tuple[ServicePort, ...]:
-    """Take away the names, not the ports, that cannot stand in an SRV owner."""
+def _check_ports(ports: Iterable[Port], problems: list[Problem]) -> None:
+    """Tell of names that cannot stand in an SRV owner; the ports are there nevertheless."""
     for index, port in enumerate(ports):
         if port.name and not _fits_srv(port.name):
-            problems.append(
-                Problem(f"{path}[{index}].name", f"{port.name!r} cannot be a label, so it has no SRV record")
-            )
-    return ports
+            said = f"{port.name!r} cannot be a label, so it has no SRV record"
+            problems.append(Problem(f"spec.ports[{index}].name", said))
 
 
-def _cluster_ip(service: Service, ports: tuple[ServicePort, ...], base: str) -> Iterator[Record]:
-    addresses = service.cluster_ips
+def _cluster_ip(found: Records, service: Service, base: bytes) -> None:
+    addresses = service.addresses
     for address in addresses:
-        yield Record(base, _type_of(address), address)
-        yield Record(names.reverse_name(address), Type.PTR, Pointer(base, of_service=True))
-    for port in ports if addresses else ():
-        yield Record(base, Type.SRV, Srv(_weight(len(ports) * len(addresses)), port.port, base))
-        if _fits_srv(port.name):
-            owner = _srv_owner(port.name, port.protocol, base)
-            yield Record(owner, Type.SRV, Srv(_weight(len(addresses)), port.port, base))
+        found.add_address(base, address)
+        found.add_pointer(address, Pointer(base, of_service=True))
+    for port in service.ports if addresses else ():
+        found.add(base, _SRV, Srv(_weight(len(service.ports) * len(addresses)), port.number, base))
+        owner = _srv_owner(port, base)
+        if owner:
+            found.add(owner, _SRV, Srv(_weight(len(addresses)), port.number, base))
             for address in addresses:
-                yield Record(owner, _type_of(address), address)
+                found.add_address(owner, address)
 
 
-def _headless(base: str, backends: list[_Backend], problems: list[Problem]) -> Iterator[Record]:
+def _headless(found: Records, base: bytes, backends: list[_Named], problems: list[Problem]) -> None:
     for backend in backends:
-        yield Record(base, _type_of(backend.address), backend.address)
+        found.add_address(base, backend.address)
     total = sum(len(backend.ports) for backend in backends)
     if total > _MOST_PORTS:
         said = f"the endpoints have more than {_MOST_PORTS} ports in all; only the first of them have SRV records"
         problems.append(Problem("ports of EndpointSlices", said))
     pairs = list(islice(((backend, port) for backend in backends for port in backend.ports), _MOST_PORTS))
-    owners = [_srv_owner(port.name, port.protocol, base) for _, port in pairs]
-    sharing = Counter(owners)
-    for (backend, port), owner in zip(pairs, owners, strict=True):
-        yield Record(base, Type.SRV, Srv(_weight(total), port.port, backend.name))
-        if _fits_srv(port.name):
-            yield Record(owner, Type.SRV, Srv(_weight(sharing[owner]), port.port, backend.name))
-            yield Record(owner, _type_of(backend.address), backend.address)
+    owners = {port: _srv_owner(port, base) for port in {port for _, port in pairs}}
+    sharing = Counter(owners[port] for _, port in pairs)
+    for backend, port in pairs:
+        found.add(base, _SRV, Srv(_weight(total), port.number, backend.name))
+        owner = owners[port]
+        if owner:
+            found.add(owner, _SRV, Srv(_weight(sharing[owner]), port.number, backend.name))
+            found.add_address(owner, backend.address)
 
 
-def _endpoint_names(backends: list[_Backend]) -> Iterator[Record]:
+def _endpoint_names(found: Records, backends: Iterable[_Named]) -> None:
     for backend in backends:
-        yield Record(backend.name, _type_of(backend.address), backend.address)
-        yield Record(names.reverse_name(backend.address), Type.PTR, Pointer(backend.name))
+        found.add_address(backend.name, backend.address)
+        found.add_pointer(backend.address, Pointer(backend.name))
 
 
 def _backends(
-    service: Service, slices: Iterable[EndpointSlice], base: str, problems: list[Problem], *, pod_names: bool
-) -> Iterator[_Backend]:
+    service: Service, slices: Iterable[Slice], base: bytes, problems: list[Problem], *, pod_names: bool
+) -> Iterator[_Named]:
     for piece in slices:
-        for index, endpoint in enumerate(piece.endpoints):
-            if not (endpoint.ready or service.publish_not_ready):
-                continue
-            for address in endpoint.addresses:
-                where = f"endpoints[{index}] of EndpointSlice {piece.name}"
-                label = _hostname(endpoint, address, where, problems)
-                if pod_names and not endpoint.hostname and names.is_label(endpoint.pod):
-                    label = endpoint.pod
-                yield _Backend(address, f"{label}.{base}", piece.ports)
+        for backend in piece.backends:
+            if backend.ready or service.publish_not_ready:
+                label = _label(backend, piece, problems, pod_names=pod_names)
+                yield _Named(backend.address, names.label(label) + base, piece.ports)
 
 
-def _hostname(endpoint: Endpoint, address: Address, where: str, problems: list[Problem]) -> str:
-    if not endpoint.hostname:
-        return names.dashed(address)
-    if names.is_label(endpoint.hostname):
-        return endpoint.hostname.lower()
-    problems.append(
-        Problem(where, f"the hostname {endpoint.hostname!r} cannot be a label; the address names it instead")
-    )
-    return names.dashed(address)
+def _label(backend: Backend, piece: Slice, problems: list[Problem], *, pod_names: bool) -> str:
+    """Give an endpoint's own label: its hostname, else its pod's name where that is asked for, else its address."""
+    if names.is_label(backend.hostname):
+        return backend.hostname.lower()
+    if backend.hostname:
+        where = f"endpoint {ip_address(backend.address)} of EndpointSlice {piece.name}"
+        said = f"the hostname {backend.hostname!r} cannot be a label; the address names it instead"
+        problems.append(Problem(where, said))
+    elif pod_names and names.is_label(backend.pod):
+        return backend.pod.lower()
+    return names.dashed(backend.address)
 
 
-def _srv_owner(port: str, protocol: str, base: str) -> str:
-    return f"_{port}._{protocol}.{base}".lower()
+def _srv_owner(port: Port, base: bytes) -> bytes:
+    """Give the name of a port's SRV records; nothing where its own name cannot be a label."""
+    if not _fits_srv(port.name):
+        return b""
+    return names.label(f"_{port.name}".lower()) + names.label(f"_{port.protocol}") + base
 
 
 def _fits_srv(port: str) -> bool:
@@ -211,7 +236,3 @@ def _fits_srv(port: str) -> bool:
 
 def _weight(records: int) -> int:
     return max(1, 100 // records)
-
-
-def _type_of(address: Address) -> Type:
-    return Type.A if address.version == 4 else Type.AAAA

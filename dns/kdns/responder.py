@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from kdns import query as queries
 from kdns import wire
+from kdns.changes import Changes
 from kdns.edns import Options
 from kdns.errors import Malformed
 from kdns.query import (
@@ -20,42 +21,63 @@ from kdns.query import (
     PLAIN_OPT,
     Query,
 )
-from kdns.wire import Answer
+from kdns.wire import LATER, Answer
 
-Lookup = Callable[[bytes], Answer | None]
+_LONGEST_LABEL = 63  # octets
+_MOST_PREPARED = 16_384  # whole replies: some 5 MB
+
+
+class Answering(Protocol):
+    """What knows answers: a chain, or several of them; see `Chain`."""
+
+    changes: Changes
+
+    def steady(self, question: bytes) -> Answer | None:
+        """Answer at once with what stays so until `changes` are told."""
+        ...
+
+    def others(self, question: bytes) -> Answer | None:
+        """Answer at once where `steady` does not."""
+        ...
 
 
 class Responder:
-    """Replies to queries; `lookup` knows answers by question."""
+    """Replies to queries. Whole replies made of steady answers are kept, by query, until anything changes."""
 
-    def __init__(self, lookup: Lookup, options: Options | None = None, payload: int = EDNS_LIMIT) -> None:
-        self._lookup = lookup
+    def __init__(self, answering: Answering, options: Options | None = None, payload: int = EDNS_LIMIT) -> None:
+        self._answering = answering
         self._options = options
         self._payload = max(CLASSIC_LIMIT, payload)
         self._turn = 0
+        self._changes = answering.changes
+        self._seen = self._changes.number
+        self._prepared: dict[bytes, bytes] = {}  # all but the two octets of identity, of queries and replies
 
     def plain(self, data: bytes) -> bytes | None:
         """Reply to the commonest forms of query: one question, no EDNS or its plainest, an answer in memory that fits.
 
-        None means that `considered` must look. Nothing is parsed here: a name ends at the first zero octet unless a
-        label contains one, and then the bytes up to it are no known question.
+        None means that `considered` must look. A name ends at the first zero octet, but for one in a label.
         """
+        if self._changes.number != self._seen:
+            self._seen = self._changes.number
+            self._prepared.clear()
+        prepared = self._prepared.get(data[2:])
+        if prepared is not None:
+            return data[:2] + prepared
+        return self._looked_up(data)
+
+    def _looked_up(self, data: bytes) -> bytes | None:
         end = data.find(0, wire.HEADER) + 5
         echoed = ECHOED.get(data[2:4])
-        if echoed is None:
+        limit, opt = self._room(data, end)
+        if echoed is None or not limit or not _is_name(data, end - 5):
             return None
-        if data[4:12] == ONE_QUESTION and len(data) == end:
-            limit, opt = CLASSIC_LIMIT, b""
-        elif data[4:12] == ONE_WITH_OPT and data[end : end + 3] == OPT_START and data[end + 5 :] == OPT_END:
-            limit, opt = data[end + 3] << 8 | data[end + 4], PLAIN_OPT
-            if limit > self._payload:
-                limit = self._payload
-            elif limit < CLASSIC_LIMIT:
-                limit = CLASSIC_LIMIT
-        else:
-            return None
-        answer = self._lookup(data[12 : end - 4].lower() + data[end - 4 : end])
+        question = data[12 : end - 4].lower() + data[end - 4 : end]
+        answer = self._answering.steady(question)
+        steady = answer is not None
         if answer is None:
+            answer = self._answering.others(question)
+        if answer is None or answer is LATER:
             return None
         flags, counts, tail, stride = answer
         if stride:
@@ -63,7 +85,27 @@ class Responder:
         if opt:
             counts = wire.one_more(counts)
         reply = data[:2] + (flags | echoed).to_bytes(2, "big") + b"\0\1" + counts + data[12:end] + tail + opt
-        return reply if len(reply) <= limit else None
+        if len(reply) > limit:
+            return None
+        if steady and not stride:
+            self._prepare(data, question, reply)
+        return reply
+
+    def _room(self, data: bytes, end: int) -> tuple[int, bytes]:
+        """Give how long the reply to a plain query may be, and the OPT record that ends it; 0 where it is not plain."""
+        if data[4:12] == ONE_QUESTION and len(data) == end:
+            return CLASSIC_LIMIT, b""
+        if data[4:12] == ONE_WITH_OPT and data[end : end + 3] == OPT_START and data[end + 5 :] == OPT_END:
+            asked = data[end + 3] << 8 | data[end + 4]
+            return max(CLASSIC_LIMIT, min(asked, self._payload)), PLAIN_OPT
+        return 0, b""
+
+    def _prepare(self, query: bytes, question: bytes, reply: bytes) -> None:
+        """Keep a reply; not one to mixed letter case, for such queries are no two alike."""
+        if query.startswith(question, wire.HEADER):
+            if len(self._prepared) >= _MOST_PREPARED:
+                self._prepared.clear()
+            self._prepared[query[2:]] = reply[2:]
 
     def considered(self, data: bytes, limit: int = 0, client: str = "") -> bytes | Query | None:
         """Read any bytes: the reply, or the query that needs waiting for, or None where no reply is deserved.
@@ -79,10 +121,18 @@ class Responder:
         query = replace(query, client=client)
         if query.dnssec or query.checking_disabled:
             return query  # what is remembered was asked without these
-        answer = self._lookup(query.question)
-        if answer is None:
+        answer = self._answering.steady(query.question) or self._answering.others(query.question)
+        if answer is None or answer is LATER:
             return query
         return self.reply(query, answer, limit)
+
+    def knows(self, data: bytes, client: str) -> bool:
+        """Whether a query shows that its sender is at the address it came from."""
+        try:
+            query = queries.parse(data)
+        except Malformed:
+            return False
+        return query is not None and self._options is not None and self._options.knows(replace(query, client=client))
 
     def reply(self, query: Query, answer: Answer, limit: int = 0) -> bytes:
         """Give the reply that carries an answer; see `considered` for `limit`."""
@@ -94,3 +144,13 @@ class Responder:
     def _next_turn(self, answer: Answer) -> Answer:
         self._turn += 1
         return wire.turned(answer, self._turn)
+
+
+def _is_name(data: bytes, root: int) -> bool:
+    """Whether the labels of a query's name, which is not compressed, end where the root's zero octet stands."""
+    at = wire.HEADER
+    while at < root:
+        if data[at] > _LONGEST_LABEL:
+            return False
+        at += data[at] + 1
+    return at == root

@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Protocol
 
 from kapi.network import Address
-from kdns import wire
+from kdns import responder, wire
 from kdns.batch import Batch, Peer
 from kdns.edns import Options
 from kdns.errors import SettingInvalid
@@ -102,12 +102,8 @@ class _Connection:
         self.writer.write(len(reply).to_bytes(2, "big") + reply)
 
 
-class Answering(Protocol):
+class Answering(responder.Answering, Protocol):
     """What a server asks: a chain, or several of them."""
-
-    def lookup(self, question: bytes) -> Answer | None:
-        """See `Chain.lookup`."""
-        ...
 
     async def resolve(self, query: Query) -> Answer:
         """See `Chain.resolve`."""
@@ -133,6 +129,7 @@ class Server:
         self._limits = limits or Limits()
         self.observer: Observer | None = None
         self._limiter = limiter
+        self.failures = 0  # queries that met a fault of this program
         self._waiting = 0
         self._streams = 0
         self.exchange(answering, options, payload)
@@ -140,7 +137,7 @@ class Server:
     def exchange(self, answering: Answering, options: Options | None = None, payload: int = EDNS_LIMIT) -> None:
         """Answer from now on with something else."""
         self._answering = answering
-        self._responder = Responder(answering.lookup, options, payload)
+        self._responder = Responder(answering, options, payload)
 
     async def run(self, listeners: Sequence[Listener]) -> None:
         """Answer until cancelled. The listeners stay open: who made them closes them."""
@@ -175,22 +172,36 @@ class Server:
     async def answer(self, data: bytes, client: tuple[str, int], proto: str) -> bytes | None:
         """Answer one query that came over something with room for every reply; None where none is deserved."""
         started = perf_counter()
-        found = self._responder.considered(data, STREAM_LIMIT, client[0])
+        found = self._consider(data, client)
         reply = await self._resolved(found, STREAM_LIMIT) if isinstance(found, Query) else found
         self._observe(data, reply, client, proto, started)
         return reply
+
+    def _consider(self, data: bytes, client: tuple[str, int]) -> bytes | Query | None:
+        """Read what came over something with room for every reply; see `Responder.considered`."""
+        try:
+            return self._responder.considered(data, STREAM_LIMIT, client[0])
+        except Exception:  # the outermost edge: one query may not end the service of all others
+            self.failures += 1
+            log.exception("a query could not be considered: %r", data)
+            return None
 
     def _reader(self, batch: Batch, tasks: asyncio.TaskGroup) -> Callable[[], None]:
         """Give the function that answers the queries which have arrived on a UDP socket."""
 
         def answer(data: bytes, slot: int) -> bytes | None:
-            return self._responder.plain(data) or self._considered(data, batch, slot, tasks)
+            try:
+                return self._responder.plain(data) or self._considered(data, batch, slot, tasks)
+            except Exception:  # the outermost edge: one query may not cost the others of its batch their replies
+                self.failures += 1
+                log.exception("a query could not be considered: %r", data)
+                return None
 
         def watched(data: bytes, slot: int) -> bytes | None:
             started = perf_counter()
             reply = answer(data, slot)
             if reply is not None and self._limiter is not None:
-                reply = self._limiter.limited(batch.source(slot), data, reply)
+                reply = self._limited(data, reply, batch.source(slot), lambda: batch.peer(slot))
             if reply is not None and self.observer is not None:
                 self._observe(data, reply, batch.peer(slot).address[:2], "udp", started)
             return reply
@@ -206,27 +217,29 @@ class Server:
 
         return read
 
+    def _limited(self, data: bytes, reply: bytes, network: bytes, peer: Callable[[], Peer]) -> bytes | None:
+        """Give what of a reply may be sent over UDP: all to who shows a cookie from here, for it is where it says."""
+        sent = self._limiter.limited(network, data, reply) if self._limiter is not None else reply
+        return reply if sent is not reply and self._responder.knows(data, peer().address[0]) else sent
+
     def _considered(self, data: bytes, batch: Batch, slot: int, tasks: asyncio.TaskGroup) -> bytes | None:
         peer = batch.peer(slot)
-        try:
-            found = self._responder.considered(data, 0, peer.address[0])
-        except Exception:  # the outermost edge: one query may not cost the others of its batch their replies
-            log.exception("a query could not be considered: %r", data)
-            return None
+        found = self._responder.considered(data, 0, peer.address[0])
         if not isinstance(found, Query):
             return found
         if self._waiting >= self._limits.waiting:
             return self._responder.reply(found, wire.SERVFAIL)
         self._waiting += 1
-        tasks.create_task(self._later(data, found, batch, peer))
+        tasks.create_task(self._later(data, found, batch, peer, batch.source(slot)))
         return None
 
-    async def _later(self, data: bytes, query: Query, batch: Batch, peer: Peer) -> None:
+    async def _later(self, data: bytes, query: Query, batch: Batch, peer: Peer, network: bytes) -> None:
         started = perf_counter()
         try:
-            reply = await self._resolved(query)
-            self._observe(data, reply, peer.address[:2], "udp", started)
-            batch.send(reply, peer)
+            reply = self._limited(data, await self._resolved(query), network, lambda: peer)
+            if reply is not None:
+                self._observe(data, reply, peer.address[:2], "udp", started)
+                batch.send(reply, peer)
         finally:
             self._waiting -= 1
 
@@ -235,6 +248,7 @@ class Server:
             answer = await self._answering.resolve(query)
             return self._responder.reply(query, answer, limit)
         except Exception:  # the outermost edge: one question may not end the service of all others
+            self.failures += 1
             log.exception("a question of type %d for %r could not be answered", query.type, query.name)
             return self._responder.reply(query, wire.SERVFAIL, limit)
 
@@ -252,7 +266,7 @@ class Server:
             async with asyncio.TaskGroup() as tasks:
                 while (data := await self._next_message(reader, writer)) is not None:
                     started = perf_counter()
-                    found = self._responder.considered(data, STREAM_LIMIT, client[0])
+                    found = self._consider(data, client)
                     if isinstance(found, Query):
                         await connection.room.acquire()
                         tasks.create_task(self._later_on_stream(data, found, connection))

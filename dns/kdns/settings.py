@@ -56,6 +56,7 @@ class Caching:
     failures: float = 5.0  # for how long SERVFAIL is remembered
     disabled: tuple[tuple[str, str], ...] = ()  # ("success" or "denial", zone): what is not remembered
     stale: float = 0.0
+    stale_verified: bool = True  # upstreams are asked first, and what has ended is told only where none answers
     prefetch: int = 0  # questions for one name within `prefetch_within` that make it worth asking again early; 0: none
     prefetch_within: float = 60.0
     prefetch_percent: int = 10  # of its time that an answer has left when it is asked again
@@ -84,7 +85,6 @@ class Rewrite:
     to: str
     stop: bool = True  # later rules are not looked at
     answers: tuple[tuple[str, str, str], ...] = ()  # ("name" or "value", regular expression, replacement)
-    auto: bool = False  # names in answers are turned back
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,9 @@ class Configuration:
     lameduck: float = 0.0
     reload: float = 0.0  # how often the files are looked at; 0: never
     files: tuple[str, ...] = ()
+    version: str = ""  # a hash of what the files say
     workers: int = 1
+    node_local: tuple[Address, ...] = ()  # this node is given these addresses, and tracks no packets of theirs
     limit: float = 0.0  # replies a second over UDP for each client network; 0: no limit
 
 

@@ -118,7 +118,7 @@ async def ask(chain: Chain, name: str, kind: str = "A", *, message: bytes = b"",
     """Ask a chain by bytes, as a client would, and read the reply with another library; `message` is sent as it is."""
     for _ in range(64):
         await asyncio.sleep(0)  # let what changed be compiled
-    responder = Responder(chain.lookup)
+    responder = Responder(chain)
     data = message or bytes(dnslib.DNSRecord.question(name, kind).pack())
     found = (None if limit else responder.plain(data)) or responder.considered(data, limit)
     if isinstance(found, Query):

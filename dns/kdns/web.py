@@ -54,13 +54,16 @@ async def telling(
 
 
 @asynccontextmanager
-async def over_https(server: Server, sock: socket.socket, tls: ssl.SSLContext) -> AsyncIterator[None]:
-    """Answer queries over HTTPS as long as the context lasts."""
+async def over_https(
+    server: Server, sock: socket.socket, tls: ssl.SSLContext, answered: Callable[[int], None]
+) -> AsyncIterator[None]:
+    """Answer queries over HTTPS as long as the context lasts; `answered` is told the status of each."""
 
     async def answer(request: web.Request) -> web.Response:
         data = await _query(request)
         peer = (request.transport.get_extra_info("peername") if request.transport else None) or ("", 0)
         reply = await server.answer(data, tuple(peer)[:2], "https") if data else None
+        answered(400 if reply is None else 200)
         if reply is None:
             return web.Response(status=400, text="this is no DNS query\n")
         return web.Response(body=reply, content_type=_MESSAGE, headers={"Cache-Control": "max-age=0"})

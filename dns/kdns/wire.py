@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from kdns.errors import Malformed
@@ -20,7 +21,7 @@ CLASS_IN = 1
 LARGEST = 65_535 - 1024  # octets of records that every reply over TCP has room for, besides its question and EDNS
 _MOST_TRANSFERRED = 16384  # octets of records in one message of a zone transfer: what a connection takes at once
 
-_QR, _AA, _TC, _RA, _AD = 0x8000, 0x0400, 0x0200, 0x0080, 0x0020
+_QR, _AA, TRUNCATED, _RA, _AD = 0x8000, 0x0400, 0x0200, 0x0080, 0x0020  # flags
 _RCODE = 0x000F
 _FIXED = struct.Struct("!HHIH")  # type, class, TTL, length of data
 
@@ -106,8 +107,14 @@ def refusal(rcode: int) -> Answer:
     return Answer(flags_of(rcode, authoritative=False), counts_of(), b"")
 
 
+def tail_of(kind: Type) -> bytes:
+    """Give the end of a question for a type: what follows the name."""
+    return kind.to_bytes(2, "big") + CLASS_IN.to_bytes(2, "big")
+
+
 SERVFAIL = refusal(Rcode.SERVFAIL)
 REFUSED = refusal(Rcode.REFUSED)
+LATER = refusal(Rcode.SERVFAIL)  # itself, no other like it: what a look-up gives where nobody may answer at once
 
 
 def record(owner: bytes, kind: int, ttl: int, data: bytes) -> bytes:
@@ -115,15 +122,15 @@ def record(owner: bytes, kind: int, ttl: int, data: bytes) -> bytes:
     return owner + _FIXED.pack(kind, CLASS_IN, ttl, len(data)) + data
 
 
-def fitting(records: Iterable[bytes], room: int = LARGEST) -> list[bytes]:
-    """Give the first records that one reply can carry; those that follow are not even made."""
-    parts: list[bytes] = []
-    for each in records:
+def fitting(records: list[bytes], room: int = LARGEST) -> list[bytes]:
+    """Give the first records that one reply can carry."""
+    if sum(map(len, records)) <= room:
+        return records
+    for count, each in enumerate(records):
         room -= len(each)
         if room < 0:
-            break
-        parts.append(each)
-    return parts
+            return records[:count]
+    raise AssertionError("unreachable")
 
 
 def messages(records: Iterable[bytes]) -> Iterator[Answer]:
@@ -164,7 +171,7 @@ def fit(answer: Answer, question: int, room: int) -> Answer:
         end = after
     asked = struct.unpack("!HHH", answer.counts)
     lost = kept[0] < asked[0] or kept[1] < asked[1]
-    return Answer(answer.flags | (_TC if lost else 0), counts_of(*kept), answer.tail[:end])
+    return Answer(answer.flags | (TRUNCATED if lost else 0), counts_of(*kept), answer.tail[:end])
 
 
 def records(answer: Answer, sent: bytes) -> list[Record]:
@@ -183,7 +190,7 @@ def answer_of(message: bytes, question: bytes) -> Answer | None:
     if folded(message[HEADER:end]) != question:
         return None
     flags = int.from_bytes(message[2:4], "big")
-    kept = flags & (_QR | _TC | _AD | _RCODE) | _RA
+    kept = flags & (_QR | TRUNCATED | _AD | _RCODE) | _RA
     whole = Answer(kept, message[6:12], message[end:])
     counts = [0, 0, 0]
     size = 0
@@ -195,9 +202,14 @@ def answer_of(message: bytes, question: bytes) -> Answer | None:
     return Answer(kept, counts_of(*counts), whole.tail[:size])
 
 
+def size_of(answer: Answer, question: int, count: int) -> int:
+    """Give how many octets the first `count` records of the answer to a question of so many octets take."""
+    return max((end for _, end in islice(_walk(answer, question), count)), default=0)
+
+
 def is_truncated(answer: Answer) -> bool:
     """Whether TC says that there is more to be had over TCP."""
-    return bool(answer.flags & _TC)
+    return bool(answer.flags & TRUNCATED)
 
 
 def name_at(data: bytes, at: int) -> tuple[bytes, int]:

@@ -51,7 +51,7 @@ EFFECTFUL = {
     },
     "dns/kdns": {
         "the command line, and files": "__main__ cli configured explain",
-        "processes and sockets": "app workers server batch upstream web",
+        "processes, sockets, and the node": "app workers server batch upstream streams web nodelocal",
         "plug-ins follow the cluster, files and other servers": """chain router pods metrics plugins.cache
             plugins.cluster plugins.forward plugins.hosts plugins.loop plugins.rewrite plugins.static""",
         "for tests": "testing",

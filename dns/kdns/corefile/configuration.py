@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -40,6 +41,7 @@ def configuration(text: str, file: str, read: Read, environment: Mapping[str, st
         lameduck=max(draft.lameduck for draft in drafts),
         reload=max(draft.reload for draft in drafts),
         files=tuple(seen),
+        version=hashlib.sha512("".join(seen.values()).encode()).hexdigest(),
         workers=max(draft.workers for draft in drafts),
     )
 

@@ -9,27 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from typing import ClassVar
 
-from kapi import decode
 from kapi.cache import Cache, Change, key_of
-from kapi.events import Recorder
-from kapi.network import Address, EndpointSlice, Problem, Reference, Service
+from kapi.network import Address, Problem, Reference
 from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from kapi.source import Source
-from kdns import names, searchpath, wire
+from kdns import names, objects, searchpath, wire
 from kdns.alias import aliased
 from kdns.answer import Answers
 from kdns.chain import Rest, Setup
 from kdns.errors import NameInvalid
 from kdns.histogram import Histogram
+from kdns.objects import Service, Slice
 from kdns.pods import Pods
 from kdns.query import Query, asking
-from kdns.records import apex_records, service_names
-from kdns.settings import Settings
+from kdns.records import Names, Records, apex_records, service_names
 from kdns.wire import REFUSED, SERVFAIL, Answer, Rcode, Type
 
 log = logging.getLogger(__name__)
@@ -46,7 +44,7 @@ def setup(setup: Setup) -> Cluster | None:
     """Serve the cluster that the source knows, if there is one."""
     if setup.source is None or not setup.settings.cluster:
         return None
-    cluster = Cluster(setup.settings, setup.source, setup.recorder, setup.clock)
+    cluster = Cluster(setup, setup.source)
     cluster.listen()
     return cluster
 
@@ -55,11 +53,13 @@ class Cluster:
     """Answers for Services, endpoints, pods and addresses; hands on what is in none of its zones."""
 
     name: ClassVar[str] = "cluster"
+    steady = True
 
-    def __init__(self, settings: Settings, source: Source, recorder: Recorder, clock: Callable[[], float]) -> None:
-        self._settings = settings
-        self._recorder = recorder
-        self._clock = clock
+    def __init__(self, setup: Setup, source: Source) -> None:
+        settings = self._settings = setup.settings
+        self._recorder = setup.recorder
+        self._clock = setup.clock
+        self._changes = setup.changes
         self._pods = f"pod.{settings.zone}" if settings.pods != "disabled" else ""
         self._pods_wire = names.to_wire(self._pods)
         reverse = [zone for network in settings.reverse for zone in names.reverse_zones(network)]
@@ -68,18 +68,20 @@ class Cluster:
             [settings.zone, *reverse],
             settings.ttl,
             open_names=open_names,
-            serial=int(clock()),
+            serial=int(setup.clock()),
             empty_names=settings.empty_names,
         )
-        self._services: Cache[Service] = source.cache(SERVICES, decode.service)
-        self._slices: Cache[EndpointSlice] = source.cache(ENDPOINT_SLICES, decode.endpoint_slice)
+        self._services: Cache[Service] = source.cache(SERVICES, objects.service)
+        read = objects.endpoint_slice_with_pods if settings.pod_names else objects.endpoint_slice
+        self._slices: Cache[Slice] = source.cache(ENDPOINT_SLICES, read)
         self._namespaces: Cache[str] = source.cache(NAMESPACES, key_of)
         walks = settings.autopath is not None
         self._pods_known = Pods(source) if settings.pods == "verified" or walks else None
         self._paths = names.to_wire(f"svc.{settings.zone}") if walks else b""
+        self.walked = 0  # search paths that led to a name
         self.programming: dict[str, Histogram] = {}  # seconds from what triggered a change to its answers, by kind
         self._triggers: dict[str, str] = {}  # Service key -> when the oldest change not yet compiled was triggered
-        self._pieces: dict[str, dict[str, EndpointSlice]] = {}  # Service key -> its slices by key
+        self._pieces: dict[str, dict[str, Slice]] = {}  # Service key -> its slices by key
         self._changed: dict[str, None] = {}  # keys of Services to compile, in the order of their changes
         self._scheduled = False
         self._resting: dict[str, bool] = {}  # key of a large Service -> whether it changed meanwhile
@@ -156,6 +158,7 @@ class Cluster:
                 asked = asking(name, query.type, query)
                 found = await rest.again(asked)
                 if found.rcode == Rcode.NOERROR:
+                    self.walked += 1
                     return aliased(query, name, self._settings.ttl, asked, found)
         return None
 
@@ -196,30 +199,31 @@ class Cluster:
         return namespace in self._pods_known.namespaces(str(address))
 
     def _on_namespace(self, change: Change[str]) -> None:
+        self._changes.tell()
         chosen = self._settings.namespaces
         if change.new is None:
             self._answers.remove(f"namespace/{change.key}")
         elif names.is_label(change.key) and (not chosen or change.key in chosen):
             below = [f"svc.{self._settings.zone}", *([self._pods] if self._pods else [])]
-            self._answers.update(f"namespace/{change.key}", (), [f"{change.key}.{parent}" for parent in below])
+            self._answers.update(f"namespace/{change.key}", Records(), [f"{change.key}.{parent}" for parent in below])
 
     def _on_service(self, change: Change[Service]) -> None:
         self._touch(change.key)
 
-    def _on_slice(self, change: Change[EndpointSlice]) -> None:
+    def _on_slice(self, change: Change[Slice]) -> None:
         for piece in (change.old, change.new):
             if piece is None or not piece.service:
                 continue
-            pieces = self._pieces.setdefault(piece.service_key, {})
+            pieces = self._pieces.setdefault(piece.service, {})
             if piece is change.new:
                 pieces[change.key] = piece
             else:
                 pieces.pop(change.key, None)
             if not pieces:
-                del self._pieces[piece.service_key]
-            self._touch(piece.service_key)
+                del self._pieces[piece.service]
+            self._touch(piece.service)
             if self._complete and piece is change.new and piece.trigger_time:
-                self._triggers.setdefault(piece.service_key, piece.trigger_time)
+                self._triggers.setdefault(piece.service, piece.trigger_time)
 
     def _touch(self, key: str) -> None:
         if key in self._resting:
@@ -232,6 +236,7 @@ class Cluster:
 
     def _compile(self) -> None:
         """Bring the answers of a few changed Services up to date; come back for the others, whatever happens."""
+        self._changes.tell()
         try:
             for key in list(islice(self._changed, _SLICE)):
                 del self._changed[key]
@@ -275,18 +280,17 @@ class Cluster:
             self._answers.remove(f"service/{key}")
             self._reported.pop(key, None)
             return
-        found = service_names(
-            service,
-            self._pieces.get(key, {}).values(),
-            self._settings.zone,
-            pod_names=self._settings.pod_names,
-            empty_services=self._settings.empty_services,
-        )
         try:
-            more = _too_many(self._answers.update(f"service/{key}", found.records))
+            found = service_names(
+                service,
+                self._pieces.get(key, {}).values(),
+                self._settings.zone,
+                pod_names=self._settings.pod_names,
+                empty_services=self._settings.empty_services,
+            )
         except NameInvalid as error:
-            self._answers.remove(f"service/{key}")
-            more = (Problem("metadata.name", f"{error}; the Service has no names"),)
+            found = Names(problems=(Problem("metadata.name", f"{error}; the Service has no names"),))
+        more = _too_many(self._answers.update(f"service/{key}", found.records))
         self._report(key, service.reference, (*found.problems, *more))
         self._measure(key, service)
 
@@ -298,7 +302,7 @@ class Cluster:
         except ValueError:
             return
         if seconds >= 0:
-            selected = "with_selector" if service.selector else "without_selector"
+            selected = "with_selector" if service.selects else "without_selector"
             kind = f"headless_{selected}" if service.headless else "cluster_ip"
             self.programming.setdefault(kind, Histogram(_PROGRAMMING)).observe(seconds)
 
@@ -314,12 +318,12 @@ class Cluster:
 
     def _name_zone(self) -> None:
         """Write the zone's own records, once and whenever this server comes to belong to other Services."""
-        owners = {o for address in self._settings.addresses for o in self._answers.sharers(names.reverse_name(address))}
+        owners = {o for address in self._settings.addresses for o in self._answers.sharers(address.packed)}
         servers = frozenset(self._service_name(owner) for owner in owners if owner.startswith("service/"))
         if servers == self._servers and self._answers.exists(names.to_wire(f"svc.{self._settings.zone}")):
             return
         self._servers = servers
-        records = apex_records(self._settings.zone, servers, self._settings.addresses)
+        records = apex_records(self._settings.zone, servers, [each.packed for each in self._settings.addresses])
         below = ["svc", "ns.dns", *(["pod"] if self._pods else [])]
         self._answers.update(_ZONE, records, [f"{name}.{self._settings.zone}" for name in below])
 

@@ -12,12 +12,13 @@ from typing import ClassVar
 from kapi.network import Address
 from kdns import names, wire
 from kdns.chain import Rest, Setup
-from kdns.compiled import compiled, pointing
+from kdns.changes import Changes
+from kdns.compiled import compiled, pointing, unpacked
 from kdns.errors import NameInvalid
 from kdns.query import Query
-from kdns.records import Pointer, Record
+from kdns.records import Pointer, Records
 from kdns.settings import Hosts
-from kdns.wire import Answer, Rcode, Type
+from kdns.wire import Answer, Rcode
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ Entry = tuple[Address, tuple[str, ...]]
 
 def setup(setup: Setup) -> HostsFiles | None:
     """Serve the entries of the settings, if there are any."""
-    return HostsFiles([_Table(each) for each in setup.settings.hosts]) if setup.settings.hosts else None
+    tables = [_Table(each, setup.changes) for each in setup.settings.hosts]
+    return HostsFiles(tables) if tables else None
 
 
 def entries(text: str) -> Iterator[Entry]:
@@ -46,10 +48,12 @@ def entries(text: str) -> Iterator[Entry]:
 class _Table:
     """One `hosts` directive: its answers by question."""
 
-    def __init__(self, hosts: Hosts) -> None:
+    def __init__(self, hosts: Hosts, changes: Changes) -> None:
         self.hosts = hosts
-        self.answers: dict[bytes, Answer] = {}
+        self._changes = changes
+        self.answers: dict[bytes, bytes] = {}  # packed; see `Compiled`
         self.names: frozenset[bytes] = frozenset()
+        self.entries = 0  # names with an address
         self._zones = tuple(names.to_wire(zone) for zone in hosts.zones)
         self._text: str | None = None
         self.look()
@@ -69,15 +73,16 @@ class _Table:
 
     def lookup(self, question: bytes) -> Answer | None:
         """Answer for a name that is here; other types have no data."""
-        found = self.answers.get(question)
-        return found or (_NO_DATA if question[:-4] in self.names else None)
+        packed = self.answers.get(question)
+        return unpacked(question, packed) if packed else _NO_DATA if question[:-4] in self.names else None
 
     def denies(self, name: bytes) -> bool:
         """Whether a name that is not here is nowhere else either."""
         return not self.hosts.fallthrough and name.endswith(self._zones)
 
     def _compile(self, known: Iterable[Entry]) -> None:
-        records = []
+        records = Records()
+        self.entries = 0
         for address, hostnames in known:
             for name in hostnames:
                 try:
@@ -86,19 +91,22 @@ class _Table:
                     log.warning("%s: %s", self.hosts.file or "hosts", error)
                     continue
                 if wired.endswith(self._zones):
-                    records.append(Record(name, Type.A if address.version == 4 else Type.AAAA, address))
+                    self.entries += 1
+                    records.add_address(wired, address.packed)
                     if self.hosts.reverse:
-                        records.append(Record(names.reverse_name(address), Type.PTR, Pointer(name)))
+                        records.add_pointer(address.packed, Pointer(wired))
         made = compiled(records, self.hosts.ttl)
         pointers = {question: pointing(targets, self.hosts.ttl) for question, targets in made.pointers.items()}
         self.answers = made.answers | pointers
         self.names = frozenset(question[:-4] for question in self.answers)
+        self._changes.tell()
 
 
 class HostsFiles:
     """Answers from tables, the first that knows a name."""
 
     name: ClassVar[str] = "hosts"
+    steady = True
     ready = True
 
     def __init__(self, tables: list[_Table]) -> None:

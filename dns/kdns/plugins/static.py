@@ -11,8 +11,8 @@ from kdns import names
 from kdns.answer import Answers
 from kdns.chain import Rest, Setup
 from kdns.query import Query
-from kdns.records import Pointer, Record
-from kdns.wire import Answer, Type
+from kdns.records import Pointer, Records
+from kdns.wire import Answer
 
 
 def setup(setup: Setup) -> Static | None:
@@ -21,10 +21,10 @@ def setup(setup: Setup) -> Static | None:
     if not given:
         return None
     answers = Answers(dict.fromkeys(name for name, _ in given), setup.settings.ttl, serial=int(setup.clock()))
-    records = []
+    records = Records()
     for name, address in given:
-        records.append(Record(name, Type.A if address.version == 4 else Type.AAAA, address))
-        records.append(Record(names.reverse_name(address), Type.PTR, Pointer(name)))
+        records.add_address(names.to_wire(name), address.packed)
+        records.add_pointer(address.packed, Pointer(names.to_wire(name)))
     answers.update("records", records)
     return Static(answers)
 
@@ -33,6 +33,7 @@ class Static:
     """Answers from a table that never changes."""
 
     name: ClassVar[str] = "static"
+    steady = True
     ready = True
 
     def __init__(self, answers: Answers) -> None:

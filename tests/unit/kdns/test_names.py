@@ -36,9 +36,15 @@ def test_what_is_no_host_name_is_refused(text: str) -> None:
 @given(st.ip_addresses())
 def test_a_dashed_address_is_a_label_and_leads_back(address: object) -> None:
     given = ip_address(str(address))
-    label = names.dashed(given)
+    label = names.dashed(given.packed)
     assert names.undashed(label) == given
     assert not label.endswith("-")
+
+
+@given(st.ip_addresses())
+def test_the_reverse_name_of_an_address_is_the_one_that_ipaddress_gives(address: object) -> None:
+    given = ip_address(str(address))
+    assert names.reverse_wire(given.packed) == names.to_wire(given.reverse_pointer)
 
 
 @pytest.mark.parametrize("label", ["", "1-2-3", "1-2-3-4-5", "256-1-1-1", "web", "fd00-1", "g--1"])

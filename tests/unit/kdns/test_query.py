@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from ipaddress import IPv4Address
 
 import dnslib
 import pytest
@@ -13,20 +12,35 @@ from hypothesis import strategies as st
 from kdns import query as queries
 from kdns import wire
 from kdns.answer import Answers
+from kdns.changes import Changes
 from kdns.errors import Malformed
 from kdns.query import Query
-from kdns.records import Record
+from kdns.records import Records
 from kdns.responder import Responder
 from kdns.wire import Rcode, Type
 
-MANY = [Record("many.z", Type.A, IPv4Address(0x0A000000 + n)) for n in range(200)]
 ASKED = bytes(dnslib.DNSRecord.question("many.z").pack())
 
 
 def responder() -> Responder:
     answers = Answers(["z"], 5)
-    answers.update("all", [*MANY, Record("one.z", Type.A, IPv4Address("10.0.0.1"))])
-    return Responder(answers.lookup)
+    records = Records()
+    for n in range(200):
+        records.add_address(b"\4many\1z\0", bytes((10, 0, 0, n)))
+    records.add_address(b"\3one\1z\0", bytes((10, 0, 0, 1)))
+    answers.update("all", records)
+    return Responder(Known(answers))
+
+
+class Known:
+    """Answers that stay as they are, and nobody else who knows any."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.changes = Changes()
+        self.steady = answers.lookup
+
+    def others(self, question: bytes) -> wire.Answer | None:
+        return None
 
 
 def header(ident: int = 1, flags: int = 0x0100, *counts: int) -> bytes:

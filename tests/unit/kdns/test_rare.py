@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from typing import Any
 import dnslib
 import pytest
 
-from kapi.resources import PODS
+from kapi.resources import PODS, SERVICES
 from kdns import searchpath
 from kdns.chain import Chain, Setup, load
+from kdns.corefile.configuration import configuration
 from kdns.edns import Options
+from kdns.errors import Malformed
 from kdns.limiter import Limiter
 from kdns.query import Query, parse
 from kdns.responder import Responder
@@ -55,7 +58,7 @@ async def resolved(chain: Chain, name: str, client: str = "", kind: str = "A") -
     assert query is not None
     asked = Query(query.id, query.flags, query.sent, query.question, client=client)
     answer = chain.lookup(asked.question) or await chain.resolve(asked)
-    reply = dnslib.DNSRecord.parse(Responder(chain.lookup).reply(asked, answer, 65535))
+    reply = dnslib.DNSRecord.parse(Responder(chain).reply(asked, answer, 65535))
     return str(dnslib.RCODE.get(reply.header.rcode)), [f"{r.rname} {r.rdata}" for r in reply.rr]
 
 
@@ -87,6 +90,18 @@ async def test_rules_for_answers_and_ttls() -> None:
     )
     assert (await ask(chain, f"web.d.svc.{Z}")).rr[0].ttl == 77
     assert (await ask(chain, "_http._tcp.web.d.svc.example", "SRV")).rr[0].rdata.target == "web.d.svc.example."
+
+
+async def test_names_in_answers_are_turned_back_by_themselves() -> None:
+    configured = configuration(". {\n rewrite name suffix .lan .cluster.local answer auto\n}", "Corefile", never, {})
+    chain, _ = chain_of(rewrites=configured.blocks[0].settings.rewrites)
+    reply = await ask(chain, "_http._tcp.web.d.svc.lan", "SRV")
+    assert [f"{r.rname} {r.rdata.target}" for r in reply.rr] == ["_http._tcp.web.d.svc.lan. web.d.svc.lan."]
+    assert [str(r.rname) for r in reply.ar] == ["web.d.svc.lan."]
+
+
+def never(pattern: str, importing: str) -> dict[str, str]:
+    raise AssertionError(f"{importing} imports {pattern}")
 
 
 async def test_a_hosts_file_is_followed(tmp_path: Path) -> None:
@@ -188,6 +203,54 @@ def test_cookies_are_this_servers_the_name_is_told_and_connections_may_idle() ->
     assert b"\0\x0b\0\2\0\x64" in first
     assert b"\0\x0b" not in options.answer(query, stream=False)[28:]
     assert Options(b"other", lambda: 1.0).answer(query, stream=False) != first[:28]
+
+
+def test_a_cookie_shows_where_its_client_is_for_an_hour() -> None:
+    now = 1000.0
+    options = Options(b"secret", lambda: now)
+    shown = replace(with_cookie(options.answer(with_cookie(b"\0\x0a\0\x0812345678"), stream=False)), client="192.0.2.1")
+    assert not options.knows(shown), "made for another address"
+    first = replace(with_cookie(b"\0\x0a\0\x0812345678"), client="192.0.2.1")
+    known = replace(with_cookie(options.answer(first, stream=False)), client="192.0.2.1")
+    assert options.knows(known)
+    assert not options.knows(first)
+    assert not Options(b"other", lambda: now).knows(known)
+    now += 3601
+    assert not options.knows(known)
+
+
+def with_cookie(option: bytes) -> Query:
+    message = b"\0\1\0\0\0\1\0\0\0\0\0\1\1a\0\0\1\0\1" + b"\0\0\x29\4\xd0\0\0\0\0" + len(option).to_bytes(2, "big")
+    query = parse(message + option)
+    assert query is not None
+    return query
+
+
+@pytest.mark.parametrize("size", [0, 7, 9, 15, 41])
+def test_a_cookie_of_a_size_that_there_is_not_is_a_malformed_query(size: int) -> None:
+    with pytest.raises(Malformed, match="a cookie has 8 octets"):
+        with_cookie(b"\0\x0a" + size.to_bytes(2, "big") + bytes(size))
+
+
+def test_an_option_that_is_cut_short_is_a_malformed_query() -> None:
+    with pytest.raises(Malformed, match="cut short"):
+        with_cookie(b"\0\3\0\5abc")
+
+
+async def test_whole_replies_are_kept_and_the_first_change_voids_them() -> None:
+    chain, source = chain_of()
+    await ask(chain, f"web.d.svc.{Z}")
+    responder = Responder(chain)
+    question = bytes(dnslib.DNSRecord.question(f"gone.d.svc.{Z}").pack())
+    first, second = (responder.plain(bytes((0, ident)) + question[2:]) for ident in (1, 2))
+    assert first is not None
+    assert second is not None
+    assert (first[2:], second[:2]) == (second[2:], b"\0\2")
+    source.put(SERVICES, service("gone", namespace="d", ips=["10.96.0.9"]))
+    await ask(chain, f"web.d.svc.{Z}")
+    now = responder.plain(question)
+    assert now is not None
+    assert str(dnslib.DNSRecord.parse(now).rr[0].rdata) == "10.96.0.9"
 
 
 def test_a_flood_of_one_network_is_slowed_down_and_others_are_not() -> None:
