@@ -84,7 +84,7 @@ def questions(world: Any, rng: random.Random) -> Iterator[tuple[str, str]]:
         if chance < 0.1:
             name = "".join(rng.choice((c.upper(), c)) for c in name)
         elif chance < 0.2:
-            name = f"{rng.choice(('x', '_http', '_tcp', 'pod-0', '10-244-0-1', 'a.b', '_x._y'))}.{name}"
+            name = f"{rng.choice(BEFORE)}.{name}"
         elif chance < 0.3:
             labels = name.split(".")
             labels[rng.randrange(min(3, len(labels)))] = rng.choice(("gone", "shop", "svc", "_udp"))
@@ -94,6 +94,10 @@ def questions(world: Any, rng: random.Random) -> Iterator[tuple[str, str]]:
         yield name, rng.choice(TYPES if chance > 0.6 else ("A", "AAAA", "SRV"))
 
 
+BEFORE = (
+    *("x", "_http", "_tcp", "http", "tcp", "pod-0", "10-244-0-1", "a.b"),
+    *("_x._y", "_http._tcp", "http.tcp", "_https.tcp", "dns._udp", "dns.udp", "x-1.udp"),
+)
 APEXES = [
     *(f"{name}{ZONE}" for name in ("", "svc.", "pod.", "shop.svc.", "void.svc.", "shop.pod.", "dns-version.", "dns.")),
     *(f"{name}.{ZONE}" for name in ("1-2-3-4.shop.pod", "fd00--1.shop.pod", "junk.shop.pod", "web", "a.web")),

@@ -45,6 +45,18 @@ OBJECTS: list[dict[str, Any]] = [
     endpoint_slice("both-6", "both", ["fd44::"], ports=["http:80"], family=6),
     service("also", ports=["http:80"]),
     endpoint_slice("also-1", "also", ["10.244.4.1"], ports=["http:80"]),
+    service("shared"),
+    endpoint_slice(
+        "shared-4", "shared", [{"addresses": [f"10.244.5.{n}"], "hostname": "pair"} for n in (1, 2)], family=4
+    ),
+    endpoint_slice("shared-6", "shared", [{"addresses": ["fd44::5"], "hostname": "pair"}], family=6),
+    service("nameless", ports=[":7000"]),
+    endpoint_slice("nameless-1", "nameless", ["10.244.6.1"], ports=[":7000"]),
+    service("again", ports=["http:80"]),
+    *(endpoint_slice(f"again-{n}", "again", ["10.244.7.1"], ports=["http:80"]) for n in (1, 2)),
+    service("own", ips=["10.96.0.12"], ports=["http:80"]),
+    service("points-at-own"),
+    endpoint_slice("points-at-own-1", "points-at-own", ["10.96.0.12"]),
     service("inside", external="web.default.svc.cluster.local"),
     service("twice", external="inside.default.svc.cluster.local."),
     service("nowhere", external="gone.default.svc.cluster.local"),
@@ -56,6 +68,11 @@ OBJECTS: list[dict[str, Any]] = [
     service("into-ring", external="ring-1.default.svc.cluster.local"),
     service("address", external="10.0.0.1"),
 ]
+
+
+@pytest.fixture(scope="session")
+def objects() -> list[dict[str, Any]]:
+    return OBJECTS
 
 
 @pytest.fixture

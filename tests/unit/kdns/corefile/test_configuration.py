@@ -163,6 +163,28 @@ def test_transports_and_upstreams_over_tls() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "stale", "verified"),
+    [
+        ("", 3600, False),
+        (" 10m", 600, False),
+        (" 10m verify", 600, True),
+        (" verify", 3600, True),
+        (" immediate", 3600, False),
+    ],
+)
+def test_what_has_ended_is_told_at_once_or_after_upstreams_were_asked(words: str, stale: int, verified: bool) -> None:
+    (block,) = read(f". {{\n cache {{\n  serve_stale{words}\n }}\n}}").blocks
+    assert block.settings.cache is not None
+    assert (block.settings.cache.stale, block.settings.cache.stale_verified) == (stale, verified)
+
+
+def test_names_in_answers_are_turned_back_without_saying_how() -> None:
+    (block,) = read(". {\n rewrite stop name suffix .lan. .cluster.local. answer auto\n}").blocks
+    (rule,) = block.settings.rewrites
+    assert rule.answers == tuple((part, "^(.*)\\.cluster\\.local$", "{1}.lan") for part in ("name", "value"))
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "Corefile: there is no server block in it"),
@@ -184,6 +206,14 @@ def test_transports_and_upstreams_over_tls() -> None:
         (". {\n kubernetes in-addr.arpa\n}", "one zone that is no reverse zone is needed"),
         (". {\n rewrite class IN CH\n}", "rules for 'class' are not supported"),
         (". {\n rewrite name regex ( x\n}", "'(' is not a regular expression"),
+        (
+            ". {\n cache {\n  serve_stale 1h soon\n }\n}",
+            "Corefile:3: serve_stale: 'serve_stale 1h soon' is not supported",
+        ),
+        (
+            ". {\n rewrite name regex (.*) {1} answer auto\n}",
+            "`answer auto` is for names that are no regular expressions",
+        ),
         (". {\n autopath @kubernetes\n}", "autopath needs `pods verified`"),
         (".:70000 {\n}", "'70000' is not a number from 0 to 65535"),
         ("grpc://. {\n}", "the schemes served are dns, tls, https"),
