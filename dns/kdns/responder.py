@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from kdns import query as queries
 from kdns import wire
@@ -23,6 +23,8 @@ from kdns.query import (
 )
 from kdns.wire import LATER, Answer
 
+T = TypeVar("T")
+
 _LONGEST_LABEL = 63  # octets
 _MOST_PREPARED = 16_384  # whole replies: some 5 MB
 
@@ -41,6 +43,15 @@ class Answering(Protocol):
         ...
 
 
+class _Form(NamedTuple):
+    """A plain query that steady plug-ins know nothing of: its question, and what a reply repeats, and may be."""
+
+    question: bytes
+    echoed: int
+    limit: int
+    opt: bytes
+
+
 class Responder:
     """Replies to queries. Whole replies made of steady answers are kept, by query, until anything changes."""
 
@@ -51,7 +62,9 @@ class Responder:
         self._turn = 0
         self._changes = answering.changes
         self._seen = self._changes.number
+        self._others = answering.others
         self._prepared: dict[bytes, bytes] = {}  # all but the two octets of identity, of queries and replies
+        self._forms: dict[bytes, _Form] = {}  # by the same part of queries
 
     def plain(self, data: bytes) -> bytes | None:
         """Reply to the commonest forms of query: one question, no EDNS or its plainest, an answer in memory that fits.
@@ -61,35 +74,47 @@ class Responder:
         if self._changes.number != self._seen:
             self._seen = self._changes.number
             self._prepared.clear()
-        prepared = self._prepared.get(data[2:])
+            self._forms.clear()
+        known = data[2:]
+        prepared = self._prepared.get(known)
         if prepared is not None:
             return data[:2] + prepared
-        return self._looked_up(data)
+        form = self._forms.get(known)
+        if form is None:
+            return self._looked_up(data)
+        answer = self._others(form.question)
+        return None if answer is None or answer is LATER else self._put_together(data, form, answer)
 
     def _looked_up(self, data: bytes) -> bytes | None:
+        """Reply to a query that nothing is prepared for; if it comes again, something is."""
         end = data.find(0, wire.HEADER) + 5
         echoed = ECHOED.get(data[2:4])
         limit, opt = self._room(data, end)
         if echoed is None or not limit or not _is_name(data, end - 5):
             return None
-        question = data[12 : end - 4].lower() + data[end - 4 : end]
-        answer = self._answering.steady(question)
-        steady = answer is not None
-        if answer is None:
-            answer = self._answering.others(question)
+        form = _Form(data[12 : end - 4].lower() + data[end - 4 : end], echoed, limit, opt)
+        steady = self._answering.steady(form.question)
+        answer = steady or self._others(form.question)
         if answer is None or answer is LATER:
             return None
+        reply = self._put_together(data, form, answer)
+        if data.startswith(form.question, wire.HEADER):  # such in mixed letter case are no two alike
+            if steady is None:
+                _keep(self._forms, data[2:], form)
+            elif reply is not None and not answer.stride:
+                _keep(self._prepared, data[2:], reply[2:])
+        return reply
+
+    def _put_together(self, data: bytes, form: _Form, answer: Answer) -> bytes | None:
         flags, counts, tail, stride = answer
+        question, echoed, limit, opt = form
         if stride:
             tail = self._next_turn(answer).tail
         if opt:
             counts = wire.one_more(counts)
-        reply = data[:2] + (flags | echoed).to_bytes(2, "big") + b"\0\1" + counts + data[12:end] + tail + opt
-        if len(reply) > limit:
-            return None
-        if steady and not stride:
-            self._prepare(data, question, reply)
-        return reply
+        asked = data[wire.HEADER : wire.HEADER + len(question)]
+        reply = data[:2] + (flags | echoed).to_bytes(2, "big") + b"\0\1" + counts + asked + tail + opt
+        return reply if len(reply) <= limit else None
 
     def _room(self, data: bytes, end: int) -> tuple[int, bytes]:
         """Give how long the reply to a plain query may be, and the OPT record that ends it; 0 where it is not plain."""
@@ -121,7 +146,7 @@ class Responder:
         query = replace(query, client=client)
         if query.dnssec or query.checking_disabled:
             return query  # what is remembered was asked without these
-        answer = self._answering.steady(query.question) or self._answering.others(query.question)
+        answer = self._answering.steady(query.question) or self._others(query.question)
         if answer is None or answer is LATER:
             return query
         return self.reply(query, answer, limit)
@@ -144,6 +169,12 @@ class Responder:
     def _next_turn(self, answer: Answer) -> Answer:
         self._turn += 1
         return wire.turned(answer, self._turn)
+
+
+def _keep(table: dict[bytes, T], query: bytes, found: T) -> None:
+    if len(table) >= _MOST_PREPARED:
+        table.clear()
+    table[query] = found
 
 
 def _is_name(data: bytes, root: int) -> bool:

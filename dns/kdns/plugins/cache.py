@@ -42,10 +42,11 @@ class Counts:
 class _Entry:
     """One answer, from `since` (seconds) until `until`; its TTLs count down once a second."""
 
-    __slots__ = ("_answer", "_records", "_second", "_since", "_start", "asked", "lifetime", "until")
+    __slots__ = ("_answer", "_records", "_second", "_since", "_start", "asked", "denies", "lifetime", "until")
 
     def __init__(self, answer: Answer, records: list[Record], question: int, now: float, lifetime: float) -> None:
         self._answer = answer
+        self.denies = answer.counts[:2] == b"\0\0"  # there is nothing in it but why
         self._records = tuple((record.ttl_at, record.ttl) for record in records)
         self._start = wire.HEADER + question
         self._since = now
@@ -53,11 +54,6 @@ class _Entry:
         self.lifetime = lifetime
         self.until = now + lifetime
         self.asked: deque[float] = deque(maxlen=64)  # when it was asked for lately, where prefetching is on
-
-    @property
-    def denies(self) -> bool:
-        """Whether there is nothing in it but why."""
-        return self._answer.counts[:2] == b"\0\0"
 
     def at(self, now: float) -> Answer:
         """Give the answer with the TTLs that are left; 0 after its end."""

@@ -171,6 +171,7 @@ mount -t tmpfs none /run
 mkdir -p /run/secrets/kubernetes.io/serviceaccount
 cp {folder}/token {folder}/namespace {folder}/ca.crt /run/secrets/kubernetes.io/serviceaccount
 mount --bind {folder}/resolv.conf /etc/resolv.conf
+unset KUBECONFIG
 export KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=6443 HOME={folder}
 exec {python} -m kdns -conf {folder}/Corefile
 """

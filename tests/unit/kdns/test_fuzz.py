@@ -116,7 +116,8 @@ def test_whatever_is_asked_is_answered_as_it_deserves(whole: Chain, loop: Any, d
     assert len(reply) <= 1232
     if reply[3] & 15 in {1, 4, 5}:
         assert len(reply) <= len(data), "what is refused is never amplified"
-    dnslib.DNSRecord.parse(reply)
+    if data[12 : data.find(0, 12)].isascii():  # dnslib reads no others
+        dnslib.DNSRecord.parse(reply)
 
 
 @settings(max_examples=40)
