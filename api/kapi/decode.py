@@ -8,6 +8,7 @@ object from a file, which no API server has filled in, means the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
@@ -290,8 +291,13 @@ def _endpoint_port(item: Json, _: str) -> EndpointPort | None:
     )
 
 
+@lru_cache(maxsize=1 << 16)  # of the endpoints of a slice that has changed, nearly all are as they were
+def _read_address(text: str) -> Address:
+    return ip_address(text)
+
+
 def _endpoint(item: Json, path: str, family: int, problems: list[Problem]) -> Endpoint | None:
-    addresses = tuple(ip_address(a) for a in item.get("addresses") or ())
+    addresses = tuple(_read_address(a) for a in item.get("addresses") or ())
     fitting = tuple(a for a in addresses if a.version == family)
     if len(fitting) < len(addresses):
         problems.append(Problem(f"{path}.addresses", f"an address is not IPv{family}, the slice's addressType"))

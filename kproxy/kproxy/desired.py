@@ -70,12 +70,14 @@ def duties(
             continue
         fitting = [s for s in slices if s.family == family]
         for port in service.ports:
-            served = _served(_endpoints(fitting, port, here), here, shares, chosen)
+            reachable = _endpoints(fitting, port, here)
+            served = _served(reachable, here, shares, chosen)
             knocked = tuple(_frontends(service, port, family, served, here))
             frontends += knocked
             own.update(served.own)
             if port.protocol is Protocol.UDP:
-                datagrams += [Datagrams(frontend.place, served.serving) for frontend in knocked]
+                serving = frozenset(e.addresses[0] for _, e in reachable if e.ready or e.serving)
+                datagrams += [Datagrams(frontend.place, serving) for frontend in knocked]
     return Duties(
         key=service.key,
         reference=service.reference,
@@ -98,15 +100,15 @@ def _endpoints(slices: Iterable[EndpointSlice], port: ServicePort, here: Here) -
             continue
         for endpoint in piece.endpoints:
             target = Target(endpoint.addresses[0], number)
-            known = found.get(target)
-            if known is None or (known.node_name != here.node and endpoint.node_name == here.node):
+            known = found.setdefault(target, endpoint)
+            if known is not endpoint and known.node_name != here.node and endpoint.node_name == here.node:
                 found[target] = endpoint
     return list(found.items())
 
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """The endpoints of one Service port: for everyone, for Local policies, those that may be here, those that serve.
+    """The endpoints of one Service port: for everyone, for Local policies, those that may be here.
 
     `absence` is what clients meet where none of these is for them.
     """
@@ -114,7 +116,6 @@ class _Served:
     everyone: Pool
     local: Pool
     own: frozenset[Address]
-    serving: frozenset[Address]
     absence: Absence
 
 
@@ -126,7 +127,6 @@ def _served(reachable: list[tuple[Target, Endpoint]], here: Here, shares: Weight
         weights.pool([(targets[id(e)], e) for e in chosen.cluster], shares),
         weights.pool([(targets[id(e)], e) for e in chosen.local], shares),
         frozenset(e.addresses[0] for e in used if e.node_name in ("", here.node)),
-        frozenset(e.addresses[0] for _, e in reachable if e.ready or e.serving),
         absence or (Absence.DROP if chosen.cluster else Absence.REJECT),
     )
 
