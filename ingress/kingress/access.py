@@ -26,11 +26,10 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x22, 0x5C, *range
 
 
 class AccessLog:
-    """Writes lines with `write`; `clock` gives seconds since 1970."""
+    """Writes lines in the combined format with `write`; `clock` gives seconds since 1970."""
 
-    def __init__(self, write: Callable[[str], object], clock: Callable[[], float], *, as_json: bool = False) -> None:
+    def __init__(self, write: Callable[[str], object], clock: Callable[[], float]) -> None:
         self._write = write
-        self._format = self._json if as_json else self._combined
         self._clock = clock
         self._lines: list[str] = []
         self._stamp = ""
@@ -38,8 +37,19 @@ class AccessLog:
 
     def line(self, exchange: Exchange, seconds: float) -> None:
         """Note an exchange that is over."""
+        request = exchange.request
+        asked, who = request.logged or _logged(request)
+        backend, peer = exchange.backend, exchange.peer
+        took = _MILLISECONDS[int(seconds * 1000)] if seconds < 1 else f"{seconds:.3f}"
+        self._note(
+            f"{exchange.client.peer} - - [{self._stamp}] {asked} {exchange.status} {exchange.sent} {who} {took} "
+            f"[{backend.name if backend else '-'}] {peer.name if peer else '-'} "
+            f"{exchange.request_id.decode('ascii') or '-'}\n"
+        )
+
+    def _note(self, line: str) -> None:
         lines = self._lines
-        lines.append(self._format(exchange, seconds))
+        lines.append(line)
         if len(lines) >= _MOST_LINES:
             self.flush()
 
@@ -48,18 +58,18 @@ class AccessLog:
         self.flush()
         self._stamp = datetime.fromtimestamp(int(self._clock()), UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
 
-    def _combined(self, exchange: Exchange, seconds: float) -> str:
-        request = exchange.request
-        asked, who = request.logged or _logged(request)
-        backend, peer = exchange.backend, exchange.peer
-        took = _MILLISECONDS[int(seconds * 1000)] if seconds < 1 else f"{seconds:.3f}"
-        return (
-            f"{exchange.client.peer} - - [{self._stamp}] {asked} {exchange.status} {exchange.sent} {who} {took} "
-            f"[{backend.name if backend else '-'}] {peer.name if peer else '-'} "
-            f"{exchange.request_id.decode('ascii') or '-'}\n"
-        )
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._write("".join(lines))
 
-    def _json(self, exchange: Exchange, seconds: float) -> str:
+
+class JsonLog(AccessLog):
+    """Writes each line as a JSON object."""
+
+    def line(self, exchange: Exchange, seconds: float) -> None:
+        """See `AccessLog.line`."""
         request, route = exchange.request, exchange.route
         said = {name.lower(): value.decode("latin-1") for name, value in request.headers}
         line = {
@@ -81,13 +91,7 @@ class AccessLog:
             "requestId": exchange.request_id.decode("ascii"),
             "traceId": _trace_id(said.get(b"traceparent", "")),
         }
-        return json.dumps(line, separators=(",", ":")) + "\n"
-
-    def flush(self) -> None:
-        """Write what waits."""
-        if self._lines:
-            lines, self._lines = self._lines, []
-            self._write("".join(lines))
+        self._note(json.dumps(line, separators=(",", ":")) + "\n")
 
 
 def _trace_id(traceparent: str) -> str:

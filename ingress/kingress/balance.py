@@ -53,9 +53,9 @@ class RoundRobin:
 
     def choose(self, peers: Sequence[Peer], tried: Collection[Peer], key: bytes = b"") -> Peer | None:  # noqa: ARG002
         """See `Balancer.choose`. The key is for others (ARG002)."""
-        count = len(peers)
-        for _ in range(count):
-            self._next = turn = (self._next + 1) % count
+        for _ in peers:
+            turn = self._next + 1
+            self._next = turn = turn if turn < len(peers) else 0
             peer = peers[turn]
             if not tried or peer not in tried:
                 return peer

@@ -76,8 +76,9 @@ class Gateway:
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over."""
         seconds = self.now() - exchange.started
-        self.metrics.count(exchange.route, exchange.status, seconds, exchange.sent)
-        if exchange.status == 101:
+        status = exchange.status
+        self.metrics.count(exchange.route, status, seconds, exchange.sent)
+        if status == 101:
             self.metrics.upgraded -= 1
         if self._access is not None:
             self._access.line(exchange, seconds)

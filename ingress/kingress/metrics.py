@@ -42,7 +42,7 @@ class Metrics:
         known[0] += 1
         known[1] += seconds
         known[2] += size
-        known[3 + bisect_left(BOUNDS, seconds)] += 1
+        known[3 if seconds <= BOUNDS[0] else 3 + bisect_left(BOUNDS, seconds)] += 1
 
     def gather(self) -> None:
         """Add what was counted to the series with labels: often enough that no route of the past is kept long."""

@@ -26,7 +26,7 @@ from kapi.errors import LeaseLost
 from kapi.events import Recorder
 from kapi.kubeconfig import client_from
 from kapi.source import ApiSource
-from kingress.access import AccessLog
+from kingress.access import AccessLog, JsonLog
 from kingress.controller import Controller, Publishing
 from kingress.crowd import Crowd
 from kingress.ejections import Ejections
@@ -122,7 +122,8 @@ async def _run(
             ejections=place.ejections,
         )
         stack.callback(controller.tls.secrets.close)
-        access = AccessLog(write, time.time, as_json=options.access_log_format == "json") if write else None
+        kind = JsonLog if options.access_log_format == "json" else AccessLog
+        access = kind(write, time.time) if write else None
         gateway = Gateway(
             settings,
             controller.routes.table,

@@ -93,9 +93,9 @@ class ClientConnection(asyncio.Protocol):
         if self._lingering:
             return
         reader = self._reader
-        if self._exchange is None and not self._events:
+        if self._exchange is None and not self._events and not self._blocked:
             request = reader.known(data)
-            if request is not None and not self._blocked:
+            if request is not None:
                 self._quiet = 0
                 self._exchange = exchange = Exchange(self._gateway, self, request)
                 exchange.request_ended = True
@@ -233,8 +233,10 @@ class ClientConnection(asyncio.Protocol):
         self._quiet = 0
         self._served = True
         self._held = False
-        last = self._is_last(exchange)
-        wire = response_wire(response, self._gateway.date, last=last)
+        last = request.last or self._is_last(exchange)
+        wire = response.wire
+        if last or not wire or not response.dated:
+            wire = response_wire(response, self._gateway.date, last=last)
         if self._out:
             self._out.append(wire + body)
             self.flush()

@@ -26,6 +26,7 @@ class ResponseReader(Reader):
     _expected = False
     _bodiless = False
     _to_the_end = False  # the response ends with the connection
+    _latest: tuple[bytes, Response | None] = (b"\0", None)  # the head that was known last
     _reason = b""
     _dated = False
     _named = False  # it says what server made it
@@ -51,12 +52,15 @@ class ResponseReader(Reader):
         """Give the response that `data` is, if it is a whole one whose head has been read before."""
         if self.in_message or not self._expected or self._method == "HEAD":
             return None
-        end = data.find(b"\r\n\r\n") + 4
-        response = self._heads.get(data[:end])
-        if response is None or len(data) - end != response.length:
+        head, response = self._latest
+        if not data.startswith(head):  # most responses of one second begin like the one before
+            head = data[: data.find(b"\r\n\r\n") + 4]
+            response = self._heads.get(head)
+        if response is None or len(data) - len(head) != response.length:
             return None
+        self._latest = head, response
         self._expected = False
-        return response, data[end:]
+        return response, data[len(head) :]
 
     def feed(self, data: bytes) -> list[Any]:
         """Give the messages and parts of messages that `data` completes. Raises BadResponse."""

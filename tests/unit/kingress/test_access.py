@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests import reference
 
-from kingress.access import AccessLog
+from kingress.access import AccessLog, JsonLog
 from kingress.balance import Peer
 from kingress.message import Request
 
@@ -16,7 +16,7 @@ from kingress.message import Request
 def line(*headers: tuple[bytes, bytes], target: bytes = b"/x?y", as_json: bool = False) -> str:
     """The line of one exchange."""
     lines: list[str] = []
-    log = AccessLog(lines.append, lambda: 1_767_225_600.5, as_json=as_json)
+    log = (JsonLog if as_json else AccessLog)(lines.append, lambda: 1_767_225_600.5)
     request = Request("GET", target, "/x", b"a", "a", list(headers))
     exchange: Any = SimpleNamespace(
         request=request,
