@@ -12,6 +12,7 @@ from kingress.objects import BackendRef
 from kingress.policy import PLAIN, Edit, Policy
 
 if TYPE_CHECKING:
+    from kingress.certificates import Certificate
     from kingress.tls import Tls
 
 Row = dict[str, object]
@@ -34,10 +35,14 @@ def certificates(tls: Tls) -> list[Row]:
                 "secret": key,
                 "names": list(certificate.names) if certificate else [],
                 "expires": certificate.expires if certificate else 0,
-                "wrong": certificate.warning if certificate else tls.why_not(key),
+                "wrong": _wrong(certificate, host) if certificate else tls.why_not(key),
             }
         )
     return found
+
+
+def _wrong(certificate: Certificate, host: str) -> str:
+    return certificate.warning or ("" if certificate.covers(host) else f"it is not for {host}")
 
 
 def asked(policy: Policy | None) -> dict[str, str]:

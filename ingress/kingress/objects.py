@@ -37,7 +37,7 @@ class BackendRef(NamedTuple):
         return f"{self.namespace}/{self.service}"
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.service}:{self.port}"
+        return f"{self.namespace}/{self.service}:{self.port}" if self.service else "nothing"
 
 
 class Target(NamedTuple):

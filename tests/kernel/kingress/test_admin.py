@@ -58,6 +58,8 @@ async def test_routes_and_certificates_are_told_as_json(pages: str) -> None:
     certificates = {row["host"]: row for row in await read(f"{pages}/certificates")}
     assert certificates["shop.example"]["names"] == ["shop.example"]
     assert certificates["x"]["wrong"] == "it does not exist"
+    assert certificates["other.example"]["wrong"] == "it is not for other.example"
+    assert certificates["shop.example"]["wrong"] == ""
 
 
 async def test_metrics_tell_when_certificates_end(pages: str) -> None:

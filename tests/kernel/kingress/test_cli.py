@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import re
+import resource
 import signal
 import socket
 import sys
@@ -135,6 +139,72 @@ async def _warnings(client: Client, count: int) -> list[tuple[str, str, str]]:
     events = (await client.list(EVENTS, "default")).items
     found = [(e["involvedObject"]["name"], e["reason"], e["message"]) for e in events if e["type"] == "Warning"]
     return found if len(found) >= count else []
+
+
+async def test_of_all_secrets_it_asks_for_those_that_its_ingresses_name(api: tuple[Client, str], upstream: Any) -> None:
+    client, url = api
+    await apply(client, (await upstream()).port)
+    secure = ingress("secure", "safe.example", "web")
+    secure["spec"]["tls"] = [{"hosts": ["safe.example"], "secretName": "safe"}]
+    await client.create(INGRESSES, secure)
+    asked = bytearray()
+
+    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up, down = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+
+        async def back() -> None:
+            while data := await up.read(65536):
+                writer.write(data)
+
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(back())
+                while data := await reader.read(65536):
+                    asked.extend(data)
+                    down.write(data)
+                up.feed_eof()
+        writer.close()
+        down.close()
+
+    async with await asyncio.start_server(between, "127.0.0.1", 0) as listening:
+        server = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        arguments = ["--server", server, "--listen", "127.0.0.1:0", "--default-certificate", "kube-system/default"]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kingress", *arguments, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert b"serves 2 Ingresses" in await asyncio.wait_for(process.stdout.readline(), 10)
+        process.terminate()
+        await process.communicate()
+    paths = set(re.findall(rb"GET (/api/v1/(?:namespaces/[a-z-]+/)?secrets\S*)", asked))
+    named = {re.sub(rb"&(?!fieldSelector)[^&]*|(?<=\?)(?!fieldSelector)[^&]*&", b"", path) for path in paths}
+    assert named == {
+        b"/api/v1/namespaces/default/secrets?fieldSelector=metadata.name%3Dsafe",
+        b"/api/v1/namespaces/kube-system/secrets?fieldSelector=metadata.name%3Ddefault",
+    }
+
+
+async def test_it_does_not_run_with_a_parser_written_in_python(api: tuple[Client, str]) -> None:
+    arguments = ("--server", api[1], "--listen", "127.0.0.1:0")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "kingress", *arguments),
+        env={**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1
+    assert told.startswith(b"kingress: aiohttp parses HTTP in Python here, which is not strict enough: install ")
+
+
+async def test_it_may_open_as_many_files_as_the_system_allows(api: tuple[Client, str]) -> None:
+    command = f"ulimit -Sn 64; exec {sys.executable} -m kingress --server {api[1]} --listen 127.0.0.1:0"
+    process = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    assert b"serves" in await asyncio.wait_for(process.stdout.readline(), 10)
+    soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard > 64
+    process.terminate()
+    await process.communicate()
 
 
 def test_what_cannot_be_listened_on_is_said_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
