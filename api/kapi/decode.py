@@ -61,6 +61,7 @@ def service(obj: Json) -> Service:
         selector=_labels(spec["selector"]) if isinstance(spec.get("selector"), dict) else None,
         external_ips=_addresses(spec.get("externalIPs"), "spec.externalIPs", problems),
         load_balancer=_load_balancer(obj, problems),
+        load_balancer_names=_load_balancer_names(obj),
         source_ranges=_networks(spec.get("loadBalancerSourceRanges"), "spec.loadBalancerSourceRanges", problems),
         external_name=_text(spec.get("externalName")),
         external_policy=_policy(spec, "externalTrafficPolicy", problems),
@@ -342,6 +343,11 @@ def _load_balancer(obj: Json, problems: list[Problem]) -> tuple[LoadBalancerAddr
         return LoadBalancerAddress(ip_address(item["ip"]), item.get("ipMode") == "Proxy") if item.get("ip") else None
 
     return _each(status.get("ingress"), "status.loadBalancer.ingress", read, problems)
+
+
+def _load_balancer_names(obj: Json) -> tuple[str, ...]:
+    status = as_object(as_object(obj.get("status")).get("loadBalancer"))
+    return tuple(name for item in _objects(status.get("ingress")) if (name := _text(item.get("hostname"))))
 
 
 def _container_ports(spec: Json) -> tuple[ContainerPort, ...]:

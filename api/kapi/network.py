@@ -110,6 +110,7 @@ class Service:
     selector: Mapping[str, str] | None = None
     external_ips: tuple[Address, ...] = ()
     load_balancer: tuple[LoadBalancerAddress, ...] = ()
+    load_balancer_names: tuple[str, ...] = ()  # entries of the same list that have a host name instead
     source_ranges: tuple[Network, ...] = ()
     external_name: str = ""
     external_policy: TrafficPolicy = TrafficPolicy.CLUSTER

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from urllib.parse import urlsplit
 
 from kapi.errors import ApiError
 from kapi.events import Recorder
@@ -30,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _question(options: argparse.Namespace) -> Question:
     """Write the request as curl would: a Host among the headers goes before that of the URL."""
-    url = urlsplit(options.url if "://" in options.url else f"http://{options.url}")
+    url = options.url
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     hosts = [] if any(line.lower().startswith("host:") for line in options.header) else [f"Host: {url.netloc}"]
     lines = [f"{options.method} {target} HTTP/1.1", *hosts, *options.header, "", ""]

@@ -172,7 +172,7 @@ def explainer() -> argparse.ArgumentParser:
         "what the Ingress asks for, which endpoints there are.",
     )
     add = made.add_argument
-    add("url", metavar="URL", help="such as http://shop.example/cart?full=1")
+    add("url", metavar="URL", type=flags.url, help="such as http://shop.example/cart?full=1")
     add("--header", "-H", metavar="NAME: VALUE", action="append", default=[], help="a header of it; may be repeated")
     add("--method", "-X", metavar="METHOD", default="GET", help="its method (%(default)s)")
     add("--client", metavar="ADDRESS", default="127.0.0.1", help="who would ask (%(default)s)")

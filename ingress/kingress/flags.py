@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
+from urllib.parse import SplitResult, urlsplit
 
 
 def count(text: str) -> int:
@@ -17,6 +18,17 @@ def number(text: str) -> int:
     if not text.isdigit():
         raise ArgumentTypeError(f"{text!r} is not a number from 0 on, such as 100")
     return int(text[:9])
+
+
+def url(text: str) -> SplitResult:
+    """Read the URL of a request; `http://` need not be written."""
+    try:
+        found = urlsplit(text if "://" in text else f"http://{text}")
+    except ValueError:
+        found = urlsplit("")
+    if found.scheme not in ("http", "https") or not found.netloc:
+        raise ArgumentTypeError(f"{text!r} is not the URL of a request, such as http://shop.example/cart")
+    return found
 
 
 def key(text: str) -> str:

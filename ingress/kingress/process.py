@@ -98,14 +98,7 @@ async def _run(
 ) -> None:
     """Put the parts together and serve until a signal comes. Of several processes, the first writes to the API."""
     end = component.signalled(LEAVE)
-    settings = Settings(
-        trusted=tuple(options.trust),
-        proxy_protocol=options.proxy_protocol,
-        drain=options.drain,
-        connections=options.connections,
-        client_connections=options.client_connections,
-        body_rate=options.body_rate,
-    )
+    settings = _settings(options)
     first = place.index == 0
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
@@ -144,6 +137,17 @@ async def _run(
                 await controller.withdraw()
             for task in running:
                 task.cancel()
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        trusted=tuple(options.trust),
+        proxy_protocol=options.proxy_protocol,
+        drain=options.drain,
+        connections=options.connections,
+        client_connections=options.client_connections,
+        body_rate=options.body_rate,
+    )
 
 
 async def _report(options: argparse.Namespace, controller: Controller, client: Client) -> None:

@@ -14,11 +14,11 @@ Json = dict[str, Any]
 def addresses(configured: tuple[str, ...], service: Service | None) -> tuple[str, ...]:
     """Give the addresses to publish: those configured, and those of the Service in front of the ingress.
 
-    A Service's load-balancer addresses come first, then its external addresses, then its cluster addresses.
+    A Service's load-balancer addresses and names come first, then its external addresses, then its cluster addresses.
     """
     if service is None:
         return configured
-    balanced = tuple(str(entry.ip) for entry in service.load_balancer)
+    balanced = (*(str(entry.ip) for entry in service.load_balancer), *service.load_balancer_names)
     external = tuple(str(address) for address in service.external_ips)
     inside = tuple(str(address) for address in service.cluster_ips)
     return tuple(dict.fromkeys((*configured, *(balanced or external or inside))))

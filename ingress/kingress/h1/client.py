@@ -63,9 +63,10 @@ class ClientConnection(asyncio.Protocol):
         self.forwarding = gateway.forwarding(self.peer, self._scheme, self._port)
         settings, clients = gateway.settings, gateway.clients
         clients.add(self)
+        own = gateway.crowd.admit(self.peer) if settings.client_connections else 0
         if gateway.crowd.note(len(clients)) > settings.connections:
             self._refuse(Refused(503, "too many connections are open"))
-        elif settings.client_connections and gateway.crowd.admit(self.peer) > settings.client_connections:
+        elif own > settings.client_connections:
             self._refuse(Refused(429, "too many connections of this client are open"))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio calls it so

@@ -220,4 +220,9 @@ def test_wrong_usage_is_explained(capfd: pytest.CaptureFixture[str]) -> None:
             cli.main(arguments)
         assert stopped.value.code == 2
         assert "such as" in capfd.readouterr().err
+    for url in ("ftp://shop.example/", "http://[::1/", "http:///cart", ""):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["explain", url])
+        assert stopped.value.code == 2
+        assert "is not the URL of a request, such as http://shop.example/cart" in capfd.readouterr().err
     assert json.dumps(cli.parser().format_help()).count("kingress --") == 3

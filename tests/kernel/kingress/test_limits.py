@@ -140,13 +140,18 @@ async def test_more_connections_than_allowed_are_turned_away(start: Any, upstrea
         writer.close()
 
 
-async def test_one_client_cannot_take_all_connections(start: Any, upstream: Any) -> None:
-    live = await start(client_connections=2)
+@pytest.mark.parametrize(("connections", "status"), [(100, 429), (2, 503)])
+async def test_one_client_cannot_take_all_connections(start: Any, upstream: Any, connections: int, status: int) -> None:
+    live = await start(client_connections=2, connections=connections)
     live.service("web", await upstream())
     live.ingress("web", [("shop.example", "Prefix", "/", "web")])
     kept = [await live.connect() for _ in range(2)]
     await live.until(lambda: len(live.gateway.clients) == 2)
-    assert (await live.get())[0] == 429
+    assert (await live.get())[0] == status
+    await live.until(lambda: len(live.gateway.clients) == 2)
+    assert (await live.get())[0] == status
+    kept.pop()[1].close()
+    await live.until(lambda: len(live.gateway.clients) == 1)
     other, writer = await asyncio.open_connection("127.0.0.1", live.port, local_addr=("127.0.0.2", 0))
     writer.write(GET + b"Connection: close\r\n\r\n")
     assert (await other.readline()).split()[1] == b"200"

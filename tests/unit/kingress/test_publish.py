@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from kapi.network import LoadBalancerAddress, Service, ServiceType
@@ -19,6 +20,8 @@ def front(*balanced: LoadBalancerAddress) -> Service:
 def test_a_load_balancers_addresses_are_published_and_else_the_cluster_address() -> None:
     assert publish.addresses((), front(BALANCED)) == ("203.0.113.1",)
     assert publish.addresses((), front()) == ("10.96.0.7",)
+    named = replace(front(), load_balancer_names=("lb.cloud.example",))
+    assert publish.addresses((), named) == ("lb.cloud.example",)
     assert publish.addresses(("lb.example",), None) == ("lb.example",)
     assert publish.addresses((), None) == ()
 
