@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from tests.ports import unused_port
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.timeout(90)
 
 METHODS = (b"GET", b"POST", b"HEAD", b"get", b"PUT", b"TRACE")
 TARGETS = (
