@@ -83,7 +83,7 @@ async def test_a_body_that_comes_drop_by_drop_is_not_waited_for_either(start: An
 
 
 async def test_a_body_that_is_answered_while_it_comes_may_take_its_time(start: Any, upstream: Any) -> None:
-    live = await start(body_timeout=0.3, body_rate=100.0)
+    live = await start(body_timeout=1.0, body_rate=100.0)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -99,7 +99,7 @@ async def test_a_body_that_is_answered_while_it_comes_may_take_its_time(start: A
     writer.write(b"POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 10\r\n\r\n")
     for digit in b"0123456789":
         writer.write(bytes((digit,)))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.15)
     assert (await asyncio.wait_for(reader.read(), 3)).endswith(b"\r\n\r\n0123456789")
     writer.close()
     server.close()
