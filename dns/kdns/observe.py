@@ -68,7 +68,7 @@ def log_line(seen: Seen, style: str) -> str:
 def _facts(seen: Seen) -> dict[str, object]:
     end = seen.query.find(0, wire.HEADER) + 1
     edns = seen.query[end + 4 : end + 15]
-    has_edns = edns[:3] == b"\0\0\x29"
+    has_edns = edns[:3] == b"\0\0\x29" and len(edns) == 11  # a whole OPT record: what is refused is logged, too
     flags = int.from_bytes(seen.reply[2:4], "big")
     kind = int.from_bytes(seen.query[end : end + 2], "big")
     return {

@@ -253,9 +253,14 @@ class Server:
             return self._responder.reply(query, wire.SERVFAIL, limit)
 
     def _observe(self, data: bytes, reply: bytes | None, client: tuple[str, int], proto: str, started: float) -> None:
-        if self.observer is not None and reply is not None:
-            family = "2" if ":" in client[0] else "1"
+        if self.observer is None or reply is None:
+            return
+        family = "2" if ":" in client[0] else "1"
+        try:
             self.observer.one(Seen(data, reply, client, proto, family, perf_counter() - started))
+        except Exception:  # the outermost edge: a log that cannot be written (a full disk) costs nobody an answer
+            self.failures += 1
+            log.exception("a query could not be told of: %r", data)
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the queries of one connection as they come, each as soon as its answer is known (RFC 7766)."""

@@ -135,6 +135,19 @@ def test_queries_are_logged_as_coredns_does_and_as_json(tmp_path: Path, dig: Dig
                 )
 
 
+def test_a_query_that_is_refused_is_logged_and_ends_nothing(tmp_path: Path, dig: Dig) -> None:
+    broken = bytes.fromhex("0007 0100 0001 0000 0000 0001 00 0001 0001 00 0029")
+    port = unused_port()
+    with command(corefile(tmp_path, port, HOSTS.format(address="192.0.2.1"), "log")) as process:
+        assert dig(port, "a.example", "+short") == ["192.0.2.1"]
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as stream:
+                stream.sendall(len(broken).to_bytes(2, "big") + broken)
+                assert stream.recv(64)[5] & 15 == 1, "FORMERR"
+        assert dig(port, "a.example", "+short", "+tcp") == ["192.0.2.1"]
+        assert process.poll() is None
+
+
 def test_questions_over_tls_and_https(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     words = [
