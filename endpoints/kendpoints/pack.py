@@ -149,7 +149,8 @@ def _fill(
             written.append((best, [*best.endpoints, *left]))
         left = left[limit:]
     draft.update += [shape.onto(old, ports, kept) for old, kept in written]
-    draft.kept += len(written) + len(unchanged)
+    draft.delete += [old for old in unchanged if not old.endpoints]  # somebody emptied it, and nothing needs it
+    draft.kept += len(written) + sum(bool(old.endpoints) for old in unchanged)
 
 
 def _lasting(annotations: Mapping[str, str]) -> dict[str, str]:

@@ -119,6 +119,13 @@ def test_a_placeholder_becomes_the_first_slice(build: Any) -> None:
     assert [one.name for one in changes.update] == ["p"]
 
 
+def test_an_empty_slice_that_nothing_needs_is_deleted(build: Any) -> None:
+    existing = [slice_of("a", build.endpoint(1)), slice_of("b")]
+    assert pack(BLANK, {PORTS: [build.endpoint(1)]}, existing, limit=LIMIT) == Changes(delete=(existing[1],))
+    (filled,) = pack(BLANK, {PORTS: members(build, 1, LIMIT + 1)}, existing, limit=LIMIT).update
+    assert (filled.name, len(filled.endpoints)) == ("b", LIMIT), "unless it can be filled"
+
+
 def test_a_slice_above_a_lowered_limit_is_split(build: Any) -> None:
     existing = [slice_of("a", *members(build, 0, 8))]
     after = build.written(pack(BLANK, {PORTS: members(build, 0, 8)}, existing, limit=5), existing)
