@@ -68,6 +68,11 @@ class Queue(Generic[K]):
         return len(self._waiting) + len(self._timers)
 
     @property
+    def waiting(self) -> tuple[K, ...]:
+        """The keys that wait, delayed ones included."""
+        return (*self._waiting, *self._timers)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is being handled."""
         return not (self._waiting or self._timers or self._handled)

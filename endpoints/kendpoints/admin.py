@@ -6,6 +6,7 @@ from aiohttp import web
 
 from kapi.election import Elector
 from kendpoints.controller import Controller
+from kendpoints.metrics import QUEUES
 
 Runner = web.AppRunner
 
@@ -37,7 +38,7 @@ async def serve(controller: Controller, elector: Elector | None, host: str, port
 
 
 def _gauges(controller: Controller, elector: Elector | None) -> list[tuple[str, str, float]]:
-    found = [("workqueue_depth", 'name="endpoint_slice"', float(controller.waiting))]
+    found = [("workqueue_depth", f'name="{QUEUES[part]}"', float(n)) for part, n in controller.waiting.items()]
     if elector is not None:
         found.append(("leader_election_master_status", f'name="{elector.name}"', float(elector.leading)))
     return found

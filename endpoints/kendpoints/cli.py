@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import socket
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -13,6 +13,7 @@ from kapi import component
 from kapi.client import Client
 from kapi.election import Elector, Terms
 from kapi.events import Recorder
+from kapi.resources import SERVICES
 from kapi.source import Source
 from kendpoints.controller import Controller, Settings
 from kendpoints.flags import parser
@@ -50,7 +51,11 @@ async def _run(options: argparse.Namespace, terms: Terms | None) -> None:
 
 
 async def _rehearse(client: Client, source: Source, settings: Settings) -> None:
-    """Show what would be written once, and write nothing: no Events either."""
+    """Show what would be written once, and write nothing: no Events either.
+
+    Raises ApiError where the server cannot be read: who looks once wants to know, and not to wait for better times.
+    """
+    await client.list(SERVICES, limit=1)
     rehearsed = Client(Rehearsal(client.transport, lambda text: print(text, end="")))
     controller = Controller(rehearsed, source, Recorder(_COMPONENT), settings)
     async with asyncio.TaskGroup() as tasks:
@@ -76,7 +81,7 @@ async def _served(controller: Controller, elector: Elector | None, at: tuple[str
 
 def _terms(options: argparse.Namespace) -> Terms:
     return Terms(
-        identity=f"{socket.gethostname()}_{os.getpid()}",
+        identity=f"{socket.gethostname()}_{uuid.uuid4()}",  # containers of one host may share its name and their PIDs
         name=options.leader_elect_resource_name,
         namespace=options.leader_elect_resource_namespace,
         lease=options.leader_elect_lease_duration,

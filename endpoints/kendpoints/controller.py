@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import get_args
 
 from kapi.client import Client, Json
-from kapi.errors import ApiError, Conflict, Forbidden, NotFound, StatusError
+from kapi.errors import ApiError, BadRequest, Conflict, Forbidden, Invalid, NotFound, StatusError
 from kapi.events import Recorder
-from kapi.network import EndpointSlice, Problem, Reference
+from kapi.network import EndpointSlice, Reference
 from kapi.queue import Queue
 from kapi.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 from kapi.source import Source
 from kendpoints.codec import endpoints_json, slice_json
 from kendpoints.endpoints import desired
-from kendpoints.labels import MIRROR_CONTROLLER, SLICE_CONTROLLER, TOPOLOGY_MODE
-from kendpoints.metrics import MIRROR, SLICES, Metrics
-from kendpoints.mirror import mirror
+from kendpoints.labels import MIRROR_CONTROLLER, SLICE_CONTROLLER
+from kendpoints.metrics import Counted, Metrics
+from kendpoints.mirror import MOST_ENDPOINTS as MOST_MIRRORED
+from kendpoints.mirror import mirror, skipped
+from kendpoints.notices import Notice, Reason
 from kendpoints.pack import Changes
 from kendpoints.slices import MOST_ENDPOINTS, has_slices, slices
 from kendpoints.trigger import Seen, attribute
 from kendpoints.world import Job, Part, World
 
 log = logging.getLogger(__name__)
+
+_TOLD_AT_ONCE = 10  # Events about one object: who has a thousand bad pods need not read of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +58,9 @@ class Controller:
         self._world = World(source, batch_period=self._settings.batch_period, repair_delay=self._settings.repair_delay)
         self._queue: Queue[Job] = Queue()
         self._listening = asyncio.Event()
-        self.metrics = Metrics(self._settings.max_endpoints_per_slice)
+        self.metrics = Metrics(self._settings.max_endpoints_per_slice, MOST_MIRRORED)
         self._seen: dict[Job, Seen] = {}
-        self._reported: dict[Job, frozenset[Problem]] = {}
+        self._reported: dict[Job, frozenset[Notice]] = {}
 
     @property
     def idle(self) -> bool:
@@ -66,9 +73,10 @@ class Controller:
         return self._listening.is_set()
 
     @property
-    def waiting(self) -> int:
-        """How many parts of Services wait for work."""
-        return len(self._queue)
+    def waiting(self) -> dict[Part, int]:
+        """How many Services wait for work, by the part of it."""
+        waiting = Counter(job.part for job in self._queue.waiting)
+        return {part: waiting[part] for part in get_args(Part)}
 
     async def rest(self) -> None:
         """Wait until everything that there was has been dealt with."""
@@ -91,16 +99,25 @@ class Controller:
             "endpoints": self._endpoints,
             "mirror": self._mirror,
         }
+        began, result = time.perf_counter(), "error"
         try:
             await parts[job.part](job)
-        except ApiError as error:
-            self._synced(job, "stale" if isinstance(error, Conflict) else "error")
+            result = "success"
+        except Conflict:
+            result = "stale"
             raise
-        self._synced(job, "success")
+        except ApiError as error:
+            self._complain(job, error)
+            raise
+        finally:
+            self.metrics.worked(job.part, time.perf_counter() - began, result)
 
-    def _synced(self, job: Job, result: str) -> None:
-        if job.part == "slices":
-            self.metrics.synced(result)
+    def _complain(self, job: Job, error: ApiError) -> None:
+        """Tell of a write that will be refused until somebody changes something."""
+        service = self._world.services.get(job.key)
+        if service is not None and isinstance(error, BadRequest | Forbidden | Invalid):
+            reason = Reason.ENDPOINTS_FAILED if job.part == "endpoints" else Reason.SLICES_FAILED
+            self._recorder.event(service.reference, "Warning", reason, f"the API server refused a write: {error}")
 
     async def _slices(self, job: Job) -> None:
         """Bring the slices of one Service up to date."""
@@ -110,7 +127,7 @@ class Controller:
             self._forget(job)
             orphans = tuple(one for one in existing if one.owner is not None)
             if orphans and await self._is_gone(job.key):
-                await self._write(Changes(delete=orphans))
+                await self._write(Changes(delete=orphans), self.metrics.slices)
             return
         if not has_slices(service):
             return
@@ -124,9 +141,9 @@ class Controller:
             limit=self._settings.max_endpoints_per_slice,
             trigger_time=trigger_time,
         )
-        self._report(job, service.reference, frozenset(plan.problems))
-        self.metrics.planned(job.key, existing, plan.changes)
-        await self._write(plan.changes)
+        self._report(job, service.reference, frozenset(plan.notices))
+        self.metrics.planned(service, existing, plan.changes)
+        await self._write(plan.changes, self.metrics.slices)
         self._seen[job] = seen
 
     async def _endpoints(self, job: Job) -> None:
@@ -153,26 +170,31 @@ class Controller:
     async def _mirror(self, job: Job) -> None:
         """Bring the mirrored slices of one Service up to date."""
         service, endpoints = self._world.services.get(job.key), self._world.endpoints.get(job.key)
-        plan = mirror(service, endpoints, self._world.slices_of(job.key, MIRROR_CONTROLLER))
+        existing = self._world.slices_of(job.key, MIRROR_CONTROLLER)
+        if service is None and existing and not await self._is_gone(job.key):
+            return
+        plan = mirror(service, endpoints, existing)
         if endpoints is None:
             self._reported.pop(job, None)
         else:
-            self._report(job, endpoints.reference, frozenset(plan.problems))
-        await self._write(plan.changes, MIRROR)
+            self._report(job, endpoints.reference, frozenset(plan.notices))
+        if existing or plan.changes or plan.notices:
+            self.metrics.mirroring(job.key, existing, plan.changes, skipped(endpoints))
+        await self._write(plan.changes, self.metrics.mirrored)
 
-    async def _write(self, changes: Changes, controller: str = SLICES) -> None:
+    async def _write(self, changes: Changes, counted: Counted) -> None:
         """Write slices: new ones before old ones go, so that no endpoint is missing in between."""
         for one in changes.create:
             reply = await unless_terminating(self._client.create(ENDPOINT_SLICES, slice_json(one), one.namespace))
             if reply:
                 self._world.slices.wrote(reply)
-                self.metrics.wrote(controller, "create")
+                counted.changes["create"] += 1
         for one in changes.update:
             self._world.slices.wrote(await self._update(one))
-            self.metrics.wrote(controller, "update")
+            counted.changes["update"] += 1
         for one in changes.delete:
             await self._delete(one)
-            self.metrics.wrote(controller, "delete")
+            counted.changes["delete"] += 1
 
     async def _update(self, one: EndpointSlice) -> Json:
         try:
@@ -214,13 +236,15 @@ class Controller:
             return True
         return False  # the cache will show it, and call for work
 
-    def _report(self, job: Job, about: Reference, problems: frozenset[Problem]) -> None:
-        """Tell of problems once, when they appear."""
-        for problem in sorted(problems - self._reported.get(job, frozenset()), key=str):
-            reason = "TopologyAwareHintsDisabled" if TOPOLOGY_MODE in problem.field else "EndpointLeftOut"
-            self._recorder.event(about, "Warning", reason, str(problem))
-        self._reported[job] = problems
-        if not problems:
+    def _report(self, job: Job, about: Reference, notices: frozenset[Notice]) -> None:
+        """Tell of each thing once, when it appears; of very many, of some and their number."""
+        new = sorted(notices - self._reported.get(job, frozenset()))
+        for notice in new[:_TOLD_AT_ONCE]:
+            self._recorder.event(about, "Warning", notice.reason, str(notice))
+        if len(new) > _TOLD_AT_ONCE:
+            self._recorder.event(about, "Warning", Reason.LEFT_OUT, f"and {len(new) - _TOLD_AT_ONCE} more like these")
+        self._reported[job] = notices
+        if not notices:
             del self._reported[job]
 
     def _forget(self, job: Job) -> None:

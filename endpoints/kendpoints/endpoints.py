@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
 
-from kapi.network import Address, EndpointPort, Pod, Problem, Protocol, Reference, Service
+from kapi.network import Address, EndpointPort, Pod, Protocol, Reference, Service
 from kendpoints.labels import ENDPOINTS_CONTROLLER, ENDPOINTS_MANAGED_BY, HEADLESS, OVER_CAPACITY, TRIGGER_TIME
+from kendpoints.notices import Notice, Reason
 from kendpoints.pack import Ports, in_order
-from kendpoints.slices import families_of, hostname_of, is_behind, target_number
+from kendpoints.slices import declared_families, hostname_of, is_behind, target_number
 
 Json = dict[str, Any]
 
@@ -42,7 +43,7 @@ class Subset:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """A v1 Endpoints object. `problems` names what could not be read."""
+    """A v1 Endpoints object. `unread` tells what could not be read."""
 
     namespace: str
     name: str
@@ -53,7 +54,7 @@ class Endpoints:
     annotations: Mapping[str, str] = field(default_factory=dict)
     owners: tuple[Mapping[str, Any], ...] = ()  # ownerReferences and finalizers are others', and stay as they are
     finalizers: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    unread: tuple[Notice, ...] = ()
 
     @property
     def key(self) -> str:
@@ -80,24 +81,24 @@ def desired(
     labels |= {ENDPOINTS_MANAGED_BY: ENDPOINTS_CONTROLLER} | ({HEADLESS: ""} if service.headless else {})
     old = existing or Endpoints(service.namespace, service.name)
     was_truncated = old.annotations.get(OVER_CAPACITY) == "truncated"
-    now, then = (subsets, labels, truncated, ()), (old.subsets, old.labels, was_truncated, old.problems)
+    now, then = (subsets, labels, truncated, ()), (old.subsets, old.labels, was_truncated, old.unread)
     if existing and now == then:
         return None
     annotations = {k: v for k, v in old.annotations.items() if k not in (TRIGGER_TIME, OVER_CAPACITY)}
     annotations |= {TRIGGER_TIME: trigger_time} if trigger_time else {}
     annotations |= {OVER_CAPACITY: "truncated"} if truncated else {}
-    return replace(old, subsets=subsets, labels=labels, annotations=annotations, problems=())
+    return replace(old, subsets=subsets, labels=labels, annotations=annotations, unread=())
 
 
 def read(obj: Json) -> Endpoints:
     """Read a v1 Endpoints object, leaving out (and naming) what cannot be read."""
     meta = obj["metadata"]
-    problems: list[Problem] = []
+    unread: list[Notice] = []
     subsets = tuple(
         Subset(
-            _sorted(_read_addresses(subset.get("addresses"), f"subsets[{index}].addresses", problems)),
-            _sorted(_read_addresses(subset.get("notReadyAddresses"), f"subsets[{index}].notReadyAddresses", problems)),
-            in_order(_read_ports(subset.get("ports"), f"subsets[{index}].ports", problems)),
+            _sorted(_read_addresses(subset.get("addresses"), f"subsets[{index}].addresses", unread)),
+            _sorted(_read_addresses(subset.get("notReadyAddresses"), f"subsets[{index}].notReadyAddresses", unread)),
+            in_order(_read_ports(subset.get("ports"), f"subsets[{index}].ports", unread)),
         )
         for index, subset in enumerate(obj.get("subsets") or ())
     )
@@ -111,17 +112,20 @@ def read(obj: Json) -> Endpoints:
         annotations=meta.get("annotations") or {},
         owners=tuple(meta.get("ownerReferences") or ()),
         finalizers=tuple(meta.get("finalizers") or ()),
-        problems=tuple(problems),
+        unread=tuple(unread),
     )
 
 
 def _subsets(service: Service, pods: Iterable[Pod]) -> tuple[Subset, ...]:
-    """Pack the pods' addresses: ports that the very same addresses serve share a subset."""
+    """Pack the pods' addresses: ports that the very same addresses serve share a subset.
+
+    Where neither families nor addresses of the Service say which family comes first, the first of each pod does.
+    """
     found: list[tuple[EndpointAddress, bool]] = []  # and whether each is ready
     served: dict[EndpointPort | None, list[int]] = {}  # by which of `found`; None where the Service has no ports
-    family = families_of(service)[0]
+    family = next(iter(declared_families(service)), 0)
     for pod in pods:
-        ip = next((ip for ip in pod.ips if ip.version == family), None)
+        ip = next((ip for ip in pod.ips if ip.version == family or not family), None)
         if ip is None or not is_behind(pod) or (pod.terminating and not service.publish_not_ready):
             continue
         for port in _ports(service, pod):
@@ -188,12 +192,12 @@ def _order(subset: Subset) -> tuple[object, ...]:
     return tuple((p.name, p.protocol, p.port) for p in subset.ports)
 
 
-def _read_addresses(items: Any, where: str, problems: list[Problem]) -> Iterator[EndpointAddress]:
+def _read_addresses(items: Any, where: str, unread: list[Notice]) -> Iterator[EndpointAddress]:
     for index, item in enumerate(items or ()):
         try:
             ip = ip_address(item["ip"])
         except (ValueError, KeyError, TypeError) as error:
-            problems.append(Problem(f"{where}[{index}].ip", str(error)))
+            unread.append(Notice(Reason.INVALID_ADDRESS, f"{where}[{index}].ip", str(error)))
             continue
         target = item.get("targetRef")
         yield EndpointAddress(ip, item.get("hostname") or "", item.get("nodeName") or "", _read_target(target))
@@ -206,10 +210,10 @@ def _read_target(target: Json | None) -> Reference | None:
     return Reference(*names, target.get("uid") or "", target.get("apiVersion") or "v1")
 
 
-def _read_ports(items: Any, where: str, problems: list[Problem]) -> Iterator[EndpointPort]:
+def _read_ports(items: Any, where: str, unread: list[Notice]) -> Iterator[EndpointPort]:
     for index, item in enumerate(items or ()):
         try:
             protocol = Protocol(item.get("protocol") or "TCP")
             yield EndpointPort(item.get("name") or "", protocol, int(item["port"]), item.get("appProtocol"))
         except (ValueError, KeyError, TypeError) as error:
-            problems.append(Problem(f"{where}[{index}]", str(error)))
+            unread.append(Notice(Reason.LEFT_OUT, f"{where}[{index}]", str(error)))

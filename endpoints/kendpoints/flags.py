@@ -87,7 +87,6 @@ def duration(text: str) -> float:
 
 
 def _limit(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= _MOST:
-        raise argparse.ArgumentTypeError(f"{number} is not between 1 and {_MOST}")
-    return number
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MOST):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 1 and {_MOST}")
+    return int(text)

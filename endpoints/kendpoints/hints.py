@@ -13,7 +13,7 @@ _SAME_ZONE = frozenset({"PreferClose", "PreferSameZone", "PreferSameNode"})
 def proportional(service: Service) -> bool:
     """Whether the older topology annotation asks for hints in proportion to the zones' CPUs."""
     annotations = service.annotations
-    return (annotations.get(TOPOLOGY_HINTS) or annotations.get(TOPOLOGY_MODE) or "") in ("Auto", "auto")
+    return annotations.get(TOPOLOGY_HINTS, annotations.get(TOPOLOGY_MODE)) in ("Auto", "auto")
 
 
 def distribution(service: Service) -> str:

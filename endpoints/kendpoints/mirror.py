@@ -6,10 +6,11 @@ https://kubernetes.io/docs/concepts/services-networking/service/#endpointslice-m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
-from kapi.network import Endpoint, EndpointSlice, Problem, Service
-from kendpoints.endpoints import EndpointAddress, Endpoints
+from kapi.network import Endpoint, EndpointSlice, Service
+from kendpoints.endpoints import EndpointAddress, Endpoints, Subset
 from kendpoints.labels import (
     LAST_APPLIED,
     LEADER,
@@ -19,10 +20,11 @@ from kendpoints.labels import (
     SKIP_MIRROR,
     TRIGGER_TIME,
 )
+from kendpoints.notices import Notice, Reason
 from kendpoints.pack import Changes, Ports, pack
 from kendpoints.slices import Plan
 
-MOST_ENDPOINTS = 1000  # of one subset
+MOST_ENDPOINTS = 1000  # of one subset, all families together
 _NOT_COPIED = frozenset({TRIGGER_TIME, LAST_APPLIED})
 _FAMILIES = (4, 6)
 
@@ -41,15 +43,14 @@ def mirror(service: Service | None, endpoints: Endpoints | None, existing: Itera
         return Plan(Changes(delete=known))
     ours = [one for one in known if one.owner is not None and one.owner.uid == endpoints.uid]
     changes = Changes(delete=tuple(one for one in known if one not in ours))
-    left_out: list[Problem] = []
     for family in _FAMILIES:
-        groups = _groups(endpoints, family, left_out)
+        groups = _groups(endpoints, family)
         mine = [one for one in ours if one.family == family]
         if groups:
             changes += pack(_blank(endpoints, family), groups, mine, limit=MOST_ENDPOINTS, exact_annotations=True)
         else:
             changes += Changes(delete=tuple(mine))
-    return Plan(changes, (*endpoints.problems, *left_out))
+    return Plan(changes, (*endpoints.unread, *_too_many(endpoints)))
 
 
 def _blank(endpoints: Endpoints, family: int) -> EndpointSlice:
@@ -68,21 +69,39 @@ def _blank(endpoints: Endpoints, family: int) -> EndpointSlice:
     )
 
 
-def _groups(endpoints: Endpoints, family: int, left_out: list[Problem]) -> dict[Ports, list[Endpoint]]:
+def _groups(endpoints: Endpoints, family: int) -> dict[Ports, list[Endpoint]]:
     groups: dict[Ports, list[Endpoint]] = {}
-    for index, subset in enumerate(endpoints.subsets):
-        members = [
-            _endpoint(address, ready=ready)
-            for addresses, ready in ((subset.ready, True), (subset.not_ready, False))
-            for address in addresses
-            if address.ip.version == family
-        ]
-        if len(members) > MOST_ENDPOINTS:
-            message = f"{len(members)} IPv{family} addresses; the first {MOST_ENDPOINTS} are mirrored"
-            left_out.append(Problem(f"subsets[{index}]", message))
+    for subset in endpoints.subsets:
+        mirrored_ones = islice(_members(subset), MOST_ENDPOINTS)
+        members = [endpoint for endpoint in mirrored_ones if endpoint.addresses[0].version == family]
         if members:
-            groups.setdefault(subset.ports, []).extend(members[:MOST_ENDPOINTS])
+            groups.setdefault(subset.ports, []).extend(members)
     return groups
+
+
+def _members(subset: Subset) -> Iterator[Endpoint]:
+    """Give the endpoints of a subset, ready ones first."""
+    for address in subset.ready:
+        yield _endpoint(address, ready=True)
+    for address in subset.not_ready:
+        yield _endpoint(address, ready=False)
+
+
+def skipped(endpoints: Endpoints | None) -> int:
+    """Count the addresses that are not mirrored: those that are none, and those that are too many."""
+    if endpoints is None:
+        return 0
+    sizes = (len(subset.ready) + len(subset.not_ready) for subset in endpoints.subsets)
+    return len(endpoints.unread) + sum(max(0, size - MOST_ENDPOINTS) for size in sizes)
+
+
+def _too_many(endpoints: Endpoints) -> Iterator[Notice]:
+    for subset in endpoints.subsets:
+        count = len(subset.ready) + len(subset.not_ready)
+        if count > MOST_ENDPOINTS:
+            ports = ", ".join(f"{port.port}/{port.protocol}" for port in subset.ports)
+            told = f"of its {count} addresses the first {MOST_ENDPOINTS} are mirrored, ready ones first"
+            yield Notice(Reason.TOO_MANY_TO_MIRROR, f"the subset of port {ports}" if ports else "the subset", told)
 
 
 def _endpoint(address: EndpointAddress, *, ready: bool) -> Endpoint:

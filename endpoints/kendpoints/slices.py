@@ -9,22 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from kapi.network import Endpoint, EndpointPort, EndpointSlice, Node, Pod, Problem, Reference, Service, ServiceType
+from kapi.network import Endpoint, EndpointPort, EndpointSlice, Node, Pod, Reference, Service, ServicePort, ServiceType
 from kendpoints.hints import distribution, hinted, proportional
 from kendpoints.labels import HEADLESS, MANAGED_BY, RESERVED, SERVICE_NAME, SLICE_CONTROLLER, TOPOLOGY_MODE
+from kendpoints.notices import Notice, Reason, left_out
 from kendpoints.pack import Changes, Ports, identity, in_order, pack
 from kendpoints.proportional import capacity, spread
 
 MOST_ENDPOINTS = 100  # in one slice, unless told otherwise
 _TERMINAL = frozenset({"Succeeded", "Failed"})
+_HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to write for one Service, and what had to be left out."""
+    """What to write for one Service, and what people are to be told of it."""
 
     changes: Changes
-    problems: tuple[Problem, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def slices(
@@ -49,7 +51,7 @@ def slices(
     families = families_of(service)
     changes += Changes(delete=tuple(one for one in ours if one.family not in families))
     resolved = _Ports(service)
-    unhinted: list[Problem] = []
+    unhinted: list[Notice] = []
     for family in families:
         mine = [one for one in ours if one.family == family]
         hint = _hints(service, mine)
@@ -58,8 +60,8 @@ def slices(
         changes += _spread(packed, mine, nodes, unhinted) if proportional(service) else packed
     if service.terminating:
         changes = Changes((), changes.update, changes.delete)
-    left_out = _pod_problems(service, matched, nodes)
-    return Plan(changes, (*service.problems, *resolved.problems(), *left_out, *unhinted))
+    told = (*left_out(service.problems), *resolved.notices(), *_of_pods(service, matched, nodes), *unhinted)
+    return Plan(changes, told)
 
 
 def is_behind(pod: Pod) -> bool:
@@ -74,7 +76,12 @@ def has_slices(service: Service) -> bool:
 
 def families_of(service: Service) -> tuple[int, ...]:
     """Give the address families (4, 6) that a Service has slices for."""
-    return service.ip_families or tuple(dict.fromkeys(ip.version for ip in service.cluster_ips)) or (4, 6)
+    return declared_families(service) or (4, 6)
+
+
+def declared_families(service: Service) -> tuple[int, ...]:
+    """Give the address families that a Service names, or has addresses of; a headless one may do neither."""
+    return service.ip_families or tuple(dict.fromkeys(ip.version for ip in service.cluster_ips))
 
 
 def labels_of(service: Service) -> dict[str, str]:
@@ -90,10 +97,13 @@ def hostname_of(service: Service, pod: Pod) -> str:
 
 
 def target_number(port: int | str, protocol: str, pod: Pod) -> int:
-    """Resolve a target port in a pod; 0 where the pod declares none of that name and protocol."""
-    if isinstance(port, int):
-        return port
-    return next((p.number for p in pod.ports if p.name == port and p.protocol == protocol), 0)
+    """Resolve a target port in a pod; 0 where that gives no number that a port can have."""
+    number = port if isinstance(port, int) else _declared(port, protocol, pod)
+    return number if 0 < number <= _HIGHEST_PORT else 0
+
+
+def _declared(name: str, protocol: str, pod: Pod) -> int:
+    return next((p.number for p in pod.ports if p.name == name and p.protocol == protocol), 0)
 
 
 def concerns(pod: Pod) -> tuple[object, ...]:
@@ -109,7 +119,7 @@ class _Ports:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._known: dict[object, Ports] = {}
-        self._missing: dict[str, str] = {}  # the port, and the first pod that lacks it
+        self._missing: dict[str, str] = {}  # which port, and why: told of the first pod that lacks it
 
     def of(self, pod: Pod) -> Ports:
         known = self._known.get(pod.ports)
@@ -117,11 +127,8 @@ class _Ports:
             known = self._known[pod.ports] = in_order(self._resolve(pod))
         return known
 
-    def problems(self) -> tuple[Problem, ...]:
-        return tuple(
-            Problem(where, f"pod {pod}, and any with the same ports, has no container port of that name and protocol")
-            for where, pod in self._missing.items()
-        )
+    def notices(self) -> Iterable[Notice]:
+        return (Notice(Reason.LEFT_OUT, where, f"{why}; the port is left out") for where, why in self._missing.items())
 
     def _resolve(self, pod: Pod) -> Iterable[EndpointPort]:
         for index, port in enumerate(self._service.ports):
@@ -129,7 +136,14 @@ class _Ports:
             if number:
                 yield EndpointPort(port.name, port.protocol, number, port.app_protocol)
             else:
-                self._missing.setdefault(f"spec.ports[{index}].targetPort {port.target_port!r}", pod.name)
+                where = f"spec.ports[{index}].targetPort {port.target_port!r}"
+                self._missing.setdefault(where, _why_missing(port, pod))
+
+
+def _why_missing(port: ServicePort, pod: Pod) -> str:
+    if isinstance(port.target_port, int):
+        return f"a port is a number from 1 to {_HIGHEST_PORT}"
+    return f"pod {pod.name}, and any with the same ports, has no container port of that name and protocol"
 
 
 def _blank(service: Service, family: int, trigger_time: str) -> EndpointSlice:
@@ -157,14 +171,15 @@ def _hints(service: Service, existing: Iterable[EndpointSlice]) -> Callable[[End
 
 
 def _spread(
-    packed: Changes, existing: Iterable[EndpointSlice], nodes: Mapping[str, Node], unhinted: list[Problem]
+    packed: Changes, existing: Iterable[EndpointSlice], nodes: Mapping[str, Node], unhinted: list[Notice]
 ) -> Changes:
     """Hint in proportion to the zones' CPUs, or note why not."""
     written = {one.name for one in (*packed.update, *packed.delete)}
     unchanged = [one for one in existing if one.name not in written]
     spread_out, lacking = spread(packed, unchanged, capacity(nodes.values()))
     if lacking:
-        unhinted.append(Problem(f"metadata.annotations[{TOPOLOGY_MODE}]", f"no hints are given: {lacking}"))
+        where = f"metadata.annotations[{TOPOLOGY_MODE}]"
+        unhinted.append(Notice(Reason.NO_HINTS, where, f"no hints are given: {lacking}"))
     return spread_out
 
 
@@ -204,11 +219,15 @@ def _endpoint(service: Service, pod: Pod, nodes: Mapping[str, Node], family: int
     )
 
 
-def _pod_problems(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node]) -> Iterable[Problem]:
+def _of_pods(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node]) -> Iterable[Notice]:
+    """Tell what of the pods is left out; a node that is gone is told of once, not with each of its pods."""
+    lost: dict[str, str] = {}
     for pod in pods:
         if pod.phase in _TERMINAL:
             continue
-        for problem in pod.problems:
-            yield Problem(f"pod {pod.name}: {problem.field}", problem.message)
+        for notice in left_out(pod.problems):
+            yield replace(notice, where=f"pod {pod.name}: {notice.where}")
         if pod.node_name and not _has_node(service, pod, nodes):
-            yield Problem(f"pod {pod.name}", f"its node {pod.node_name} does not exist; it is left out")
+            lost.setdefault(pod.node_name, pod.name)
+    for node, name in lost.items():
+        yield Notice(Reason.LEFT_OUT, f"pod {name}", f"its node {node} does not exist; all pods of it are left out")

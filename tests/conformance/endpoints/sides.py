@@ -27,20 +27,28 @@ CONTROLLERS = "endpointslice-controller,endpoints-controller,endpointslice-mirro
 @asynccontextmanager
 async def ours(settings: Settings) -> AsyncIterator[Client]:
     """A cluster whose slices and Endpoints our controller writes."""
+    async with controlled(settings) as (client, _):
+        yield client
+
+
+@asynccontextmanager
+async def controlled(settings: Settings) -> AsyncIterator[tuple[Client, Controller]]:
+    """The same, and the controller."""
     async with ApiServer(MemoryStore()) as server:
         client = server.client()
         source, recorder = ApiSource(client), Recorder("endpoint-slice-controller", client)
-        running = asyncio.gather(source.run(), recorder.run(), Controller(client, source, recorder, settings).run())
+        controller = Controller(client, source, recorder, settings)
+        running = asyncio.gather(source.run(), recorder.run(), controller.run())
         try:
-            yield client
+            yield client, controller
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
 
 @asynccontextmanager
-async def released(settings: Settings) -> AsyncIterator[Client]:
-    """A cluster whose slices and Endpoints the released controllers write."""
+async def released(settings: Settings, admin: int = 0) -> AsyncIterator[Client]:
+    """A cluster whose slices and Endpoints the released controllers write; their pages are at the port `admin`."""
     if not BINARY.exists():
         pytest.skip("the released kube-controller-manager has not been built: scripts/peers kube-controller-manager")
     async with ApiServer(MemoryStore()) as server:
@@ -51,7 +59,7 @@ async def released(settings: Settings) -> AsyncIterator[Client]:
             kubeconfig.write(access, Access(server="http://{}:{}".format(*listening.getsockname())), "peer")
             process = await asyncio.create_subprocess_exec(
                 BINARY,
-                *_flags(access, settings),
+                *_flags(access, settings, admin),
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
             )
@@ -62,12 +70,15 @@ async def released(settings: Settings) -> AsyncIterator[Client]:
                 await process.wait()
 
 
-def _flags(access: Path, settings: Settings) -> list[str]:
+def _flags(access: Path, settings: Settings, admin: int) -> list[str]:
     return [
         f"--kubeconfig={access}",
         f"--controllers={CONTROLLERS}",
         "--leader-elect=false",
-        "--secure-port=0",
+        f"--secure-port={admin}",
+        "--bind-address=127.0.0.1",
+        f"--cert-dir={access.parent}",
+        "--authorization-always-allow-paths=/metrics",
         "--kube-api-content-type=application/json",
         "--kube-api-qps=1000",
         "--kube-api-burst=1000",

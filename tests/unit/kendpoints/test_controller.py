@@ -76,18 +76,17 @@ async def test_a_service_without_a_selector_is_left_to_its_author(cluster: Any) 
         await here.becomes(["10.244.0.2"], here.addresses, "db")
 
 
-async def test_a_pod_waits_for_its_node(cluster: Any) -> None:
+async def test_an_endpoint_follows_the_zone_of_its_node(cluster: Any) -> None:
     async with cluster() as here:
         await here.service("web")
-        await here.pod(1, node="late")
-        await here.at_rest()
-        assert await here.addresses("web", "serving") == []
-        await here.node("late")
-        await here.becomes(["10.244.0.2"], here.addresses, "web")
-        await here.client.patch(NODES, "late", {"metadata": {"labels": {"topology.kubernetes.io/zone": "west"}}})
-        await here.at_rest()
-        (only,) = await here.slices("web")
-        assert only["endpoints"][0]["zone"] == "west"
+        await here.pod(2)
+        await here.becomes(["10.244.0.3"], here.addresses, "web")
+        await here.client.patch(NODES, "a", {"metadata": {"labels": {"topology.kubernetes.io/zone": "west"}}})
+        await here.becomes(["west"], _zones, here)
+
+
+async def _zones(here: Any) -> list[str]:
+    return [endpoint.get("zone", "") for one in await here.slices("web") for endpoint in one["endpoints"] or ()]
 
 
 async def test_what_others_do_to_our_slices_is_put_right(cluster: Any) -> None:
@@ -107,11 +106,11 @@ async def test_a_cache_that_stands_still_never_makes_it_write_twice(cluster: Any
         await here.service("web")
         await here.pod(1)
         await here.becomes(["10.244.0.2"], here.addresses, "web")
-        here.lagging.flowing.clear()
+        here.trouble.hold()
         for number in range(2, 6):
             await here.pod(number)
         await here.client.delete(ENDPOINT_SLICES, (await here.slices("web"))[0]["metadata"]["name"], "default")
-        here.lagging.flowing.set()
+        here.trouble.flow()
         await here.becomes([f"10.244.0.{n + 1}" for n in range(1, 6)], here.addresses, "web")
         await here.at_rest()
         assert await here.written() == await here.wanted()
@@ -125,11 +124,11 @@ async def test_a_new_controller_takes_over_without_a_write(cluster: Any) -> None
         await here.becomes([f"10.244.0.{n + 1}" for n in range(7)], here.addresses, "web")
         await here.at_rest()
         await here.stop()
-        here.lagging.writes.clear()
+        here.trouble.writes.clear()
         here.start()
         await asyncio.sleep(0.02)
         await here.at_rest()
-        assert here.lagging.writes == []
+        assert here.trouble.writes == []
 
 
 async def test_what_is_left_out_is_told_once(cluster: Any) -> None:
@@ -144,6 +143,28 @@ async def test_what_is_left_out_is_told_once(cluster: Any) -> None:
         assert await _told(here, "missing") == 1
 
 
+async def test_of_very_many_things_left_out_some_are_told_and_their_number(cluster: Any) -> None:
+    ports = [{"name": f"p{number}", "port": 80 + number, "targetPort": f"t{number}"} for number in range(25)]
+    async with cluster() as here:
+        await here.service("web", ports=ports)
+        await here.pod(1)
+        await here.becomes(1, _told, here, "and 15 more like these")
+        assert await _told(here, "spec.ports") == 10
+
+
+async def test_a_write_that_is_refused_is_told_and_tried_again(cluster: Any) -> None:
+    async with cluster() as here:
+        here.trouble.refusals = 3
+        await here.service("web")
+        await here.pod(2)
+        await here.becomes(["10.244.0.3"], here.addresses, "web")
+        await here.becomes(True, _is_told, here, "the API server refused a write: not today")
+
+
+async def _is_told(here: Any, word: str) -> bool:
+    return await _told(here, word) > 0
+
+
 async def _count(here: Any, service: str) -> int:
     return len(await here.addresses(service))
 
@@ -156,11 +177,11 @@ async def test_changes_of_pods_are_gathered_for_the_batch_period(cluster: Any) -
     async with cluster(Settings(batch_period=0.1)) as here:
         await here.service("web")
         await here.at_rest()
-        here.lagging.writes.clear()
+        here.trouble.writes.clear()
         for number in range(20):
             await here.pod(2 * number)
         await here.becomes(20, _count, here, "web")
-        assert sum("slices" in write for write in here.lagging.writes) <= 3
+        assert sum("slices" in write for write in here.trouble.writes) <= 3
 
 
 @pytest.mark.parametrize("settings", [{"workers": 1}, {"workers": 5}], ids=str)
@@ -237,4 +258,4 @@ def test_what_a_service_asks_for_in_vain_is_told_and_the_rest_works(build: Any) 
     plan = slices(service, [build.pod()], build.nodes(), [])
     (only,) = plan.changes.create
     assert (only.family, [port.name for port in only.ports], len(only.endpoints)) == (4, ["a"], 1)
-    assert {problem.field for problem in plan.problems} == {"spec.ipFamilies[1]", "spec.ports[1]"}
+    assert {notice.where for notice in plan.notices} == {"spec.ipFamilies[1]", "spec.ports[1]"}

@@ -58,6 +58,12 @@ def test_a_pods_state_decides_where_its_address_stands(
     assert names(made(build.service(**service), [build.pod(**pod)])) == expected
 
 
+def test_where_nothing_names_a_family_the_pods_first_address_counts(build: Any) -> None:
+    headless = build.service(headless=True, cluster_ips=(), ip_families=())
+    found = made(headless, [build.pod(1), build.pod(2, ips=(V6,))])
+    assert names(found) == [(["web-0001", "web-0002"], [], [8080])]
+
+
 def test_addresses_with_the_same_ports_share_a_subset(build: Any) -> None:
     other = build.pod(3, ports=(ContainerPort("http", TCP, 9090),))
     found = made(build.service(), [build.pod(2), build.pod(1), other, build.pod(4, ready=False)])
@@ -114,7 +120,7 @@ def test_one_bad_address_hides_no_other() -> None:
     subset = {"addresses": [{"ip": "10.0.0.1"}, {"ip": "nonsense"}, {}], "ports": [{"port": 80}, {"port": "x"}]}
     found = read({"metadata": {"name": "n", "namespace": "d"}, "subsets": [subset]})
     assert [str(address.ip) for address in found.subsets[0].ready] == ["10.0.0.1"]
-    assert [problem.field for problem in found.problems] == [
+    assert [notice.where for notice in found.unread] == [
         "subsets[0].addresses[1].ip",
         "subsets[0].addresses[2].ip",
         "subsets[0].ports[1]",

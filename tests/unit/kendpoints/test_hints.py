@@ -104,7 +104,7 @@ def test_d2_hints_in_proportion_follow_the_cpus_of_zones(
     pods = [build.pod(number, node_name=zone) for number, zone in enumerate(homes)]
     plan = slices(build.service(annotations=AUTO), pods, zones(cpus), [])
     assert hints(build.written(plan.changes)) == expected
-    assert bool(plan.problems) == ("" in expected), "and whoever asked for hints is told why there are none"
+    assert bool(plan.notices) == ("" in expected), "and whoever asked for hints is told why there are none"
 
 
 def test_d2_hints_that_do_no_harm_are_not_written_again(build: Any) -> None:

@@ -10,6 +10,7 @@ from kapi.network import Reference
 from kendpoints.endpoints import Endpoints, read
 from kendpoints.labels import LAST_APPLIED, LEADER, MANAGED_BY, SERVICE_NAME, SKIP_MIRROR, TRIGGER_TIME
 from kendpoints.mirror import mirror
+from kendpoints.notices import Reason
 
 
 def hand_made(*subsets: Any, **meta: Any) -> Endpoints:
@@ -78,13 +79,22 @@ def test_a_thousand_addresses_of_a_subset_are_mirrored_and_the_rest_is_told(buil
     many = [str(build.endpoint(number).addresses[0]) for number in range(1100)]
     plan = mirror(build.service(selector=None), hand_made(subset(*many)), [])
     assert [len(one.endpoints) for one in plan.changes.create] == [1000]
-    assert [problem.field for problem in plan.problems] == ["subsets[0]"]
+    assert [notice.reason for notice in plan.notices] == [Reason.TOO_MANY_TO_MIRROR]
+
+
+def test_the_thousand_of_a_subset_are_of_both_families_together_and_ready_ones_first(build: Any) -> None:
+    first = [str(build.endpoint(number).addresses[0]) for number in range(600)]
+    then = [f"2001:db8::{number:x}" for number in range(600)]
+    one = {"addresses": [{"ip": ip} for ip in first], "notReadyAddresses": [{"ip": ip} for ip in then]}
+    made = mirror(build.service(selector=None), hand_made(one), []).changes.create
+    assert {one.family: len(one.endpoints) for one in made} == {4: 600, 6: 400}
 
 
 def test_an_address_that_is_none_is_told_and_the_rest_mirrored(build: Any) -> None:
     plan = mirror(build.service(selector=None), hand_made(subset("nonsense", "192.0.2.1")), [])
     assert build.addresses(list(plan.changes.create)) == ["192.0.2.1"]
-    assert [problem.field for problem in plan.problems] == ["subsets[0].addresses[0].ip"]
+    (told,) = plan.notices
+    assert (told.reason, told.where) == (Reason.INVALID_ADDRESS, "subsets[0].addresses[0].ip")
 
 
 def test_an_annotation_taken_away_is_taken_away_from_the_slice(build: Any) -> None:

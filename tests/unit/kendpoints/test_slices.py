@@ -91,7 +91,7 @@ def test_a_port_that_does_not_resolve_spoils_no_other_and_is_told(build: Any) ->
     (only,) = plan.changes.create
     assert [port.name for port in only.ports] == ["a"]
     assert len(only.endpoints) == 3
-    assert [problem.field for problem in plan.problems] == ["spec.ports[1].targetPort 'missing'"]
+    assert [notice.where for notice in plan.notices] == ["spec.ports[1].targetPort 'missing'"]
 
 
 def test_pods_that_resolve_a_name_differently_are_in_different_slices(build: Any) -> None:
@@ -209,12 +209,26 @@ def test_what_could_not_be_read_of_a_pod_is_told_and_spoils_no_other(build: Any)
     broken = build.pod(1, ips=(), problems=(Problem("status.podIPs[0]", "'x' is no address"),))
     plan = slices(build.service(), [broken, build.pod(2)], build.nodes(), [])
     assert build.addresses(list(plan.changes.create)) == ["10.244.0.3"]
-    assert [str(problem) for problem in plan.problems] == ["pod web-0001: status.podIPs[0]: 'x' is no address"]
+    assert [str(notice) for notice in plan.notices] == ["pod web-0001: status.podIPs[0]: 'x' is no address"]
 
 
 def test_a_pod_without_its_node_is_told(build: Any) -> None:
     plan = slices(build.service(), [build.pod(node_name="gone")], build.nodes(), [])
-    assert "gone" in plan.problems[0].message
+    assert "gone" in plan.notices[0].message
+
+
+def test_a_node_that_is_gone_is_told_once_and_not_with_each_of_its_pods(build: Any) -> None:
+    lost = [replace(pod, node_name="gone") for pod in build.pods(300)]
+    plan = slices(build.service(), [*lost, build.pod(301), build.pod(302, node_name="lost")], build.nodes(), [])
+    assert [notice.where for notice in plan.notices] == ["pod web-0001", "pod web-0302"]
+
+
+@pytest.mark.parametrize("number", [0, -1, 65536, 70000])
+def test_a_target_that_no_port_can_be_spoils_no_other(build: Any, number: int) -> None:
+    service = build.service(ports=(ServicePort("a", TCP, 80, 8080), ServicePort("b", TCP, 81, number)))
+    plan = slices(service, [build.pod()], build.nodes(), [])
+    assert [port.name for one in plan.changes.create for port in one.ports] == ["a"]
+    assert [notice.where for notice in plan.notices] == [f"spec.ports[1].targetPort {number}"]
 
 
 @pytest.mark.parametrize(
