@@ -11,6 +11,8 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from tests.unit.kendpoints import oracle
+from tests.unit.kendpoints.trouble import Troubled
 
 from kapi.client import Client
 from kapi.errors import NotFound
@@ -20,7 +22,6 @@ from kapi.resources import ENDPOINT_SLICES, ENDPOINTS, EVENTS, NODES, PODS, SERV
 from kapi.server import ApiServer
 from kapi.source import ApiSource
 from kapi.store.memory import MemoryStore
-from kapi.transport import Request, Transport
 from kendpoints.controller import Controller, Settings
 from kendpoints.pack import Changes
 
@@ -108,44 +109,13 @@ def cluster() -> Callable[..., AbstractAsyncContextManager[Cluster]]:
     return _cluster
 
 
-class Lagging:
-    """A transport whose watches stand still while `flowing` is not set: caches behind it grow stale.
-
-    `writes` lists what was sent to change something.
-    """
-
-    def __init__(self, inner: Transport) -> None:
-        self._inner = inner
-        self.flowing = asyncio.Event()
-        self.flowing.set()
-        self.writes: list[str] = []
-
-    async def send(self, request: Request) -> Json:
-        if request.method != "GET":
-            self.writes.append(f"{request.method} {request.path}")
-        return await self._inner.send(request)
-
-    @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncIterator[AsyncIterator[Json]]:
-        async with self._inner.stream(request) as events:
-            yield self._held(events)
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-    async def _held(self, events: AsyncIterator[Json]) -> AsyncIterator[Json]:
-        async for event in events:
-            await self.flowing.wait()
-            yield event
-
-
 class Cluster:
     """What a test does to the cluster, in as few words as can be."""
 
-    def __init__(self, client: Client, settings: Settings = SETTINGS) -> None:
+    def __init__(self, client: Client, settings: Settings = SETTINGS, met: Counter[str] | None = None) -> None:
         self.client = client
         self.settings = settings
-        self.lagging = Lagging(client.transport)
+        self.trouble = Troubled(client.transport, met)
         self.recorder = Recorder("endpoints", client)
         self._tasks: asyncio.Task[None] | None = None
         self.controller: Controller | None = None
@@ -153,10 +123,11 @@ class Cluster:
 
     def start(self) -> None:
         """Start a controller that knows nothing yet."""
+        self.controller = None
         self._tasks = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        client = Client(self.lagging)
+        client = Client(self.trouble)
         source = ApiSource(client)
         self.controller = Controller(client, source, self.recorder, self.settings)
         async with asyncio.TaskGroup() as tasks:
@@ -171,9 +142,8 @@ class Cluster:
 
     async def stop_all(self) -> None:
         """Stop every controller."""
-        await self.stop()
-        if self.twin is not None:
-            await self.twin.stop()
+        for one in self.controllers:
+            await one.stop()
 
     async def toggle_twin(self) -> None:
         """Start a second controller, or stop it."""
@@ -181,14 +151,18 @@ class Cluster:
             await self.twin.stop()
             self.twin = None
         else:
-            self.twin = Cluster(self.client, self.settings)
+            self.twin = Cluster(self.client, self.settings, self.trouble.met)
             self.twin.start()
 
     @property
+    def controllers(self) -> list[Cluster]:
+        """This one's controller, and the second one where there is one."""
+        return [self, self.twin] if self.twin is not None else [self]
+
+    @property
     def idle(self) -> bool:
-        """Whether every controller has done what it has heard of."""
-        mine = self.controller is not None and self.controller.idle
-        return mine and (self.twin is None or self.twin.idle)
+        """Whether the controller has done what it has heard of."""
+        return self.controller is not None and self.controller.synced and self.controller.idle
 
     async def node(self, name: str) -> None:
         await self.client.create(NODES, {"metadata": {"name": name}})
@@ -209,7 +183,8 @@ class Cluster:
 
     async def status(self, number: int, *, ready: bool, phase: str = "Running", ip: str = "") -> None:
         condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": "2026-01-01T00:00:00Z"}
-        status = {"phase": phase, "podIPs": [{"ip": ip or f"10.244.0.{number + 1}"}], "conditions": [condition]}
+        ips = [{"ip": ip or f"10.244.0.{number + 1}"}, {"ip": f"fd44::{number + 1:x}"}][: 2 - number % 2]
+        status = {"phase": phase, "podIPs": ips, "conditions": [condition]}
         await self.client.patch(PODS, f"p{number}", {"status": status}, NAMESPACE, subresource="status")
 
     async def slices(self, service: str) -> list[Json]:
@@ -233,38 +208,17 @@ class Cluster:
             await asyncio.sleep(0.002)
 
     async def at_rest(self) -> None:
-        """Wait until the controller has heard of everything and has nothing to do."""
+        """Wait until every controller has heard of everything and has nothing to do."""
         quiet = 0
         while quiet < 5:
             await asyncio.sleep(0.0015)
-            quiet = quiet + 1 if self.idle else 0
+            quiet = quiet + 1 if all(one.idle for one in self.controllers) else 0
 
-    async def written(self) -> Json:
-        """What there is, in the oracle's words."""
-        found: Json = {}
-        for one in (await self.client.list(ENDPOINT_SLICES, NAMESPACE)).items:
-            service = one["metadata"]["labels"]["kubernetes.io/service-name"]
-            if service == "kubernetes":
-                continue  # the API server's own
-            members = found.setdefault(service, Counter())
-            for endpoint in one["endpoints"] or ():
-                state = tuple(endpoint["conditions"][name] for name in ("ready", "serving", "terminating"))
-                members[endpoint["addresses"][0], state, tuple(p["port"] for p in one["ports"] or ())] += 1
-        return found
+    async def written(self) -> oracle.Found:
+        return await oracle.written(self.client)
 
-    async def wanted(self) -> Json:
-        """The oracle: for each Service the endpoints it must have, each exactly once."""
-        pods = (await self.client.list(PODS, NAMESPACE)).items
-        nodes = {node["metadata"]["name"] for node in (await self.client.list(NODES)).items}
-        found: Json = {}
-        for service in (await self.client.list(SERVICES, NAMESPACE)).items:
-            selector = service["spec"].get("selector")
-            if selector is None:
-                continue
-            chosen = (p for p in pods if selector.items() <= (p["metadata"].get("labels") or {}).items())
-            members = (_endpoint(pod) for pod in chosen if pod["spec"]["nodeName"] in nodes)
-            found[service["metadata"]["name"]] = Counter(member for member in members if member)
-        return found
+    async def wanted(self) -> oracle.Found:
+        return await oracle.wanted(self.client)
 
     async def endpoints(self, name: str) -> list[str]:
         """The ready addresses of an Endpoints object."""
@@ -275,25 +229,19 @@ class Cluster:
         return sorted(a["ip"] for s in found.get("subsets") or () for a in s.get("addresses") or ())
 
 
-def _endpoint(pod: Json) -> tuple[Any, ...] | None:
-    status = pod.get("status") or {}
-    if status.get("phase") in ("Succeeded", "Failed") or not status.get("podIPs"):
-        return None
-    serving = status["conditions"][0]["status"] == "True"
-    terminating = "deletionTimestamp" in pod["metadata"]
-    ports = (pod["spec"]["containers"][0]["ports"][0]["containerPort"],)
-    return status["podIPs"][0]["ip"], (serving and not terminating, serving, terminating), ports
-
-
 @asynccontextmanager
 async def _cluster(
-    settings: Settings = SETTINGS, *, server: ApiServer | None = None, start: bool = True
+    settings: Settings = SETTINGS,
+    *,
+    server: ApiServer | None = None,
+    start: bool = True,
+    met: Counter[str] | None = None,
 ) -> AsyncIterator[Cluster]:
     """A cluster with two nodes and, if it is to `start`, a controller in this process."""
     async with AsyncExitStack() as stack:
         if server is None:
             server = await stack.enter_async_context(ApiServer(MemoryStore()))
-        made = Cluster(server.client(), settings)
+        made = Cluster(server.client(), settings, met)
         if start:
             made.start()
         stack.push_async_callback(made.stop_all)
