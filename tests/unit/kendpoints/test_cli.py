@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -139,6 +140,23 @@ async def test_of_two_only_one_writes_and_the_other_follows_when_it_is_killed(cl
         assert held["spec"]["leaseTransitions"] == 1
 
 
+async def test_a_leader_that_stood_still_past_its_lease_does_no_harm_when_it_goes_on(cluster: Any) -> None:
+    async with served(cluster) as (here, processes):
+        first = await processes.start(*QUICK_LEASE)
+        await here.service("web")
+        await here.pod(2)
+        await here.becomes(["10.244.0.3"], here.addresses, "web")
+        await processes.start(*QUICK_LEASE)
+        first.send_signal(signal.SIGSTOP)
+        for number in (4, 6, 8):
+            await here.pod(number)
+        await here.becomes([f"10.244.0.{number}" for number in (3, 5, 7, 9)], here.addresses, "web")
+        await here.status(2, ready=False)
+        first.send_signal(signal.SIGCONT)
+        assert await first.wait() == 1, "the lease is another's"
+        await here.becomes(await here.wanted(), here.written)
+
+
 async def test_who_loses_the_lease_ends_and_says_why(cluster: Any) -> None:
     async with served(cluster) as (here, processes):
         process = await processes.start(*QUICK_LEASE)
@@ -159,6 +177,7 @@ async def _count(here: Any) -> int:
     [
         ["--max-endpoints-per-slice", "0"],
         ["--max-endpoints-per-slice", "1001"],
+        ["--max-endpoints-per-slice", "many"],
         ["--endpointslice-updates-batch-period", "-1"],
         ["--server", "http://x", "--kubeconfig", "y"],
         ["--admin", "nowhere:1"],
@@ -181,6 +200,11 @@ def test_a_duration_is_in_seconds_or_carries_its_unit(text: str, seconds: float)
 def test_a_kubeconfig_that_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--kubeconfig", "/nowhere/config"]) == 1
     assert "/nowhere/config" in capsys.readouterr().err
+
+
+def test_a_dry_run_does_not_wait_for_a_server_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--dry-run", "--server", f"http://127.0.0.1:{unused_port()}"]) == 1
+    assert "Connection refused" in capsys.readouterr().err
 
 
 def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The rules of Kubernetes' endpoint controllers, one row each, numbered as the project's table of them numbers them.
+"""The rules of Kubernetes' endpoint controllers, numbered as docs/reference/kendpoints.md numbers them.
 
 D1 is the EndpointSlice controller, D2 its hints, D3 the Endpoints controller, D4 the mirroring controller. The rules
 that only show in a running controller are in test_rules_at_work.py.
@@ -6,6 +6,7 @@ that only show in a running controller are in test_rules_at_work.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kapi.network import ContainerPort, EndpointSlice, Protocol, Reference, Service, ServicePort, ServiceType
+from kapi.network import ContainerPort, EndpointSlice, Node, Protocol, Reference, Service, ServicePort, ServiceType
 from kendpoints.codec import slice_json
 from kendpoints.endpoints import EndpointAddress, Endpoints, Subset, desired
 from kendpoints.labels import (
@@ -30,7 +31,7 @@ from kendpoints.labels import (
     TRIGGER_TIME,
 )
 from kendpoints.mirror import mirror
-from kendpoints.pack import identity
+from kendpoints.pack import Changes, identity
 from kendpoints.slices import concerns, has_slices, slices
 from kendpoints.trigger import Seen, attribute
 
@@ -93,13 +94,28 @@ def mirrored(build: Any, endpoints: Endpoints, **service: Any) -> list[EndpointS
     return list(mirror(build.service(**({"selector": None} | service)), endpoints, []).changes.create)
 
 
+def hand_mirrored(build: Any) -> tuple[EndpointSlice, ...]:
+    return tuple(mirrored(build, hand_made("192.0.2.1")))
+
+
 def stamped(build: Any, seen: Seen | None, since: str) -> str:
     return attribute(seen, build.service(), [build.pod(ready_since=since)])[1]
 
 
-def hints(build: Any, **service: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    endpoint = made(build, **service)[0].endpoints[0]
+def hints(build: Any, pod: dict[str, Any] | None = None, **service: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    endpoint = made(build, pod, **service)[0].endpoints[0]
     return endpoint.zone_hints, endpoint.node_hints
+
+
+def spread(build: Any, **cpus: int) -> dict[str, int]:
+    """How many of four endpoints, all in the first zone, are hinted at each; zones have so many thousandths of CPUs."""
+    nodes = {
+        zone: Node(zone, zone, labels={"topology.kubernetes.io/zone": zone}, milli_cpu=cpu)
+        for zone, cpu in cpus.items()
+    }
+    pods = [replace(pod, node_name=next(iter(cpus))) for pod in build.pods(4)]
+    (one,) = slices(build.service(annotations=AUTO), pods, nodes, []).changes.create
+    return Counter("".join(endpoint.zone_hints) for endpoint in one.endpoints)
 
 
 A, B = ServicePort("a", TCP, 80, "http"), ServicePort("b", TCP, 81, "missing")
@@ -284,7 +300,12 @@ RULES = [
         lambda b: concerns(b.pod()) == concerns(replace(b.pod(), resource_version="9", annotations={"a": "b"})),
         True,
     ),
-    Rule("D2.1", "no distribution, no hints", hints, ((), ())),
+    Rule("D2.1", "in proportion to CPUs", lambda b: spread(b, west=6000, east=2000), {"west": 3, "east": 1}),
+    Rule("D2.1", "two zones at least", lambda b: spread(b, west=4000), {"": 4}),
+    Rule("D2.1", "every node with CPUs", lambda b: spread(b, west=4000, east=0), {"": 4}),
+    Rule("D2.1", "and none too much burdened", lambda b: spread(b, west=7000, east=500, south=500), {"": 4}),
+    Rule("D2.3", "no distribution, no hints", hints, ((), ())),
+    Rule("D2.3", "an endpoint that is not ready", lambda b: hints(b, {"ready": False}, **ZONED), ((), ())),
     Rule(
         "D2.2",
         "the annotation switches it off",
@@ -299,7 +320,7 @@ RULES = [
     ),
     Rule("D2.3", "PreferClose", lambda b: hints(b, **ZONED), (("west",), ())),
     Rule("D2.3", "PreferSameZone", lambda b: hints(b, traffic_distribution="PreferSameZone"), (("west",), ())),
-    Rule("D2.3", "PreferSameNode", lambda b: hints(b, traffic_distribution="PreferSameNode"), (("west",), ("a",))),
+    Rule("D2.4", "PreferSameNode", lambda b: hints(b, traffic_distribution="PreferSameNode"), (("west",), ("a",))),
     Rule("D3.1", "the first family only", lambda b: shape(old(b, ip_families=(6, 4))), []),
     Rule("D3.2", "addresses that are not ready", lambda b: shape(old(b, {"ready": False})), [(0, 1, [8080])]),
     Rule("D3.3", "terminating pods leave", lambda b: shape(old(b, {"terminating": True})), []),
@@ -319,6 +340,23 @@ RULES = [
         ],
         [(1000, "truncated")],
     ),
+    Rule(
+        "D3.4",
+        "ready ones first, each subset in proportion",
+        lambda b: shape(
+            desired(
+                b.service(),
+                [
+                    *b.pods(900),
+                    *(b.pod(n, ports=(ContainerPort("http", TCP, 9),)) for n in range(1000, 1300)),
+                    *(b.pod(n, ready=False) for n in range(2000, 2100)),
+                ],
+                None,
+            )
+            or Endpoints("", "")
+        ),
+        [(250, 0, [9]), (750, 0, [8080])],
+    ),
     Rule("D3.5", "the mark", lambda b: old(b).labels, {ENDPOINTS_MANAGED_BY: "endpoint-controller"}),
     Rule("D3.6", "headless", lambda b: old(b, headless=True).labels[HEADLESS], ""),
     Rule(
@@ -336,6 +374,12 @@ RULES = [
     ),
     Rule("D4.1", "a slice for each family", lambda b: len(mirrored(b, hand_made("192.0.2.1", "2001:db8::1"))), 2),
     Rule("D4.2", "not of a Service with a selector", lambda b: mirrored(b, hand_made("192.0.2.1"), selector={}), []),
+    Rule(
+        "D4.2",
+        "what was mirrored goes with the Service",
+        lambda b: len(mirror(None, hand_made("192.0.2.1"), b.written(Changes(hand_mirrored(b)))).changes.delete),
+        1,
+    ),
     Rule("D4.2", "not if told", lambda b: mirrored(b, hand_made("192.0.2.1", labels={SKIP_MIRROR: "true"})), []),
     Rule("D4.2", "not a leader's", lambda b: mirrored(b, hand_made("192.0.2.1", annotations={LEADER: "{}"})), []),
     Rule(
@@ -371,6 +415,17 @@ RULES = [
             len(one.endpoints) for one in mirrored(b, hand_made(*(f"10.{n >> 8}.{n & 255}.1" for n in range(1001))))
         ],
         [1000],
+    ),
+    Rule(
+        "D4.6",
+        "of both families together",
+        lambda b: [
+            len(one.endpoints)
+            for one in mirrored(
+                b, hand_made(*(f"10.{n >> 8}.{n & 255}.1" for n in range(700)), *(f"fd44::{n:x}" for n in range(700)))
+            )
+        ],
+        [700, 300],
     ),
 ]
 
