@@ -134,7 +134,8 @@ class World:
 
     def _endpoints_touched(self, change: Change[endpoints.Endpoints]) -> None:
         self._dirty(Job("mirror", change.key), 0.0)
-        if change.key in self.services:
+        orphaned = change.new is not None and change.new.ours  # by another like us, whose Service went meanwhile
+        if change.key in self.services or orphaned:
             self._dirty(Job("endpoints", change.key), self._repair_delay)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from kapi.client import Client
 from kapi.errors import ApiError
 from kapi.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, NODES, PODS, SERVICES
+from kendpoints.labels import MANAGED_BY
 
 Json = dict[str, Any]
 Step = tuple[Any, ...]
@@ -201,4 +202,4 @@ async def _meddle(place: Place, name: str, gone: bool) -> None:
 
 def _fullness(one: Json) -> tuple[Any, ...]:
     ports = sorted((port["port"], port["protocol"], port.get("name") or "") for port in one.get("ports") or ())
-    return len(one.get("endpoints") or ()), one["addressType"], ports
+    return len(one.get("endpoints") or ()), one["addressType"], ports, one["metadata"]["labels"].get(MANAGED_BY, "")

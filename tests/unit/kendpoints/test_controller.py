@@ -12,6 +12,7 @@ import pytest
 from kapi import decode
 from kapi.resources import ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES
 from kendpoints.controller import Settings
+from kendpoints.labels import ENDPOINTS_MANAGED_BY
 from kendpoints.slices import slices
 
 
@@ -58,6 +59,31 @@ async def test_a_deleted_service_takes_its_slices_and_endpoints_along(cluster: A
         await here.client.delete(SERVICES, "web", "default")
         await here.becomes([], here.slices, "web")
         await here.becomes(["gone"], here.endpoints, "web")
+
+
+async def test_endpoints_that_show_up_after_their_service_went_are_removed(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.at_rest()
+        mark = {"labels": {ENDPOINTS_MANAGED_BY: "endpoint-controller"}}
+        await here.client.create(ENDPOINTS, {"metadata": {"name": "web", "namespace": "default", **mark}})
+        await here.becomes(["gone"], here.endpoints, "web")
+
+
+async def test_nothing_is_deleted_because_a_cache_does_not_show_a_service(cluster: Any) -> None:
+    async with cluster() as here:
+        await here.at_rest()
+        here.trouble.hold("services")
+        await here.toggle_twin()
+        await here.service("web")
+        await here.service("db", selector=None)
+        subset = {"addresses": [{"ip": "192.0.2.7"}], "ports": [{"port": 5432}]}
+        await here.client.create(ENDPOINTS, {"metadata": {"name": "db", "namespace": "default"}, "subsets": [subset]})
+        await here.pod(2)
+        await here.becomes(["10.244.0.3"], here.addresses, "web")
+        await here.becomes(["192.0.2.7"], here.addresses, "db")
+        await asyncio.sleep(5 * here.settings.repair_delay)
+        await here.at_rest()
+        assert here.trouble.writes == []
 
 
 async def test_a_service_without_a_selector_is_left_to_its_author(cluster: Any) -> None:
