@@ -20,6 +20,8 @@ from kapi.resources import Resource
 
 Json = dict[str, Any]
 
+_MOST_ENDED = 1000  # deletions remembered: more than can overtake the answers to our own writes
+
 
 class Versioned(Protocol):
     """What tells two states of an object, and two objects of one name, apart."""
@@ -56,6 +58,7 @@ class Written(Mapping[str, V]):
         self._objects: dict[str, V] = {}
         self._unseen: dict[str, float] = {}  # keys written and not yet shown by the cache: since when
         self._gone: set[str] = set()  # uids deleted and still shown by the cache
+        self._ended: dict[str, None] = {}  # uids whose deletion the cache has shown, the latest last
         self._listeners: list[Listener[V]] = []
         self._listeners_to_others: list[Listener[V]] = []
         self._wrote = asyncio.Event()
@@ -81,8 +84,10 @@ class Written(Mapping[str, V]):
         self._listeners_to_others.append(listener)
 
     def wrote(self, obj: Json) -> V:
-        """Take in the server's reply to a write."""
+        """Take in the server's reply to a write; one that the object's deletion has overtaken is no news."""
         new = self._decode(obj)
+        if new.uid in self._ended:
+            return new
         held = self._objects.get(new.key)
         if held is None or held.uid != new.uid or not _same_or_older(new, held):
             self._set(new.key, held, new)
@@ -143,9 +148,15 @@ class Written(Mapping[str, V]):
     def _forget(self, change: Change[V], held: V | None) -> None:
         if change.old is not None:
             self._gone.discard(change.old.uid)
+            self._end(change.old.uid)
         if held is not None and (change.old is None or change.old.uid == held.uid):
             self._unseen.pop(change.key, None)
             self._set(change.key, held, None, by_others=True)
+
+    def _end(self, uid: str) -> None:
+        self._ended[uid] = None
+        if len(self._ended) > _MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def _set(self, key: str, old: V | None, new: V | None, *, by_others: bool = False) -> None:
         if new is None:

@@ -72,6 +72,15 @@ def test_an_old_reply_never_hides_what_the_cache_shows(view: View) -> None:
     assert view.version == "9"
 
 
+def test_a_reply_that_the_deletion_has_overtaken_brings_nothing_back(view: View) -> None:
+    view.cache.put(obj(3))
+    view.cache.remove("default/p")
+    view.written.wrote(obj(4))
+    assert (view.version, view.others) == ("", ["3", "gone"])
+    view.written.wrote(obj(6, uid="another"))
+    assert view.version == "6"
+
+
 def test_an_own_deletion_shows_before_the_cache_has_it(view: View) -> None:
     view.cache.put(obj(3))
     view.written.deleted("default/p")

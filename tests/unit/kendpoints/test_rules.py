@@ -122,7 +122,7 @@ A, B = ServicePort("a", TCP, 80, "http"), ServicePort("b", TCP, 81, "missing")
 SIDECAR = {"ports": (ContainerPort("http", TCP, 8080), ContainerPort("metrics", TCP, 9090))}
 AUTO = {TOPOLOGY_MODE: "Auto"}
 NOTES = {"a": "b", TRIGGER_TIME: "t", LAST_APPLIED: "{}"}
-ZONED = {"traffic_distribution": "PreferClose"}
+ZONED: dict[str, Any] = {"traffic_distribution": "PreferClose"}
 
 RULES = [
     Rule("D1.01", "no selector, no slices", lambda b: has_slices(b.service(selector=None)), False),
