@@ -78,7 +78,7 @@ def running(address: str) -> Iterator[Running]:
         source.sync_all(OBJECTS)
         listener = bind(ip_address(address), 0)
         loop = asyncio.get_running_loop()
-        job = loop.create_task(Server(chain, Limits(streams=8, idle=0.5)).run([listener]))
+        job = loop.create_task(Server(chain, Limits(streams=8, idle=1.5)).run([listener]))
         made = Running(listener.port, source, loop)
         loop.set_exception_handler(lambda _, context: made.failures.append(str(context)))
         stop.append(job.cancel)

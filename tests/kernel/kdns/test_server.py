@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import dnslib
+import pytest
 
 from kapi.resources import ENDPOINT_SLICES, SERVICES
 from kdns.testing import endpoint_slice, service
@@ -100,14 +101,15 @@ def test_a_query_may_come_in_pieces(running: Any, address: str) -> None:
         assert connection.recv(1) == b""
 
 
-def test_an_idle_connection_is_closed_and_one_that_speaks_something_else_at_once(running: Any, address: str) -> None:
+def test_an_idle_connection_is_closed_and_one_that_speaks_something_else_before_it(running: Any, address: str) -> None:
     with connected(running, address) as idle, connected(running, address) as foreign:
-        started = time.monotonic()
         foreign.sendall(b"\0\5hello")
         assert foreign.recv(1) == b""
-        assert time.monotonic() - started < 0.4
+        idle.setblocking(False)
+        with pytest.raises(BlockingIOError):  # it is open
+            idle.recv(1)
+        idle.settimeout(10)
         assert idle.recv(1) == b""
-        assert time.monotonic() - started < 3
 
 
 def test_connections_beyond_the_limit_are_closed_and_room_comes_back(running: Any, address: str) -> None:

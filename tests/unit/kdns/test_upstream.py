@@ -24,7 +24,7 @@ from kdns.testing import ask
 
 
 def forwarding(settings: Forwarding) -> Chain:
-    return load(Setup(Settings(forwards=(settings,), timeout=0.5, cache=None), lambda: 1.0, time.monotonic))
+    return load(Setup(Settings(forwards=(settings,), timeout=5.0, cache=None), lambda: 1.0, time.monotonic))
 
 
 def data(reply: dnslib.DNSRecord) -> list[str]:
