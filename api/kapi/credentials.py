@@ -35,6 +35,10 @@ class Credentials(Protocol):
         """Give the token to show now; "" for none. Raises `CredentialError`."""
         ...
 
+    def refused(self, token: str) -> bool:
+        """Hear that the server did not take a token; says whether another one can be had."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
@@ -45,6 +49,10 @@ class Fixed:
     async def token(self) -> str:
         """See `Credentials`."""
         return self.value
+
+    def refused(self, _token: str) -> bool:
+        """See `Credentials`."""
+        return False
 
 
 class TokenFile:
@@ -65,6 +73,12 @@ class TokenFile:
                 raise CredentialError(f"the token cannot be read: {error}") from error
             self._read_at = self._clock()
         return self._value
+
+    def refused(self, token: str) -> bool:
+        """See `Credentials`: there may be another in the file."""
+        if token == self._value:
+            self._read_at = float("-inf")
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +109,12 @@ class Executed:
                 status = await _run(self._plugin)
                 self._value, self._good_until = str(status.get("token") or ""), _end(status)
             return self._value
+
+    def refused(self, token: str) -> bool:
+        """See `Credentials`: it ended before its time, or no time was told."""
+        if token == self._value:
+            self._good_until = float("-inf")
+        return True
 
 
 async def _run(plugin: Plugin) -> Json:

@@ -5,6 +5,7 @@ A transport is two methods, `send` and `stream`; both kinds raise the errors of 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import ssl
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 JSON = "application/json"
+_UNAUTHORIZED = 401
+_LARGE = 1 << 20  # bytes of a body that would keep others waiting if it were sent at once
 _LIMIT = 64 * 1024 * 1024  # one watch event may hold a whole object: well above any object the API stores
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of the API. `body` is JSON already parsed, or raw bytes in `content_type`."""
+    """One call of the API. `body` is JSON already parsed, or raw bytes in `content_type`.
+
+    `user` and `groups` are who calls, where a server has found out; clients show credentials instead.
+    """
 
     method: str
     path: str
@@ -37,6 +43,7 @@ class Request:
     content_type: str = JSON
     accept: str = JSON
     user: str = ""
+    groups: tuple[str, ...] = ()
 
 
 class Transport(Protocol):
@@ -80,9 +87,9 @@ class HttpTransport:
         """Send one request; see `Transport.send`."""
         import aiohttp  # noqa: PLC0415  # imported when first used: command lines that only ask for help stay quick
 
+        timeout = aiohttp.ClientTimeout(60)
         try:
-            arguments = await self._arguments(request)
-            async with self._open().request(**arguments, timeout=aiohttp.ClientTimeout(60)) as response:
+            async with self._ask(request, timeout) as response:
                 return self._answer(response.status, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ConnectionLost(f"{request.method} {self.url}{request.path}: {_reason(error)}") from error
@@ -94,8 +101,7 @@ class HttpTransport:
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self._read_timeout)
         try:
-            arguments = await self._arguments(request)
-            async with self._open().request(**arguments, timeout=timeout) as response:
+            async with self._ask(request, timeout) as response:
                 if response.status != 200:
                     self._answer(response.status, await response.read())
                 yield _frames(response.content)
@@ -108,6 +114,17 @@ class HttpTransport:
             await self._session.close()
             self._session = None
 
+    @asynccontextmanager
+    async def _ask(self, request: Request, timeout: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request; where its token is no longer taken and there may be another, once more with that."""
+        who = self._credentials
+        for last in (who is None, True):
+            token = await who.token() if who is not None else ""
+            async with self._open().request(**self._arguments(request, token), timeout=timeout) as response:
+                if last or response.status != _UNAUTHORIZED or who is None or not who.refused(token):
+                    yield response
+                    return
+
     def _open(self) -> aiohttp.ClientSession:
         import aiohttp  # noqa: PLC0415  # as above
 
@@ -116,21 +133,20 @@ class HttpTransport:
             self._session = aiohttp.ClientSession(connector=connector, read_bufsize=1 << 20, auto_decompress=True)
         return self._session
 
-    async def _arguments(self, request: Request) -> dict[str, Any]:
+    def _arguments(self, request: Request, token: str) -> dict[str, Any]:
         body = request.body
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body, separators=(",", ":")).encode()
         headers = {"Accept": request.accept}
         if body is not None:
             headers["Content-Type"] = request.content_type
-        token = await self._credentials.token() if self._credentials is not None else ""
         if token:
             headers["Authorization"] = f"Bearer {token}"
         return {
             "method": request.method,
             "url": self.url + request.path,
             "params": dict(request.query),
-            "data": body,
+            "data": sendable(body),
             "headers": headers,
         }
 
@@ -146,6 +162,11 @@ class HttpTransport:
         if code >= 400:
             raise from_status({"code": code, **body})
         return body
+
+
+def sendable(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Give a body as aiohttp wants it: large ones as files, of which it sends a piece at a time."""
+    return io.BytesIO(body) if body is not None and len(body) > _LARGE else body
 
 
 def _reason(error: Exception) -> str:

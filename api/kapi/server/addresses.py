@@ -21,6 +21,7 @@ from kapi.server.families import complete_families
 from kapi.server.fields import FieldError
 from kapi.server.kinds.services import EXTERNALLY_REACHED, is_headless, needs_health_port
 from kapi.server.state import Change, Record
+from kapi.store import Claims
 
 Json = dict[str, Any]
 Network = IPv4Network | IPv6Network
@@ -35,6 +36,7 @@ _LARGEST_RANGE = 1 << 20  # addresses used of a range; an IPv6 /64 has more than
 class Pool:
     """Numbers from 0 to `size`, of which each has one owner at most. The first `band` are given out last."""
 
+    name: str
     size: int
     band: int
     owners: dict[int, str] = field(default_factory=dict)
@@ -79,7 +81,7 @@ class ServiceAddresses:
         self._pools = {family: _address_pool(network) for family, network in self._ranges.items()}
         self._first_port = node_ports[0]
         size = node_ports[1] - node_ports[0] + 1
-        self._ports: Pool = Pool(size, port_band(size))
+        self._ports: Pool = Pool("node-port", size, port_band(size))
 
     def repair(self, records: Iterator[Record]) -> None:
         """Take what stored Services hold. Where two hold the same, the older keeps it, and the log names the other."""
@@ -91,11 +93,12 @@ class ServiceAddresses:
     def watch(self, change: Change) -> None:
         """Hear of a change: give back what a Service no longer holds.
 
-        What it holds is taken here once more: a writer that was cancelled gave up a reservation that came true.
+        What it holds is noted here once more: a writer that was cancelled gave up a reservation that came true, and
+        another server may have been quicker than a reservation of ours, which then comes to nothing.
         """
         held = [] if change.kind == "DELETED" else self._held(change.record.object["spec"])
         for pool, number in held:
-            pool.take(number, change.record.key)
+            pool.owners[number] = change.record.key
         if change.previous is None:
             return
         kept = {(id(pool), number) for pool, number in held}
@@ -112,7 +115,13 @@ class ServiceAddresses:
         except BaseException:
             reservation.undo()
             raise
+        kept = self.held(new)
+        reservation.left = tuple(name for name in (self.held(old) if old else ()) if name not in kept)
         return reservation
+
+    def held(self, obj: Json) -> tuple[str, ...]:
+        """See `Allocator.held`."""
+        return tuple(dict.fromkeys(_name(pool, number) for pool, number in self._held(obj["spec"])))
 
     def _complete(self, new: Json, old: Json | None, reservation: Reservation) -> None:
         """Fill in families, addresses and ports, and reserve them."""
@@ -224,8 +233,14 @@ class Reservation:
     """What one write of a Service has taken."""
 
     def __init__(self, owner: str) -> None:
+        self.left: tuple[str, ...] = ()
         self._owner = owner
         self._taken: list[tuple[Pool, int]] = []
+
+    @property
+    def claims(self) -> Claims:
+        """See `kapi.server.writing.Reservation`."""
+        return Claims(tuple(_name(pool, number) for pool, number in self._taken), self.left)
 
     def any(self, pool: Pool) -> int | None:
         """Take any number of a pool."""
@@ -250,7 +265,11 @@ class Reservation:
         self._taken.clear()
 
 
+def _name(pool: Pool, number: int) -> str:
+    return f"{pool.name}/{number}"
+
+
 def _address_pool(network: Network) -> Pool:
     """Number 0 is the first address after the network's own; an IPv4 network's last address is its broadcast."""
     size = min(network.num_addresses, _LARGEST_RANGE) - (2 if network.version == 4 else 1)
-    return Pool(size, address_band(size))
+    return Pool(_FAMILIES[network.version], size, address_band(size))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from kapi.codec.bodies import own
 from kapi.patch.apply import is_record, updated
 from kapi.patch.shape import Shape
 from kapi.resources import NAMESPACES, Resource
@@ -18,19 +20,26 @@ from kapi.server.kinds import Kind
 from kapi.server.options import Options
 from kapi.server.routes import Route
 from kapi.server.state import Record, State, key_of
-from kapi.store import Changed, Store, StoreError
+from kapi.store import NO_CLAIMS, Changed, Claims, Store, StoreError, Taken, TooLarge
 
 Json = dict[str, Any]
 Change = Callable[[Record], Json]
 
 _NAME_TRIES = 8
 _LONGEST_BASE = 58  # of a generated name: five characters follow
+_CLAIM_TRIES = 20
+_CLAIM_PAUSE = 0.05  # seconds in which one hears of what another server gave
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # no vowels, so no words
 _MOST_TRIES = 100  # of a change that keeps losing against others; each loss means somebody else's success
 
 
 class Reservation(Protocol):
     """Something that was set aside for an object while it is written."""
+
+    @property
+    def claims(self) -> Claims:
+        """What the object takes and leaves, for servers that share the store."""
+        ...
 
     def undo(self) -> None:
         """Give it back: the object was not written."""
@@ -42,6 +51,10 @@ class Allocator(Protocol):
 
     def allocate(self, new: Json, old: Json | None) -> Reservation:
         """Fill in what `new` needs and does not name, and reserve what it names. Refuses with 422 or 500."""
+        ...
+
+    def held(self, obj: Json) -> tuple[str, ...]:
+        """Give the names of what an object holds."""
         ...
 
 
@@ -60,7 +73,7 @@ class Writer:
         self._state = state
         self._store = store
         self._admissions = admissions
-        self._allocators = allocators
+        self._allocators = {resource.qualified: allocator for resource, allocator in allocators.items()}
         self._clock = clock
 
     def now(self) -> str:
@@ -191,34 +204,53 @@ class Writer:
         key = key_of(kind.resource, namespace, name)
         if options.dry_run:
             return Record(key, namespace, name, current.version if current else 0, obj)
-        allocator = self._allocators.get(kind.resource)
-        reservation = allocator.allocate(obj, current.object if current else None) if allocator else None
-        if current is not None and obj == current.object:  # the allocator gave back all that was left out
-            return current
-        try:
+        allocator = self._allocators.get(kind.resource.qualified)
+        if allocator is None:
             version = await self._write(key, obj, current.version if current else 0)
-        except BaseException:
-            if reservation is not None:
-                reservation.undo()
-            raise
+        else:
+            version = await self._put_allocated(key, obj, current, allocator)
         written = self._state.of(kind.resource).get(namespace, name)
         if written is not None and written.version == version:
             return written
         return Record(key, namespace, name, version, obj)
+
+    async def _put_allocated(self, key: str, obj: Json, current: Record | None, allocator: Allocator) -> int:
+        """Write an object with what it is given; with something else where another server was quicker to give it."""
+        asked = own(obj)
+        for left in reversed(range(_CLAIM_TRIES)):
+            reservation = allocator.allocate(obj, current.object if current else None)
+            if current is not None and obj == current.object:  # the allocator gave back all that was left out
+                return current.version
+            try:
+                return await self._write(key, obj, current.version if current else 0, reservation.claims)
+            except Taken as error:
+                reservation.undo()
+                if not left:
+                    raise statuses.refuse(503, "ServiceUnavailable", str(error)) from error
+            except BaseException:
+                reservation.undo()
+                raise
+            obj.update(own(asked))
+            await asyncio.sleep(_CLAIM_PAUSE)
+        raise AssertionError("the last try returns or raises")
 
     async def remove(self, record: Record, options: Options, final: Json | None = None) -> Record:
         """Remove an object for good; `final` is its last content. Raises `Changed` where it is not that version."""
         obj = final or record.object
         if options.dry_run:
             return Record(record.key, record.namespace, record.name, record.version, obj)
-        version = await self._write(record.key, None, record.version)
+        allocator = self._allocators.get(record.key.partition("/")[0])
+        claims = Claims(left=allocator.held(record.object)) if allocator else NO_CLAIMS
+        version = await self._write(record.key, None, record.version, claims)
         last = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(version)}}
         return Record(record.key, record.namespace, record.name, version, last)
 
-    async def _write(self, key: str, obj: Json | None, expected: int) -> int:
+    async def _write(self, key: str, obj: Json | None, expected: int, claims: Claims = NO_CLAIMS) -> int:
         try:
-            return await self._store.write(key, obj, expected)
-        except Changed:
+            return await self._store.write(key, obj, expected, claims)
+        except (Changed, Taken):
             raise
+        except TooLarge as error:
+            raise statuses.too_large(str(error)) from error
         except StoreError as error:
             raise statuses.refuse(503, "ServiceUnavailable", f"the object was not stored: {error}") from error

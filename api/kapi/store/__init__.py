@@ -6,6 +6,8 @@ listener; lists and watches are served from what the listener has seen, never fr
 
     StoreError              writes fail, reads go on
     +-- Changed             the key has another revision than expected
+    +-- Taken               another key holds a name that this one claims
+    +-- TooLarge            the value is larger than the store takes
 """
 
 from __future__ import annotations
@@ -27,6 +29,14 @@ class Changed(StoreError):
     """The key has another revision than the writer expected: read again and decide again."""
 
 
+class Taken(StoreError):
+    """Another key holds a name that the write claims: choose another, or look who it is."""
+
+
+class TooLarge(StoreError):
+    """The value is larger than this store takes, now and later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """One committed write. `value` is None where the key was deleted."""
@@ -44,6 +54,19 @@ class Snapshot:
     entries: Iterable[Write]
 
 
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Names of which each is held by one key at a time: those that a write takes, and those that it leaves.
+
+    They are for servers that share a store: each knows what the others hold only after a moment. A store that one
+    server has to itself need not keep them.
+    """
+
+    taken: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+NO_CLAIMS = Claims()
 Listener = Callable[[Write], None]
 
 
@@ -54,12 +77,12 @@ class Store(Protocol):
         """Give what is there, and from now on tell `listener` of every committed write, in order of revision."""
         ...
 
-    async def write(self, key: str, value: Json | None, expected: int) -> int:
+    async def write(self, key: str, value: Json | None, expected: int, claims: Claims = NO_CLAIMS) -> int:
         """Put `value` (None deletes) where `key` still has revision `expected` (0: there is no such key).
 
         Returns the write's revision, once it is as durable as the store promises and the listener has been told.
-        Raises `Changed` after the listener was told of the write that came first, and `StoreError` where the value
-        cannot be kept. `value` belongs to the store from here on.
+        Raises `Changed` after the listener was told of the write that came first, `Taken` where another key holds what
+        this one claims, and `StoreError` where the value cannot be kept. `value` belongs to the store from here on.
         """
         ...
 

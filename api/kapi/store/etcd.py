@@ -1,8 +1,8 @@
 """A store in etcd version 3, over its JSON gateway: several servers can share one state.
 
-Every write is a transaction on the key's revision; what is committed, by whichever server, comes back through one
-watch, in order, and only then is a writer told of its success. Without a quorum writes fail and reads go on; the watch
-begins again where it was, and compares whole states where etcd no longer has the history.
+Every write is a transaction on the key's revision, and on the names it claims; what is committed, by whichever server,
+comes back through one watch, in order, and only then is a writer told of its success. Without a quorum writes fail and
+reads go on; the watch begins again where it was, and compares whole states where etcd no longer has the history.
 
 https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/
 """
@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from kapi.store import Changed, Json, Listener, Snapshot, StoreError, Write
+from kapi.store import NO_CLAIMS, Changed, Claims, Json, Listener, Snapshot, StoreError, Taken, TooLarge, Write
+from kapi.transport import sendable
 
 if TYPE_CHECKING:
     import aiohttp
@@ -31,6 +32,10 @@ _RETRY = 0.5  # seconds
 _COMPACT_EVERY = 300.0  # seconds of history that etcd keeps for us
 _HELPLESS = (4, 14)  # codes of gRPC: too late, unavailable. A member that says so may have no quorum
 
+_JSON = {"Content-Type": "application/json"}
+_MOST_CLAIMS = 60  # of a write, each way: etcd takes 128 operations in a transaction
+_TOO_LARGE = ("request is too large", "message larger than max")  # of etcd (1.5 MiB by default) and of its gateway
+
 
 class _Unreachable(StoreError):
     """A member of etcd was not there to be asked."""
@@ -42,6 +47,7 @@ class EtcdStore:
     def __init__(self, *urls: str, prefix: str = "/kapi/") -> None:
         self._urls = [url.rstrip("/") for url in urls]
         self._prefix = prefix
+        self._claims = f"{prefix.rstrip('/')}-claims/"  # beside what is watched
         self._revisions: dict[str, int] = {}
         self._seen = 0
         self._listener: Listener | None = None
@@ -56,6 +62,7 @@ class EtcdStore:
         self._session = aiohttp.ClientSession(read_bufsize=1 << 20)
         try:
             revision, entries = await self._all()
+            await self._free({entry.key for entry in entries}, revision)
         except StoreError:
             await self._session.close()
             self._session = None
@@ -65,23 +72,38 @@ class EtcdStore:
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._compact())]
         return Snapshot(revision, entries)
 
-    async def write(self, key: str, value: Json | None, expected: int) -> int:
+    async def write(self, key: str, value: Json | None, expected: int, claims: Claims = NO_CLAIMS) -> int:
         """See `Store.write`. After a lost connection nobody knows whether the value was kept; the error says so."""
         if self._session is None:
             raise StoreError(f"{key} was not written: the store is not open")
-        place = _base64(self._prefix + key)
-        compare = {"key": place, "target": "MOD", "result": "EQUAL", "mod_revision": str(expected)}
-        if value is None:
-            change: Json = {"request_delete_range": {"key": place}}
-        else:
-            change = {"request_put": {"key": place, "value": _base64(_encode(key, value))}}
-        answer = await self._post("kv/txn", {"compare": [compare], "success": [change], "failure": []})
+        answer = await self._post("kv/txn", self._transaction(key, value, expected, claims))
         if not answer.get("succeeded") or (value is None and not expected):
+            if claims.taken and _revision_in(answer) == expected:
+                raise Taken(f"{key} was not written: one of {', '.join(claims.taken)} is another's")
             await self._hear(key, expected)
             raise Changed(f"{key} is not at revision {expected}")
         revision = int(answer["header"]["revision"])
         await self._reach(revision)
         return revision
+
+    def _transaction(self, key: str, value: Json | None, expected: int, claims: Claims) -> Json:
+        """Give the transaction of a write: all of it happens, or it tells at which revision the key is."""
+        place = _base64(self._prefix + key)
+        taken, left = (
+            [_base64(self._claims + n) for n in names[:_MOST_CLAIMS]] for names in (claims.taken, claims.left)
+        )
+        change: Json = {"request_delete_range": {"key": place}}
+        if value is not None:
+            change = {"request_put": {"key": place, "value": _base64(_encode(key, value))}}
+        return {
+            "compare": [_at(place, expected), *(_at(name, 0) for name in taken)],
+            "success": [
+                change,
+                *({"request_put": {"key": name, "value": _base64(key)}} for name in taken),
+                *({"request_delete_range": {"key": name}} for name in left),
+            ],
+            "failure": [{"request_range": {"key": place}}],
+        }
 
     async def close(self) -> None:
         """See `Store.close`."""
@@ -177,6 +199,15 @@ class EtcdStore:
                 return revision, entries
             start = f"{self._prefix}{entries[-1].key}\0"
 
+    async def _free(self, keys: set[str], revision: int) -> None:
+        """Free the names that were claimed for keys that are gone without their server's doing."""
+        where = {"key": _base64(self._claims), "range_end": _base64(_end(self._claims)), "revision": str(revision)}
+        for claim in (await self._post("kv/range", where)).get("kvs") or ():
+            if base64.b64decode(claim["value"]).decode() not in keys:
+                drop = {"request_delete_range": {"key": claim["key"]}}
+                same = _at(claim["key"], int(claim["mod_revision"]))
+                await self._post("kv/txn", {"compare": [same], "success": [drop]})
+
     def _write_of(self, event: Json) -> Write:
         entry = event["kv"]
         key = base64.b64decode(entry["key"]).decode().removeprefix(self._prefix)
@@ -197,7 +228,9 @@ class EtcdStore:
         assert self._session is not None
         url = f"{self._urls[0]}/v3/{path}"
         try:
-            async with self._session.post(url, json=body, timeout=aiohttp.ClientTimeout(_PATIENCE)) as response:
+            data = sendable(json.dumps(body).encode())
+            timeout = aiohttp.ClientTimeout(_PATIENCE)
+            async with self._session.post(url, data=data, headers=_JSON, timeout=timeout) as response:
                 answer: Any = json.loads(await response.read())
         except aiohttp.ClientConnectorError as error:
             self._turn()
@@ -207,11 +240,16 @@ class EtcdStore:
             why = error or type(error).__name__
             raise StoreError(f"{url} does not answer: {why}; whether it did what was asked is not known") from error
         if not isinstance(answer, dict) or "header" not in answer:
-            code = answer.get("code") if isinstance(answer, dict) else None
-            if code in _HELPLESS:
-                self._turn()
-            raise StoreError(f"{url} refused: {answer.get('error') if isinstance(answer, dict) else answer}")
+            raise self._refused(url, answer if isinstance(answer, dict) else {"error": answer})
         return answer
+
+    def _refused(self, url: str, answer: Json) -> StoreError:
+        """Give the error that an answer without a result stands for."""
+        if answer.get("code") in _HELPLESS:
+            self._turn()
+        why = str(answer.get("error"))
+        kind = TooLarge if any(words in why for words in _TOO_LARGE) else StoreError
+        return kind(f"{url} refused: {why}")
 
     def _turn(self) -> None:
         self._urls.append(self._urls.pop(0))
@@ -228,6 +266,18 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             for line in lines:
                 if line:
                     yield line
+
+
+def _at(place: str, revision: int) -> Json:
+    """Give the condition that a key is at a revision."""
+    return {"key": place, "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
+
+
+def _revision_in(answer: Json) -> int:
+    """Give the revision that a key has, from the answer to a transaction that did not happen."""
+    (found,) = answer["responses"]
+    entries = (found.get("response_range") or {}).get("kvs") or ()
+    return int(entries[0]["mod_revision"]) if entries else 0
 
 
 def _encode(key: str, value: Json) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kapi.store import Changed, Json, Listener, Snapshot, StoreError, Write
+from kapi.store import NO_CLAIMS, Changed, Claims, Json, Listener, Snapshot, StoreError, Write
 
 
 class MemoryStore:
@@ -18,8 +18,8 @@ class MemoryStore:
         self._listener = listener
         return Snapshot(self._revision, tuple(self._entries.values()))
 
-    async def write(self, key: str, value: Json | None, expected: int) -> int:
-        """See `Store.write`."""
+    async def write(self, key: str, value: Json | None, expected: int, _claims: Claims = NO_CLAIMS) -> int:
+        """See `Store.write`. One server has this store to itself, and knows itself who holds what."""
         if self._listener is None:
             raise StoreError(f"{key} was not written: the store is not open")
         known = self._entries.get(key)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kapi.store import Changed, Json, Listener, Snapshot, StoreError, Write
+from kapi.store import NO_CLAIMS, Changed, Claims, Json, Listener, Snapshot, StoreError, Write
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
@@ -67,8 +67,8 @@ class SqliteStore:
         self._revisions = {entry.key: entry.revision for entry in snapshot.entries}
         return snapshot
 
-    async def write(self, key: str, value: Json | None, expected: int) -> int:
-        """See `Store.write`."""
+    async def write(self, key: str, value: Json | None, expected: int, _claims: Claims = NO_CLAIMS) -> int:
+        """See `Store.write`. One server has this store to itself, and knows itself who holds what."""
         while key in self._pending:
             await asyncio.wait([self._pending[key].done])
         if self._connection is None:

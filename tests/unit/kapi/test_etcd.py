@@ -7,18 +7,23 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kapi.errors import StatusError
 from kapi.resources import CONFIG_MAPS, SERVICES
-from kapi.store import Changed, StoreError, Write
+from kapi.server import Settings
+from kapi.store import Changed, Claims, StoreError, Taken, Write
 from kapi.store.etcd import EtcdStore
-from kapi.testing import serving
+from kapi.testing import Served, serving
 
 if TYPE_CHECKING:
     from tests.etcd import Etcd
+
+
+Json = dict[str, Any]
 
 
 async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -54,6 +59,61 @@ async def test_servers_that_share_an_etcd_see_one_state(shared_etcd: Etcd) -> No
         assert (await a.client.get(SERVICES, "kubernetes", "default"))["spec"]["clusterIP"] == "10.96.0.1"
 
 
+def service(name: str, **spec: Any) -> Json:
+    return {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}], **spec}}
+
+
+async def test_servers_that_share_an_etcd_never_give_one_address_twice(shared_etcd: Etcd) -> None:
+    small = Settings(service_cidrs=(IPv4Network("10.9.0.0/26"),), node_port_range=(30000, 30040))
+    stores = [EtcdStore(shared_etcd.url, prefix="/addresses/") for _ in range(2)]
+    async with serving(stores[0], small) as a, serving(stores[1], small) as b:
+        made = await asyncio.gather(
+            *(
+                s.client.create(SERVICES, service(f"s{i}{n}", type="NodePort"), "default")
+                for i in range(15)
+                for n, s in (("a", a), ("b", b))
+            )
+        )
+        assert len({one["spec"]["clusterIP"] for one in made}) == 30
+        assert len({one["spec"]["ports"][0]["nodePort"] for one in made}) == 30
+        for address in ("10.9.0.2", "10.9.0.3"):
+            wanted = [
+                s.client.create(SERVICES, service(f"x{address[-1]}{n}", clusterIP=address), "default")
+                for n, s in (("a", a), ("b", b))
+            ]
+            results = await asyncio.gather(*wanted, return_exceptions=True)
+            (refused,) = (result for result in results if isinstance(result, Exception))
+            assert "provided IP is already allocated" in str(refused)
+        await a.client.delete(SERVICES, "s0a", "default")
+        await a.client.delete(SERVICES, "x2a" if "x2a" in await names_of(a) else "x2b", "default")
+        again = await b.client.create(SERVICES, service("again", clusterIP="10.9.0.2"), "default")
+        assert again["spec"]["clusterIP"] == "10.9.0.2", "what was left can be taken"
+
+
+async def names_of(served: Served) -> set[str]:
+    return {item["metadata"]["name"] for item in (await served.client.list(SERVICES, "default")).items}
+
+
+async def test_names_claimed_for_a_key_that_is_gone_are_free_again(shared_etcd: Etcd) -> None:
+    store = EtcdStore(shared_etcd.url, prefix="/claims/")
+    await store.open(lambda _: None)
+    first = await store.write("a/x", {}, 0, Claims(("n/1", "n/2")))
+    with pytest.raises(Taken, match="one of n/1 is another's"):
+        await store.write("a/y", {}, 0, Claims(("n/1",)))
+    with pytest.raises(Changed):
+        await store.write("a/x", {}, first + 7, Claims(("n/3",)))
+    second = await store.write("a/x", {}, first, Claims(left=("n/1",)))
+    await store.write("a/y", {}, 0, Claims(("n/1",)))
+    await store.write("a/x", None, second)  # by somebody who knows nothing of claims
+    await store.close()
+    again = EtcdStore(shared_etcd.url, prefix="/claims/")
+    await again.open(lambda _: None)
+    await again.write("a/z", {}, 0, Claims(("n/2",)))
+    with pytest.raises(Taken):
+        await again.write("a/w", {}, 0, Claims(("n/1",)))
+    await again.close()
+
+
 async def test_without_etcd_writes_fail_reads_go_on_and_all_recovers(etcd: Etcd) -> None:
     async with serving(EtcdStore(etcd.url)) as served:
         await served.client.create(CONFIG_MAPS, {"metadata": {"name": "before"}}, "default")
@@ -67,6 +127,15 @@ async def test_without_etcd_writes_fail_reads_go_on_and_all_recovers(etcd: Etcd)
         await served.http.create(CONFIG_MAPS, {"metadata": {"name": "after"}}, "default")
         names = {item["metadata"]["name"] for item in (await served.http.list(CONFIG_MAPS, "default")).items}
         assert {"before", "after"} <= names
+
+
+@pytest.mark.parametrize("size", [1_600_000, 2_900_000])
+async def test_what_is_too_large_for_etcd_is_refused_as_such(shared_etcd: Etcd, size: int) -> None:
+    async with serving(EtcdStore(shared_etcd.url, prefix=f"/large-{size}/")) as served:
+        with pytest.raises(StatusError, match="large") as refused:
+            await served.http.create(CONFIG_MAPS, {"metadata": {"name": "x"}, "data": {"x": "x" * size}}, "default")
+        assert refused.value.status["code"] == 413
+        await served.http.create(CONFIG_MAPS, {"metadata": {"name": "x"}}, "default")
 
 
 async def test_an_etcd_that_hangs_is_not_waited_for_for_ever(etcd: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,12 +82,14 @@ async def churn(served: Served, rounds: int, draw: random.Random, pause: float =
 
 class Proxy:
     """A proxy on 127.0.0.1 before a server. It cuts each connection after so many bytes of the answer: the next of
-    `limits`, or never where none is left. With `silence` the first watch says nothing at all and stays open.
+    `limits`, or never where none is left. With `silence` the first watch says nothing at all and stays open. With
+    `crumb` answers come in so many bytes at a time, slowly.
     """
 
-    def __init__(self, target: int, limits: list[int], *, silence: bool = False) -> None:
+    def __init__(self, target: int, limits: list[int], *, silence: bool = False, crumb: int = 0) -> None:
         self.limits = limits
         self.silence = silence
+        self.crumb = crumb
         self.cuts = 0
         self.silent = asyncio.Event()
         self._target = target
@@ -119,8 +121,7 @@ class Proxy:
         try:
             while data := await inner_reader.read(65536):
                 await self._keep_silent(data)
-                writer.write(data if left is None else data[:left])
-                await writer.drain()
+                await self._give(writer, data if left is None else data[:left])
                 if left is not None and (left := left - len(data)) <= 0:
                     self.cuts += 1
                     break
@@ -130,6 +131,14 @@ class Proxy:
             asking.cancel()
             for end in (writer, inner_writer):
                 end.transport.abort()
+
+    async def _give(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        size = self.crumb or len(data) or 1
+        for start in range(0, len(data), size):
+            writer.write(data[start : start + size])
+            await writer.drain()
+            if self.crumb:
+                await asyncio.sleep(0.0005)
 
     async def _keep_silent(self, data: bytes) -> None:
         if self.silence and b"chunked" in data and not self.silent.is_set():
@@ -231,6 +240,14 @@ async def test_refusals_losses_doubles_and_disorder_leave_the_cache_as_the_serve
             await churn(served, 10, draw)
             await equal(served, cache)
         assert faulty.faults > 5
+
+
+async def test_a_server_that_gives_crumbs_is_understood() -> None:
+    async with serving() as served:
+        await churn(served, 20, random.Random(1))
+        async with Proxy(port_of(served), [], crumb=7).client() as client, informed(client) as cache:
+            await churn(served, 60, random.Random(2), 0.002)
+            await equal(served, cache)
 
 
 async def test_a_connection_that_has_gone_silent_is_given_up() -> None:
