@@ -1,7 +1,6 @@
 """OpenAPI documents: version 3 as JSON, a document a group; version 2 as protobuf, for kubectl before 1.27.
 
-kubectl checks manifests against them and explains kinds from them. What it needs besides the schemas is, for each kind,
-one path whose PATCH tells the kind and takes `fieldValidation`.
+kubectl checks manifests against them and explains kinds from them.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from kapi.resources import Resource
 from kapi.server import statuses
 from kapi.server.answers import Answer, Plain, Raw
 from kapi.server.kinds import Kind
+from kapi.server.operations import PATCHES, paths_of
 from kapi.server.schemas import schema_name, schemas
 from kapi.server.state import encode
 from kapi.transport import JSON, Request
@@ -24,13 +24,6 @@ Json = dict[str, Any]
 # Clients ask for `...v2@v1.0+protobuf`, but Go cannot parse an answer of that type: the @ becomes a dot.
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _INFO = {"title": "Kubernetes", "version": "v1.33.0"}
-_PATCH_TYPES = (
-    "application/apply-patch+yaml",
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-)
-_VERBS = ("delete", "get", "patch", "put")
 
 
 class OpenApi:
@@ -68,7 +61,8 @@ class OpenApi:
         definitions = schemas({kind.model: kind.resource for kind in self._kinds}, "#/definitions/")
         paths: Json = {}
         for kind in self._kinds:
-            paths[_object_path(kind.resource)] = _item(kind, _v2_operation)
+            path = kind.resource.path("{namespace}", "{name}")
+            paths[path] = {verb: _v2_operation(kind, verb) for verb in _VERBS}
         return {"swagger": "2.0", "info": _INFO, "paths": paths, "definitions": definitions}
 
     @cached_property
@@ -78,7 +72,9 @@ class OpenApi:
     def _document(self, place: str) -> Json:
         kinds = [kind for kind in self._kinds if _place(kind.resource) == place]
         found = schemas({kind.model: kind.resource for kind in kinds}, "#/components/schemas/")
-        paths = {_object_path(kind.resource): _item(kind, _v3_operation) for kind in kinds}
+        paths: Json = {}
+        for kind in kinds:
+            paths |= paths_of(kind)
         return {"openapi": "3.0.0", "info": _INFO, "paths": paths, "components": {"schemas": found}}
 
 
@@ -86,17 +82,13 @@ def _place(resource: Resource) -> str:
     return f"apis/{resource.api_version}" if resource.group else f"api/{resource.version}"
 
 
-def _object_path(resource: Resource) -> str:
-    return resource.path("{namespace}", "{name}")
+_VERBS = ("delete", "get", "patch", "put")
+_QUERY = ("dryRun", "fieldManager", "fieldValidation")
 
 
-def _item(kind: Kind, operation: Any) -> Json:
-    return {verb: operation(kind, verb) for verb in _VERBS}
-
-
-def _operation(kind: Kind, verb: str) -> Json:
+def _v2_operation(kind: Kind, verb: str) -> Json:
     resource = kind.resource
-    return {
+    found: Json = {
         "description": f"{verb} one {resource.kind}",
         "operationId": f"{verb}{resource.group.partition('.')[0].capitalize()}{resource.version}{resource.kind}",
         "x-kubernetes-action": verb,
@@ -105,28 +97,10 @@ def _operation(kind: Kind, verb: str) -> Json:
             "kind": resource.kind,
             "version": resource.version,
         },
+        "responses": {"200": {"description": "OK", "schema": {"$ref": f"#/definitions/{schema_name(kind.model)}"}}},
     }
-
-
-_QUERY = ("dryRun", "fieldManager", "fieldValidation")
-
-
-def _v3_operation(kind: Kind, verb: str) -> Json:
-    schema = {"$ref": f"#/components/schemas/{schema_name(kind.model)}"}
-    answer = {"200": {"description": "OK", "content": {JSON: {"schema": schema}}}}
-    found = _operation(kind, verb) | {"responses": answer}
-    if verb in ("put", "patch"):
-        found["parameters"] = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in _QUERY]
-        patches = {media: {"schema": {"type": "object"}} for media in _PATCH_TYPES}
-        found["requestBody"] = {"content": patches if verb == "patch" else {JSON: {"schema": schema}}, "required": True}
-    return found
-
-
-def _v2_operation(kind: Kind, verb: str) -> Json:
-    schema = {"$ref": f"#/definitions/{schema_name(kind.model)}"}
-    found = _operation(kind, verb) | {"responses": {"200": {"description": "OK", "schema": schema}}}
     if verb in ("put", "patch"):
         found["parameters"] = [{"name": name, "in": "query", "type": "string"} for name in _QUERY]
     if verb == "patch":
-        found["consumes"] = list(_PATCH_TYPES)
+        found["consumes"] = list(PATCHES)
     return found
