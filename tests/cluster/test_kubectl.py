@@ -180,6 +180,7 @@ def test_people_can_edit_replace_and_explain(kubectl: Kubectl) -> None:
         assert kind in kubectl("api-resources")
     assert "discovery.k8s.io/v1" in kubectl("api-versions")
     assert "is running at" in kubectl("cluster-info")
+    assert kubectl("auth", "can-i", "create", "pods") == "yes\n"
     assert kubectl("get", "events", "-o", "name") == ""
 
 

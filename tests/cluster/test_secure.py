@@ -35,4 +35,6 @@ def test_the_kubeconfig_lets_its_owner_in_and_nobody_else(mine: Kubectl, tmp_pat
     for wrong in (("--token", "x"), ("--username", "a", "--password", "b")):
         told = anyone.refused(*wrong, "get", "namespaces")
         assert "Unauthorized" in told or "You must be logged in" in told
+    assert "kubernetes-admin" in mine("auth", "whoami")
+    assert "system:serviceaccount:default:robot" in anyone("--token", token, "auth", "whoami")
     assert (tmp_path / "config").stat().st_mode & 0o077 == 0

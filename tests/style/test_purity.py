@@ -27,7 +27,7 @@ EFFECTFUL = {
             server.writing server.deleting server.bootstrap server.addresses server.collector server.namespaces""",
         "requests, answered from that state": """server.dispatch server.requests server.admission server.aliases
             server.answers server.discovery server.identity server.openapi server.patching server.reading
-            server.subresources server.views""",
+            server.reviews server.subresources server.views""",
         "connections that stay": """server.streaming.front server.streaming.session server.streaming.remote
             server.streaming.forwarding""",
         "stores": "store.etcd store.sqlite",

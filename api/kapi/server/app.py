@@ -21,8 +21,9 @@ from kapi.server.expiry import expire_events
 from kapi.server.http import Guard, HttpFront
 from kapi.server.identity import Authenticator
 from kapi.server.inprocess import InProcess
-from kapi.server.kinds import KINDS
+from kapi.server.kinds import KINDS, Kind
 from kapi.server.namespaces import NamespaceController
+from kapi.server.reviews import REVIEWS, Reviews
 from kapi.server.settings import Settings
 from kapi.server.state import State
 from kapi.server.streaming.front import StreamingFront
@@ -34,14 +35,14 @@ from kapi.store import Store
 class ApiServer:
     """An API server for as long as its `async with` block lasts.
 
-    `client()` calls it from this process; `listen` serves it over HTTP. Raises `kapi.store.StoreError` where the
-    store cannot be opened.
+    `client()` calls it from this process; `listen` serves it over HTTP. `kinds` are what it serves: those of
+    `kapi.server.kinds`, or more. Raises `kapi.store.StoreError` where the store cannot be opened.
     """
 
-    def __init__(self, store: Store, settings: Settings | None = None) -> None:
+    def __init__(self, store: Store, settings: Settings | None = None, kinds: tuple[Kind, ...] = KINDS) -> None:
         self.settings = settings or Settings()
         self._store = store
-        self._state = state = State(tuple(kind.resource for kind in KINDS))
+        self._state = state = State(tuple(kind.resource for kind in kinds))
         self._addresses = ServiceAddresses(self.settings.service_cidrs, self.settings.node_port_range)
         self._writer = writer = Writer(
             state,
@@ -51,17 +52,6 @@ class ApiServer:
             clock=self.settings.clock,
         )
         deleter = Deleter(state, writer)
-        self._dispatcher = Dispatcher(
-            KINDS,
-            clock=self.settings.clock,
-            state=state,
-            writer=writer,
-            deleter=deleter,
-            discovery=Discovery(KINDS),
-            subresources=Subresources(state, writer, deleter, self.settings),
-        )
-        self._collector = Collector(KINDS, state, writer, deleter)
-        self._namespaces = NamespaceController(KINDS, state, writer, deleter)
         authenticator = Authenticator(
             state,
             self.settings.signing_key,
@@ -69,6 +59,18 @@ class ApiServer:
             static=self.settings.tokens,
             anonymous=self.settings.anonymous,
         )
+        self._dispatcher = Dispatcher(
+            kinds,
+            clock=self.settings.clock,
+            state=state,
+            writer=writer,
+            deleter=deleter,
+            discovery=Discovery(kinds, REVIEWS),
+            subresources=Subresources(state, writer, deleter, self.settings),
+            reviews=Reviews(authenticator),
+        )
+        self._collector = Collector(kinds, state, writer, deleter)
+        self._namespaces = NamespaceController(kinds, state, writer, deleter)
         self._front = HttpFront(self._dispatcher, authenticator, StreamingFront(state, self.settings.kubelets))
         self._tasks: list[asyncio.Task[None]] = []
 

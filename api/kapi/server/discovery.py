@@ -49,8 +49,9 @@ _WELL = ("/healthz", "/livez", "/readyz")
 class Discovery:
     """Answers requests that are about the server and not about objects."""
 
-    def __init__(self, kinds: tuple[Kind, ...]) -> None:
-        self._resources = tuple(kind.resource for kind in kinds)
+    def __init__(self, kinds: tuple[Kind, ...], reviews: tuple[Resource, ...] = ()) -> None:
+        self._resources = (*(kind.resource for kind in kinds), *reviews)
+        self._reviews = frozenset(reviews)
         self._openapi = OpenApi(kinds)
 
     def answer(self, request: Request) -> Answer | None:
@@ -88,6 +89,11 @@ class Discovery:
                 return lambda: Answer(Plain({"paths": ["/api", "/apis", "/healthz", "/openapi/v3", "/version"]}))
         return None
 
+    def _verbs(self, resource: Resource) -> list[str]:
+        if resource in self._reviews:
+            return ["create"]
+        return [verb for verb in _VERBS if not (resource.kind == "Namespace" and verb == "deletecollection")]
+
     def _versions(self, group: str) -> list[str]:
         return list(dict.fromkeys(r.version for r in self._resources if r.group == group))
 
@@ -111,7 +117,7 @@ class Discovery:
         found = [r for r in self._resources if (r.group, r.version) == (group, one)]
         if not found:
             raise statuses.no_such_path()
-        resources = [entry for resource in found for entry in _entries(resource)]
+        resources = [entry for resource in found for entry in _entries(resource, self._verbs(resource))]
         head = {"kind": "APIResourceList", "apiVersion": "v1"}
         return head | {"groupVersion": found[0].api_version, "resources": resources}
 
@@ -131,7 +137,9 @@ class Discovery:
             {
                 "version": one,
                 "freshness": "Current",
-                "resources": [_aggregated(r) for r in self._resources if (r.group, r.version) == (name, one)],
+                "resources": [
+                    _aggregated(r, self._verbs(r)) for r in self._resources if (r.group, r.version) == (name, one)
+                ],
             }
             for one in self._versions(name)
         ]
@@ -160,22 +168,18 @@ def _version() -> Json:
     }
 
 
-def _entries(resource: Resource) -> list[Json]:
+def _entries(resource: Resource, verbs: list[str]) -> list[Json]:
     entry: Json = {
         "name": resource.plural,
         "singularName": resource.singular,
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": _verbs(resource),
+        "verbs": verbs,
     }
     entry |= {"shortNames": list(resource.short_names)} if resource.short_names else {}
     entry |= {"categories": list(resource.categories)} if resource.categories else {}
     below = [_subresource_entry(resource, name) for name in resource.subresources]
     return [entry, *below]
-
-
-def _verbs(resource: Resource) -> list[str]:
-    return [verb for verb in _VERBS if not (resource.kind == "Namespace" and verb == "deletecollection")]
 
 
 def _subresource_entry(resource: Resource, name: str) -> Json:
@@ -185,7 +189,7 @@ def _subresource_entry(resource: Resource, name: str) -> Json:
     return entry | kind | {"verbs": verbs}
 
 
-def _aggregated(resource: Resource) -> Json:
+def _aggregated(resource: Resource, verbs: list[str]) -> Json:
     own = {"group": resource.group, "version": resource.version, "kind": resource.kind}
     below = [
         {
@@ -200,7 +204,7 @@ def _aggregated(resource: Resource) -> Json:
         "responseKind": own,
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
-        "verbs": _verbs(resource),
+        "verbs": verbs,
     }
     entry |= {"shortNames": list(resource.short_names)} if resource.short_names else {}
     entry |= {"categories": list(resource.categories)} if resource.categories else {}

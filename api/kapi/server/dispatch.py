@@ -18,6 +18,7 @@ from kapi.server.kinds import Kind
 from kapi.server.options import Options
 from kapi.server.patching import Patcher
 from kapi.server.reading import read_list
+from kapi.server.reviews import Reviews
 from kapi.server.routes import Route, Routes
 from kapi.server.state import Record, State
 from kapi.server.subresources import Subresources
@@ -43,6 +44,7 @@ class Dispatcher:
         deleter: Deleter,
         discovery: Discovery,
         subresources: Subresources,
+        reviews: Reviews,
     ) -> None:
         self._routes = Routes(kinds)
         self._clock = clock
@@ -52,10 +54,11 @@ class Dispatcher:
         self._deleter = deleter
         self._discovery = discovery
         self._subresources = subresources
+        self._reviews = reviews
 
     async def answer(self, request: Request) -> Reply:
         """Answer one request."""
-        found = self._discovery.answer(request)
+        found = self._discovery.answer(request) or self._reviews.answer(request)
         if found is not None:
             return found
         route = self._routes.find(request.path)

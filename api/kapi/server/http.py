@@ -18,7 +18,7 @@ from kapi.errors import StatusError
 from kapi.server import statuses
 from kapi.server.answers import Answer, Following, Plain, Streamed
 from kapi.server.dispatch import Dispatcher, Reply
-from kapi.server.identity import Authenticator
+from kapi.server.identity import ANONYMOUS, Authenticator, Identity
 from kapi.server.streaming.front import StreamingFront
 from kapi.transport import JSON, Request
 
@@ -65,10 +65,10 @@ class HttpFront:
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         try:
-            self._admit(http)
+            caller = self._admit(http)
             if self._streaming.wants(http):
                 return await self._streaming.answer(http)
-            answer = await self._answer(await _request(http))
+            answer = await self._answer(await _request(http, caller))
         except StatusError as error:
             answer = _refusal(error)
         except Exception:  # the outermost edge of a request: a fault in the server is a 500 and never a cut connection
@@ -81,7 +81,7 @@ class HttpFront:
         headers = _headers(answer.media_type, answer.warnings)
         return web.Response(status=answer.code, body=answer.body.encoded(), headers=headers)
 
-    def _admit(self, http: web.BaseRequest) -> None:
+    def _admit(self, http: web.BaseRequest) -> Identity:
         """Refuse (401) callers over HTTPS who are not known; how the server is may be asked by anyone.
 
         Refuse (403) whom the guard of the socket refuses; it is asked once for a connection.
@@ -94,8 +94,9 @@ class HttpFront:
                 raise statuses.refuse(403, "Forbidden", why)
             self._admitted.add(http.transport)
         connection = http.transport.get_extra_info("ssl_object") if http.transport is not None else None
-        if connection is not None and not http.path.startswith(_OPEN):
-            self._authenticator.identify(connection.getpeercert(), http.headers.get("Authorization", ""))
+        if connection is None or http.path.startswith(_OPEN):
+            return ANONYMOUS
+        return self._authenticator.identify(connection.getpeercert(), http.headers.get("Authorization", ""))
 
     async def _answer(self, request: Request) -> Reply:
         """Answer a request to its end, whatever becomes of the client: half a write helps nobody."""
@@ -117,7 +118,7 @@ def _abandon(task: asyncio.Future[Reply]) -> None:
             answer.watch.close()
 
 
-async def _request(http: web.BaseRequest) -> Request:
+async def _request(http: web.BaseRequest, caller: Identity) -> Request:
     if (http.content_length or 0) > _LARGEST:
         raise statuses.too_large(f"limit is {_LARGEST}")
     body: Any = None
@@ -130,7 +131,8 @@ async def _request(http: web.BaseRequest) -> Request:
         body=body,
         content_type=http.headers.get("Content-Type", JSON),
         accept=http.headers.get("Accept", JSON),
-        user=http.headers.get("User-Agent", ""),
+        user=caller.user,
+        groups=caller.groups,
     )
 
 
@@ -182,4 +184,6 @@ def _headers(media_type: str, warnings: tuple[str, ...]) -> CIMultiDict[str]:
 
 
 def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ").encode("ascii", "replace").decode()
+    """Give a text as a header may carry it: clients choose the names that warnings tell."""
+    plain = "".join(char if char.isprintable() else " " for char in text)
+    return plain.replace("\\", "\\\\").replace('"', '\\"').encode("ascii", "replace").decode()

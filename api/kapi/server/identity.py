@@ -52,7 +52,7 @@ class Authenticator:
         """Give the caller, by certificate (already verified) or Authorization header. Refuses with 401."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() == "bearer" and token.strip():
-            found = self._of_token(token.strip())
+            found = self.of_token(token.strip())
             if found is None:
                 raise statuses.unauthorized()
             return found
@@ -62,7 +62,8 @@ class Authenticator:
             return ANONYMOUS
         raise statuses.unauthorized()
 
-    def _of_token(self, token: str) -> Identity | None:
+    def of_token(self, token: str) -> Identity | None:
+        """Give whose token this is; None where it is nobody's, or no longer good."""
         for known, identity in self._static.items():
             if hmac.compare_digest(known.encode(), token.encode()):
                 return identity

@@ -5,17 +5,21 @@ from __future__ import annotations
 import shutil
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
-from kapi.errors import ApiError, StatusError
+from kapi.client import Client
+from kapi.credentials import Plugin
+from kapi.errors import ApiError, Invalid, StatusError
 from kapi.kubeconfig import Access, load, write
 from kapi.resources import NAMESPACES, SERVICE_ACCOUNTS
 from kapi.server import ApiServer, Settings, tokens
@@ -147,3 +151,46 @@ def test_certificates_are_good_for_years(authority: Authority) -> None:
     server = authority.server(["localhost"], [ip_address("::1")])
     end = ssl._ssl._test_decode_cert(str(server.certificate))["notAfter"]  # type: ignore[attr-defined]
     assert datetime.strptime(end, "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC) > datetime.now(UTC) + timedelta(3000)
+
+
+GIVE = """
+import json, pathlib, sys
+tokens = pathlib.Path(sys.argv[1]).read_text().split()
+pathlib.Path(sys.argv[1]).write_text(" ".join(tokens[1:]))
+print(json.dumps({"status": {"token": tokens[0]}}))
+"""
+
+
+async def test_a_token_that_is_no_longer_taken_is_asked_for_anew(authority: Authority, tmp_path: Path) -> None:
+    (tmp_path / "give.py").write_text(GIVE)
+    (tmp_path / "tokens").write_text("old good never-asked-for")
+    plugin = Plugin(sys.executable, (str(tmp_path / "give.py"), str(tmp_path / "tokens")))
+    async with secured(authority, Settings(tokens={"good": Identity("me")})) as secure:
+        client = replace(secure.access, plugin=plugin).client()
+        await client.get(NAMESPACES, "default")
+        async with client.watch(NAMESPACES) as stream:
+            assert (await anext(aiter(stream)))["type"] == "ADDED"
+        await client.close()
+    assert (tmp_path / "tokens").read_text() == "never-asked-for"
+
+
+async def review(client: Client, plural: str, group: str, **spec: Any) -> Any:
+    request = Request("POST", f"/apis/{group}.k8s.io/v1/{plural}", {}, {"spec": spec})
+    return (await client.transport.send(request))["status"]
+
+
+async def test_one_may_ask_who_one_is_and_what_one_may(authority: Authority) -> None:
+    async with secured(authority, Settings(tokens={"t": Identity("me", ("us",))})) as secure:
+        client = as_user(secure, token="t").client()
+        me = await review(client, "selfsubjectreviews", "authentication")
+        assert me["userInfo"] == {"username": "me", "groups": ["us"]}
+        known = await review(client, "tokenreviews", "authentication", token="t")
+        assert (known["authenticated"], known["user"]["username"]) == (True, "me")
+        assert not (await review(client, "tokenreviews", "authentication", token="x"))["authenticated"]
+        may = {"resourceAttributes": {"verb": "get", "resource": "pods"}}
+        assert (await review(client, "selfsubjectaccessreviews", "authorization", **may))["allowed"]
+        with pytest.raises(Invalid, match="exactly one of nonResourceAttributes or resourceAttributes"):
+            await review(client, "subjectaccessreviews", "authorization")
+        rules = await review(client, "selfsubjectrulesreviews", "authorization", namespace="default")
+        assert rules["resourceRules"] == [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+        await client.close()

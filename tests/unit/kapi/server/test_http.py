@@ -19,6 +19,7 @@ from kapi.codec.bodies import BodyError
 from kapi.codec.protobuf import MEDIA_TYPE, decode
 from kapi.resources import CONFIG_MAPS, ENDPOINTS, NAMESPACES, PODS, RESOURCES
 from kapi.server import Settings
+from kapi.server.reviews import REVIEWS
 from kapi.testing import Served, serving
 
 Json = dict[str, Any]
@@ -61,7 +62,7 @@ async def test_discovery_names_every_resource_in_both_forms(served: Served) -> N
         assert "APIGroupDiscoveryList" in media
         for group in json.loads(body)["items"]:
             found |= {r["resource"] for version in group["versions"] for r in version["resources"]}
-    assert found == {resource.plural for resource in RESOURCES}
+    assert found == {resource.plural for resource in (*RESOURCES, *REVIEWS)}
     _, _, body = await call(served, "GET", "/apis/apps/v1")
     assert {r["name"] for r in json.loads(body)["resources"]} >= {"deployments", "deployments/scale"}
 
