@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import socket
 import sys
 from collections.abc import Sequence
@@ -114,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(arguments: argparse.Namespace) -> None:
     plain = arguments.listen or ([] if arguments.secure_listen else ["127.0.0.1:8001"])
     sockets = [_listener(text) for text in plain]
-    asyncio.run(_serve(arguments, sockets, [_listener(text) for text in arguments.secure_listen or ()]))
+    component.in_loop(_serve(arguments, sockets, [_listener(text) for text in arguments.secure_listen or ()]))
 
 
 async def _serve(arguments: argparse.Namespace, plain: list[socket.socket], secure: list[socket.socket]) -> None:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kapi import flags
 from kapi.errors import ApiError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from kapi.client import Client
     from kapi.events import Recorder
     from kapi.source import ApiSource, Source
+
+T = TypeVar("T")
 
 FAILED = 1
 MISUSED = 2  # as argparse has it
@@ -136,6 +138,16 @@ async def until(end: asyncio.Future[int], jobs: Iterable[Coroutine[Any, Any, Non
             await asyncio.wait((done,), timeout=linger)
         for task in running:
             task.cancel()
+
+
+def in_loop(job: Coroutine[Any, Any, T]) -> T:
+    """Run a job to its end, on uvloop where that is installed; everything works without it, at about half the speed."""
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415  # optional, and only worth its import when serving
+    except ImportError:
+        return asyncio.run(job)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(job)
 
 
 def exit_code(name: str, work: Callable[[], int | None], codes: Mapping[type[Exception], int] = _NO_OTHERS) -> int:

@@ -152,29 +152,15 @@ def _parsed(command: argparse.ArgumentParser, words: Sequence[str]) -> argparse.
 def _command(options: argparse.Namespace, *, explaining: bool) -> int:
     configuration = configured(options)
     if explaining:
-        return _in_loop(_explain(options, configuration))
+        return component.in_loop(_explain(options, configuration))
     with contextlib.ExitStack() as stack:
         if configuration.node_local:
             from kdns import nodelocal  # noqa: PLC0415  # only where it is asked for
 
             stack.enter_context(nodelocal.held(configuration.node_local))
         if configuration.workers != 1:
-            return workers.run(configuration, lambda worker: _in_loop(_run(options, configuration, worker)))
-        return _in_loop(_run(options, configuration, None))
-
-
-def _in_loop(job: Coroutine[Any, Any, int]) -> int:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(job)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Take uvloop where it is installed; everything works without it, at about half the speed."""
-    try:
-        import uvloop  # noqa: PLC0415  # optional, and only worth its import when serving
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+            return workers.run(configuration, lambda worker: component.in_loop(_run(options, configuration, worker)))
+        return component.in_loop(_run(options, configuration, None))
 
 
 async def _run(options: argparse.Namespace, configuration: Configuration, worker: workers.Worker | None) -> int:
