@@ -173,7 +173,8 @@ class Sync:
 
     async def _look(self) -> None:
         """See whether somebody else has changed the rules, and try again what was refused."""
-        self._full = await self._drifted()
+        if await self._drifted():  # and never back: the node itself may have changed meanwhile
+            self._full = True
         if self.refused:
             self.pending.note(self._clock(), self.refused)
         self._look_due = self._clock() + self._settings.drift_seconds

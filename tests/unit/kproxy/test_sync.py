@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from kapi.resources import ENDPOINT_SLICES, NODES, SERVICES, Resource
 from kproxy import netlink
 from kproxy.backends import Backend
 from kproxy.backends.memory import Memory
-from kproxy.model import NodeDuties, Place
+from kproxy.model import Duties, NodeDuties, Place
 from kproxy.proxy import Proxy
 from kproxy.rules.evaluate import Packet
 from kproxy.settings import Settings
@@ -210,6 +210,30 @@ async def test_somebodys_changes_are_noticed_while_the_cluster_changes_all_the_t
             if len(backend._filter._contents.elements[4, "tcp-endpoints"]) == 2:  # type: ignore[attr-defined]
                 return
         raise AssertionError("nobody noticed")
+
+
+async def test_a_change_of_the_node_while_the_rules_are_looked_at_is_put_in_place() -> None:
+    seen: list[NodeDuties] = []
+
+    class Slow(Memory):
+        """One whose rules are still being looked at when the node changes."""
+
+        async def drifted(self) -> bool:
+            sync.renew(NodeDuties(masquerade_all=True), Here("here"))
+            return await super().drifted()
+
+        async def resync(self, node: NodeDuties, services: Mapping[str, Duties]) -> Mapping[str, str]:
+            seen.append(node)
+            return await super().resync(node, services)
+
+    sync = Sync(World({}), Slow(), Settings(drift_seconds=0.02), report=lambda *_: None)
+    running = asyncio.create_task(sync.run())
+    try:
+        sync.renew(NodeDuties(), Here("here"))
+        await until(lambda: seen == [NodeDuties(), NodeDuties(masquerade_all=True)])
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 @pytest.mark.parametrize("bad", [{"ports": [{"port": 99999}, {"name": "http", "port": 80}]}, {"externalIPs": ["x"]}])
