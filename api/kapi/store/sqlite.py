@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +19,10 @@ from typing import Literal
 
 from kapi.store import NO_CLAIMS, Changed, Claims, Json, Listener, Snapshot, StoreError, Write
 
+log = logging.getLogger(__name__)
+
+_OWNER_ONLY = 0o600  # Secrets are in it
+_BESIDE = ("", "-wal", "-shm", "-journal")  # the database, and what SQLite keeps beside it
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL);
@@ -36,7 +42,7 @@ class _Waiting:
 
 
 class SqliteStore:
-    """Keeps values in the file at `path`, which one process has to itself.
+    """Keeps values in the file at `path`, which one process has to itself and only its owner can read.
 
     `durability` "power" survives a power failure (WAL with an fsync per group of writes); "process" survives the end
     of this process, however sudden, and leaves the fsync to SQLite's checkpoints.
@@ -63,6 +69,9 @@ class SqliteStore:
             self._thread.shutdown()
             hint = "another server has it open" if "locked" in str(error) else "is it a database of this server?"
             raise StoreError(f"{self.path} cannot be opened: {error} ({hint})") from error
+        except OSError as error:
+            self._thread.shutdown()
+            raise StoreError(f"{self.path} cannot be opened: {error.strerror or error} (is it this user's?)") from error
         self._revision = snapshot.revision
         self._revisions = {entry.key: entry.revision for entry in snapshot.entries}
         return snapshot
@@ -128,6 +137,7 @@ class SqliteStore:
 
     def _load(self) -> Snapshot:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        _keep_private(self.path)
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=1.0, check_same_thread=False)
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -158,6 +168,15 @@ class SqliteStore:
             if self._connection.in_transaction:
                 execute("ROLLBACK")
             raise
+
+
+def _keep_private(path: Path) -> None:
+    """Make the file, or take it back, so that none but its owner reads it; what SQLite adds later has the same mode."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, _OWNER_ONLY))
+    for file in (path.with_name(path.name + ending) for ending in _BESIDE):
+        if file.exists() and file.stat().st_mode & 0o077:
+            file.chmod(_OWNER_ONLY)
+            log.warning("%s could be read by other users of this host, with every Secret in it: it is now 0600", file)
 
 
 def _decode(values: list[bytes]) -> list[Json]:

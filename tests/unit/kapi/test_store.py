@@ -109,6 +109,29 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         await SqliteStore(tmp_path / "f.db").open(ignore)
 
 
+@pytest.mark.parametrize("found", [None, 0o644, 0o660])
+async def test_nobody_but_its_owner_reads_the_file(tmp_path: Path, found: int | None) -> None:
+    file = tmp_path / "f.db"
+    if found is not None:
+        file.touch()
+        file.chmod(found)
+    before = os.umask(0o022)
+    try:
+        store = SqliteStore(file)
+        await store.open(ignore)
+        await store.write("a/x", {}, 0)
+        assert _modes(tmp_path) == {"f.db": "0o600", "f.db-wal": "0o600"}
+        await store.close()
+    finally:
+        os.umask(before)
+
+
+async def test_a_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    with pytest.raises(StoreError, match=r"f\.db cannot be opened: .*this user"):
+        await SqliteStore(tmp_path / "plain" / "f.db").open(ignore)
+
+
 async def test_a_full_disk_refuses_writes_until_there_is_room_again(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "f.db")
     await store.open(ignore)
@@ -150,6 +173,21 @@ def test_an_acknowledged_write_survives_the_sudden_end_of_its_writer(tmp_path: P
     assert set(acknowledged) <= kept
 
 
+async def test_what_an_earlier_server_left_for_all_to_read_is_taken_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "f.db"
+    _write_and_be_killed(file)
+    left = [file, tmp_path / "f.db-wal"]
+    for one in left:
+        one.chmod(0o644)
+    store = SqliteStore(file)
+    await store.open(ignore)
+    assert {one.stat().st_mode & 0o777 for one in left} == {0o600}
+    assert "f.db-wal could be read by other users" in caplog.text
+    await store.close()
+
+
 async def test_a_value_that_cannot_be_kept_fails_no_other_write(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "state.db")
     await store.open(lambda _: None)
@@ -161,3 +199,14 @@ async def test_a_value_that_cannot_be_kept_fails_no_other_write(tmp_path: Path) 
     failed = [n for n, result in enumerate(results) if isinstance(result, BaseException)]
     assert failed == [7]
     assert "/k/7 was not written: its value is not JSON" in str(results[7])
+
+
+def _write_and_be_killed(file: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(file)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        writer.kill()
+
+
+def _modes(folder: Path) -> dict[str, str]:
+    return {file.name: oct(file.stat().st_mode & 0o777) for file in folder.iterdir()}
