@@ -1,18 +1,21 @@
 """Who has a place that several Services ask for. Pure bookkeeping: no effects, no clock.
 
-Nothing stops two Services from naming the same externalIP and port. The elder has it; the other is told, keeps all its
-other places, and gets this one when the elder lets go.
+Nothing stops two Services from naming the same externalIP and port, or one from naming another's clusterIP. What the
+cluster has given a Service comes before what a Service's author has written: a clusterIP, then a load balancer's
+address, then an externalIP, or else anybody could take another's traffic (CVE-2020-8554). Among equals the elder has
+the place; the other is told, keeps all its other places, and gets this one when the elder lets go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from kapi.network import Problem
-from kproxy.model import Duties, Place
+from kproxy.model import Duties, Frontend, Kind, Place
 
-_Claim = tuple[str, str]  # rank, key
+_Claim = tuple[int, str, str]  # precedence of the kind, rank, key: the lowest has the place
+_Claims = dict[Place, _Claim]
+_PRECEDENCE = {Kind.CLUSTER_IP: 0, Kind.LOAD_BALANCER: 1, Kind.NODE_PORT: 1, Kind.EXTERNAL_IP: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,34 +30,31 @@ class Claims:
     """Remembers which Service asks for which place."""
 
     def __init__(self) -> None:
-        self._held: dict[Place, _Claim] = {}
+        self._held: _Claims = {}
         self._contested: dict[Place, set[_Claim]] = {}
-        self._places: dict[str, tuple[str, tuple[Place, ...]]] = {}
+        self._asked: dict[str, _Claims] = {}  # by Service
 
     def settle(self, duties: Duties) -> Settlement:
         """Take note of what a Service asks for now, and of what it asked for before and does not any more."""
-        places = tuple(frontend.place for frontend in duties.frontends)
-        touched = self._withdraw(duties.key, duties.rank, places)
-        lost: dict[Place, str] = {}
-        for place in places:
-            holder, loser = self._claim(place, (duties.rank, duties.key))
-            if loser and loser != duties.key:
+        asked = _asked(duties)
+        touched = self._withdraw(duties.key, asked)
+        lost: dict[Place, _Claim] = {}
+        for place, claim in asked.items():
+            holder, loser = self._claim(place, claim)
+            if loser:
                 touched.add(loser)
-            if holder != duties.key:
+            if holder != claim:
                 lost[place] = holder
-        if places:
-            self._places[duties.key] = (duties.rank, places)
+        if asked:
+            self._asked[duties.key] = asked
         return Settlement(_without(duties, lost) if lost else duties, frozenset(touched - {duties.key}))
 
-    def _withdraw(self, key: str, rank: str, kept: Iterable[Place]) -> set[str]:
-        """Give up the places that are not asked for any more; returns who gets them."""
-        old_rank, old = self._places.pop(key, (rank, ()))
-        if not old:
-            return set()
-        gone = set(old) if old_rank != rank else set(old) - set(kept)
+    def _withdraw(self, key: str, asked: _Claims) -> set[str]:
+        """Give up the places that are not asked for any more, or not as before; returns who gets them."""
         heirs = set[str]()
-        for place in gone:
-            claim = (old_rank, key)
+        for place, claim in self._asked.pop(key, {}).items():
+            if asked.get(place) == claim:
+                continue
             rivals = self._contested.get(place)
             if rivals is None:
                 self._held.pop(place, None)
@@ -62,27 +62,44 @@ class Claims:
             rivals.discard(claim)
             if self._held[place] == claim:
                 self._held[place] = min(rivals)
-                heirs.add(self._held[place][1])
+                heirs.add(self._held[place][2])
             if len(rivals) == 1:
                 del self._contested[place]
         return heirs
 
-    def _claim(self, place: Place, claim: _Claim) -> tuple[str, str]:
-        """Ask for one place; returns who has it, and who has just lost it."""
+    def _claim(self, place: Place, claim: _Claim) -> tuple[_Claim, str]:
+        """Ask for one place; returns the claim that has it, and who has just lost it."""
         held = self._held.setdefault(place, claim)
         if held == claim:
-            return claim[1], ""
+            return held, ""
         self._contested.setdefault(place, {held}).add(claim)
         if claim < held:
             self._held[place] = claim
-            return claim[1], held[1]
-        return held[1], ""
+            return claim, held[2]
+        return held, ""
 
 
-def _without(duties: Duties, lost: dict[Place, str]) -> Duties:
+def _asked(duties: Duties) -> _Claims:
+    """Give the claims of one Service; where it asks for a place in two ways, the stronger."""
+    claims = {kind: (precedence, duties.rank, duties.key) for kind, precedence in _PRECEDENCE.items()}
+    asked: _Claims = {}
+    for frontend in duties.frontends:
+        claim = claims[frontend.kind]
+        asked[frontend.place] = min(claim, asked.get(frontend.place, claim))
+    return asked
+
+
+def _without(duties: Duties, lost: _Claims) -> Duties:
     problems = tuple(
-        Problem(str(place), f"left out: Service {holder} is older and has this address and port")
-        for place, holder in lost.items()
+        _problem(frontend, lost[frontend.place]) for frontend in duties.frontends if frontend.place in lost
     )
     kept = tuple(f for f in duties.frontends if f.place not in lost)
-    return replace(duties, frontends=kept, problems=(*duties.problems, *problems))
+    return replace(duties, frontends=kept, problems=(*duties.problems, *dict.fromkeys(problems)))
+
+
+def _problem(frontend: Frontend, holder: _Claim) -> Problem:
+    precedence, _, key = holder
+    if precedence == _PRECEDENCE[frontend.kind]:
+        return Problem(str(frontend.place), f"left out: Service {key} is older and has this address and port")
+    whose = "clusterIP" if precedence == _PRECEDENCE[Kind.CLUSTER_IP] else "load balancer"
+    return Problem(str(frontend.place), f"left out: it is the {whose} of Service {key}")

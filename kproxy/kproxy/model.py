@@ -101,7 +101,7 @@ class Duties:
     cluster_ips: tuple[Address, ...] = ()
     own: tuple[Address, ...] = ()  # endpoints that may be on this node: they may reach themselves (hairpin)
     datagrams: tuple[Datagrams, ...] = ()
-    rank: str = ""  # of two Services that ask for one place, the lower has it: the elder
+    rank: str = ""  # of two Services that ask for one place alike, the lower has it: the elder
     health: HealthCheck | None = None
     problems: tuple[Problem, ...] = ()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kapi import decode
-from kapi.network import Node
+from kapi.network import EndpointSlice, Node
 from kproxy.backends import Backend
 from kproxy.claims import Claims
 from kproxy.desired import duties
@@ -35,15 +35,17 @@ class Cluster:
         settings = settings or Settings()
         node: Node | None = decode.node(self.node) if self.node else None
         where = here(settings, node_name, node)
-        slices = [decode.endpoint_slice(s) for s in self.slices]
+        slices: dict[str, list[EndpointSlice]] = {}
+        for piece in map(decode.endpoint_slice, self.slices):
+            slices.setdefault(piece.service_key, []).append(piece)
+        each = [
+            duties(service, slices.get(service.key, ()), where, settings.families, settings.without_endpoints)
+            for service in map(decode.service, self.services)
+        ]
         claims = Claims()
-        owed: dict[str, Duties] = {}
-        for service in sorted(map(decode.service, self.services), key=lambda s: (s.created, s.key)):
-            mine = [s for s in slices if s.service_key == service.key]
-            owed[service.key] = claims.settle(
-                duties(service, mine, where, settings.families, settings.without_endpoints)
-            ).duties
-        return node_duties(settings, node), owed
+        for asked in each:  # once to hear them all, once more to divide
+            claims.settle(asked)
+        return node_duties(settings, node), {asked.key: claims.settle(asked).duties for asked in each}
 
     async def put_in_place(self, backend: Backend, node_name: str, settings: Settings | None = None) -> None:
         """Bring it in place, whatever the backend held before."""
