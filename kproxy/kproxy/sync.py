@@ -11,7 +11,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kapi.network import Address, EndpointSlice, Network, Problem, Reference, Service
@@ -168,8 +168,10 @@ class Sync:
         """Wait for a change, or until it is time to look after the rules."""
         self._wake.clear()
         self._settled.set()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(self._look_due - self._clock(), 0.0))
+        # asyncio.wait_for would make a task of the wait, for every change there is.
+        timer = asyncio.get_running_loop().call_later(max(self._look_due - self._clock(), 0.0), self._wake.set)
+        await self._wake.wait()
+        timer.cancel()
 
     async def _look(self) -> None:
         """See whether somebody else has changed the rules, and try again what was refused."""

@@ -7,7 +7,7 @@ from math import ceil, floor, log10
 
 Points = Sequence[tuple[float, float]]
 _WIDTH, _HEIGHT, _MARGIN = 640, 400, 60
-_COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df")
+_COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#57606a")
 
 
 def draw(title: str, across: str, up: str, lines: Mapping[str, Points]) -> str:
