@@ -91,6 +91,7 @@ def clean_up(namespace: Namespace) -> None:
     assert OTHERS.strip() in left
 
 
+@pytest.mark.timeout(90)  # six commands start, one after the other
 @pytest.mark.parametrize("other", ["iptables-nft", "iptables-legacy"])
 def test_switching_modes_and_cleaning_up_leave_nothing_behind(namespace: Namespace, tmp_path: Path, other: str) -> None:
     host = InNamespace(namespace.fd)
@@ -104,7 +105,6 @@ def test_switching_modes_and_cleaning_up_leave_nothing_behind(namespace: Namespa
     serve(namespace, tmp_path, "nftables", by_nftables)
     serve(namespace, tmp_path, other, by_iptables)
     serve(namespace, tmp_path, "nftables", by_nftables)
-    clean_up(namespace)
-    serve(namespace, tmp_path, other, by_iptables)
     serve(namespace, tmp_path, "userspace", by_nobody)
+    serve(namespace, tmp_path, other, by_iptables)
     clean_up(namespace)
