@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.style.trees import tree
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("api", "kproxy", "endpoints", "dns", "ingress", "netns-lab")
@@ -90,7 +91,7 @@ def test_no_function_is_too_long(folders: tuple[str, ...], most: int) -> None:
     long = {
         f"{file.relative_to(ROOT)} {function.name}": lines
         for file in sources(*folders)
-        for function in functions(ast.parse(file.read_bytes()))
+        for function in functions(tree(file))
         if (lines := (function.end_lineno or 0) - function.lineno + 1) > most
     }
     assert not long
@@ -99,14 +100,14 @@ def test_no_function_is_too_long(folders: tuple[str, ...], most: int) -> None:
 @pytest.mark.parametrize("folder", PACKAGES)
 def test_no_function_rebinds_a_global(folder: str) -> None:
     for file in sources(folder):
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(tree(file)):
             assert not isinstance(node, ast.Global), f"{file.relative_to(ROOT)}:{node.lineno} rebinds {node.names}"
 
 
 @pytest.mark.parametrize("folder", PACKAGES)
 def test_no_function_changes_what_belongs_to_its_module(folder: str) -> None:
     for file in sources(folder):
-        module = ast.parse(file.read_text())
+        module = tree(file)
         for scope in (node for node in ast.walk(module) if isinstance(node, Scope)):
             globals_ = own(module) - local(scope)
             found = {changed(node) for node in ast.walk(scope)} & globals_
@@ -117,6 +118,6 @@ def test_no_function_changes_what_belongs_to_its_module(folder: str) -> None:
 def test_what_is_remembered_has_a_bound_or_a_comment_that_says_why_it_needs_none(folder: str) -> None:
     for file in sources(folder):
         text = file.read_text()
-        for function in filter(unbounded, functions(ast.parse(text))):
+        for function in filter(unbounded, functions(tree(file))):
             lines = text.splitlines()[function.decorator_list[0].lineno - 2 : function.lineno - 1]
             assert any(re.search(r"#\s*\w", line) for line in lines), f"{file.relative_to(ROOT)}: {function.name}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.style.trees import tree
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
@@ -41,12 +42,12 @@ def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
     files = list((ROOT / PACKAGES[package] / package).rglob("*.py"))
     assert files, f"{package} has no modules"
     for file in files:
-        ours = set(imported(ast.parse(file.read_text()))) & set(PACKAGES)
+        ours = set(imported(tree(file))) & set(PACKAGES)
         assert ours <= MAY_IMPORT[package] | {package}, f"{file.relative_to(ROOT)} imports {ours}"
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_nothing_is_imported_relatively(package: str) -> None:
     for file in (ROOT / PACKAGES[package] / package).rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(tree(file)):
             assert not (isinstance(node, ast.ImportFrom) and node.level), f"{file.relative_to(ROOT)}: {node.lineno}"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.style.trees import tree
 
 ROOT = Path(__file__).parents[2]
 
@@ -144,7 +145,7 @@ def effects(tree: ast.Module) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", sorted(ALL.keys() - IMPURE))
 def test_a_pure_module_has_no_effects(name: str) -> None:
-    found = list(effects(ast.parse(ALL[name].read_text())))
+    found = list(effects(tree(ALL[name])))
     assert not found, f"{name} {', '.join(found)}"
 
 
@@ -153,4 +154,4 @@ def test_a_module_that_may_have_effects_has_some(package: str) -> None:
     """Else it is pure, and does not belong on the list."""
     for name in effectful(package):
         assert name in ALL, f"there is no {name}"
-        assert any(effects(ast.parse(ALL[name].read_text()))), f"{name} is pure"
+        assert any(effects(tree(ALL[name]))), f"{name} is pure"
