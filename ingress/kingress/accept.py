@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import Callable
@@ -16,6 +17,10 @@ from ipaddress import ip_address
 from kingress.gateway import Gateway
 from kingress.h1.client import ClientConnection
 from kingress.proxyprotocol import LONGEST, BadPreface, parse
+
+log = logging.getLogger(__name__)
+
+_PAUSE = 1.0  # seconds, after connections could not be accepted
 
 Factory = Callable[[str], ClientConnection]  # of the client's address, "" where only the peer's is known
 
@@ -40,7 +45,12 @@ class Acceptor:
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            sock, peer = await loop.sock_accept(self._sock)
+            try:
+                sock, peer = await loop.sock_accept(self._sock)
+            except OSError as error:  # out of descriptors, most likely: some will come back
+                log.warning("no connection can be accepted: %s; trying again in %g s", error.strerror, _PAUSE)
+                await asyncio.sleep(_PAUSE)
+                continue
             if len(self._tasks) >= self._gateway.settings.connections or not self._is_trusted(peer[0]):
                 sock.close()
                 continue

@@ -32,6 +32,7 @@ class AccessLog:
         self._write = write
         self._clock = clock
         self._lines: list[str] = []
+        self.lost = 0  # lines that could not be written
         self._stamp = ""
         self.tick()
 
@@ -59,10 +60,13 @@ class AccessLog:
         self._stamp = datetime.fromtimestamp(int(self._clock()), UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write what waits; where that fails (a full disk, a reader that is gone) it is lost, and requests go on."""
         if self._lines:
             lines, self._lines = self._lines, []
-            self._write("".join(lines))
+            try:
+                self._write("".join(lines))
+            except OSError:
+                self.lost += len(lines)
 
 
 class JsonLog(AccessLog):

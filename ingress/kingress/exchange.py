@@ -126,7 +126,7 @@ class Exchange:
     taken = 0  # bytes of the request's body that have come
     attempts = 0  # endpoints that were tried
     _tried: tuple[Peer, ...] = ()
-    _replay: tuple[bytes, ...] = ()  # the body so far, while it may have to be sent again
+    _replay: list[bytes] | None = None  # the body so far, while it may have to be sent again
     _kept = 0  # bytes of it
     _replayable = True
     _paused = False  # the client waits until the body kept can be sent
@@ -243,7 +243,7 @@ class Exchange:
             upstream.send_whole(self)
             return
         upstream.send_request(self)
-        for data in self._replay:
+        for data in self._replay or ():
             upstream.send_body(data)
         if self.request_ended:
             upstream.send_end()
@@ -417,7 +417,10 @@ class Exchange:
 
     def _keep(self, data: bytes) -> None:
         """Keep a piece of the body in case it must be sent again, while there is not too much of it."""
-        self._replay += (data,)
+        if self._replay is None:
+            self._replay = [data]
+        else:
+            self._replay.append(data)
         self._kept += len(data)
         if self._kept <= self._gateway.settings.replay_limit:
             return
@@ -429,7 +432,7 @@ class Exchange:
 
     def _forget(self) -> None:
         self._replayable = False
-        self._replay = ()
+        self._replay = None
 
     def _respond(self, response: Response, events: list[Any]) -> None:
         if response.status == 101:

@@ -25,6 +25,8 @@ NGINX: Final = "nginx.ingress.kubernetes.io/"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _PATH = re.compile(r"/[!-\"$-\[\]-~]*")
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}(?::|$)){_LABEL}(?:\.{_LABEL})*\.?(?::\d{{1,5}})?")
 _SIZE = re.compile(r"(\d+)([kKmMgG]?)")
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s?")
 _URL = re.compile(r"(?:https?://[^\s/$\\]+)?(?:/[!-#%-\[\]-~]*|\$request_uri)?")
@@ -97,7 +99,7 @@ def _value(text: str) -> bytes:
 
 
 def _host(text: str) -> bytes:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+(:\d{1,5})?", text):
+    if not _HOST.fullmatch(text):
         raise ValueError("a host name, perhaps with a port")
     return text.encode("ascii")
 

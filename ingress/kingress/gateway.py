@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from kingress.exchange import Exchange
     from kingress.h1.client import ClientConnection
     from kingress.message import Request
+
+log = logging.getLogger(__name__)
 
 _IDS = 256  # drawn at once
 _CLIENTS = 1024  # that are remembered
@@ -52,6 +55,7 @@ class Gateway:
         self.draw = random.random
         self.date = formatdate(usegmt=True).encode("ascii")  # of responses that do not say when they were made
         self._access = access
+        self._lost = 0  # lines of the access log
         self._ids: list[bytes] = []  # of requests to come
 
     def _forwarding(self, peer: str, scheme: str, port: int) -> Forwarding:
@@ -92,6 +96,13 @@ class Gateway:
         self.metrics.gather()
         if self._access is not None:
             self._access.tick()
+            self._lament(self._access.lost)
+
+    def _lament(self, lost: int) -> None:
+        """Tell, in the log that is not this one, that lines of the access log are lost."""
+        if lost > self._lost:
+            log.warning("the access log cannot be written: %d lines are lost so far", lost)
+            self._lost = lost
 
     def flush(self) -> None:
         """Write what waits in the access log."""

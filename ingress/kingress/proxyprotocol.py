@@ -6,7 +6,7 @@ Source: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt (2.1, 2.2).
 from __future__ import annotations
 
 import struct
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 LONGEST = 536  # bytes of a header that is read: version 1 has at most 107, version 2 here as many as 536
 
@@ -48,7 +48,7 @@ def _parse_text(data: bytes) -> tuple[int, str] | None:
         raise BadPreface("its PROXY header has no address") from None
     if address.version != (4 if words[1] == b"TCP4" else 6):
         raise BadPreface("its PROXY header has an address of the other family")
-    return end + 2, str(address)
+    return end + 2, _plain(address)
 
 
 def _parse_binary(data: bytes) -> tuple[int, str] | None:
@@ -65,4 +65,9 @@ def _parse_binary(data: bytes) -> tuple[int, str] | None:
     if length < least:
         raise BadPreface("its PROXY header is shorter than its addresses")
     source, _ = struct.unpack_from(form, data, 16)
-    return 16 + length, str(ip_address(source))
+    return 16 + length, _plain(ip_address(source))
+
+
+def _plain(address: IPv4Address | IPv6Address) -> str:
+    """Give an IPv4 address as one, also where it is written as an IPv6 one: rules for it must fit."""
+    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 
@@ -10,6 +11,8 @@ from kingress import checks
 from kingress.accept import Acceptor
 from kingress.gateway import Gateway
 from kingress.h1.client import ClientConnection
+
+log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
 _ARRIVING = 0.05  # seconds; until then, connections that were accepted just before have become clients
@@ -78,4 +81,7 @@ class Server:
         gateway = self.gateway
         while True:
             await asyncio.sleep(gateway.settings.tick)
-            gateway.tick()
+            try:
+                gateway.tick()
+            except Exception:  # the outermost edge: without its turns nothing times out any more
+                log.exception("a turn of the housekeeping failed")

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from kingress.exchange import Exchange
 
 
-def _words(error: OSError) -> str:
+def _words(error: OSError | ValueError) -> str:
     """Say what the system says of an error, not how the event loop tells it."""
+    if isinstance(error, ValueError):
+        return f"a name that cannot be one: {error}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -155,7 +157,7 @@ class Upstreams:
         except TimeoutError:
             peer.active -= 1
             exchange.unreachable(peer, f"no answer within {seconds:g} s", late=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a ValueError: the name of the server is none (IDNA)
             peer.active -= 1
             exchange.unreachable(peer, _words(error), late=False)
         else:

@@ -155,7 +155,7 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self._begin(events.popleft())
         self._advancing = False
-        self._backlogged = bool(events)
+        self._backlogged = bool(events) or self._reader.holds_enough
         if self._exchange is not None:
             self._exchange.flush()
         if self._backlogged or self._paused:
@@ -284,8 +284,9 @@ class ClientConnection(asyncio.Protocol):
             self._out.append(head)
 
     def send_continue(self) -> None:
-        """See `Client.send_continue`."""
-        self._transport.write(CONTINUE)
+        """See `Client.send_continue`. It comes after what is not sent yet of the response before."""
+        self._out.append(CONTINUE)
+        self.flush()
 
     def switch(self, response: Response, upstream: Upstream, first: bytes) -> None:
         """See `Client.switch`."""
@@ -294,6 +295,8 @@ class ClientConnection(asyncio.Protocol):
         self._tunnel, self._tunnelled = upstream, exchange
         self._out += (switching_head(response.reason, response.headers, exchange.request.upgrade), first)
         upstream.tunnel(self, self._reader.held())
+        self._backlogged = False
+        self._update_reading()
 
     def abort(self) -> None:
         """See `Client.abort`."""

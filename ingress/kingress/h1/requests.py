@@ -16,6 +16,7 @@ from kingress.message import UNKNOWN, Refused, Request
 from kingress.target import BadTarget, host_of, normal_target, split_absolute
 
 _UPGRADES: Final = frozenset((b"websocket",))
+_ENOUGH: Final = 65536  # bytes held back before no more are read
 _PIECE: Final = 16384  # bytes given to the parser at once: limits hold however much comes in one read
 _SPECIAL: Final = names.REQUEST_SPECIAL
 _TOLD: Final = names.TOLD
@@ -101,6 +102,11 @@ class RequestReader(Reader):
         """Go on after a request whose upgrade was not granted; gives what the held bytes contain."""
         held, self._held = self._held, None
         return self.feed(held) if held else []
+
+    @property
+    def holds_enough(self) -> bool:
+        """Whether nothing more should be read until it is known what the held bytes are."""
+        return self._held is not None and len(self._held) > _ENOUGH
 
     def held(self) -> bytes:
         """Give the bytes that came after a request whose upgrade was granted."""

@@ -47,6 +47,7 @@ class ResponseReader(Reader):
         """A request with this method has been sent: its response comes next."""
         self._method = method
         self._expected = True
+        self._fed = 0
 
     def known(self, data: bytes) -> tuple[Response, bytes] | None:
         """Give the response that `data` is, if it is a whole one whose head has been read before."""
@@ -79,7 +80,14 @@ class ResponseReader(Reader):
             self._parser.feed_data(data)
             if self.in_message:
                 self._unfinished()
-            elif begins and len(events) == 3 and self.reusable and not self.keep_alive and events[0].length > 0:
+            elif (
+                begins
+                and data.startswith(b"HTTP/")
+                and len(events) == 3
+                and self.reusable
+                and not self.keep_alive
+                and events[0].length > 0
+            ):
                 remember(self._heads, data[:end], events[0])
             elif self._bodiless:
                 self._renew()  # the parser may wait for a body that the head speaks of

@@ -205,3 +205,23 @@ async def test_a_flood_of_pipelined_requests_is_read_no_faster_than_it_is_answer
     flooding.cancel()
     patient.set()
     writer.transport.abort()
+
+
+async def test_time_goes_on_after_a_turn_of_the_housekeeping_has_failed(
+    hasty: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    live, _ = hasty
+    failed = asyncio.Event()
+
+    def fail() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("once")
+
+    monkeypatch.setattr(live.gateway.metrics, "gather", fail)
+    await asyncio.wait_for(failed.wait(), 2)
+    reader, writer = await live.connect()
+    writer.write(GET[:5])
+    assert (await asyncio.wait_for(reader.read(), 2)).startswith(b"HTTP/1.1 408 ")
+    assert "a turn of the housekeeping failed" in caplog.text
+    writer.close()

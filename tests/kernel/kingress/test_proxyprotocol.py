@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import socket
 import ssl
 from ipaddress import ip_network
 from typing import Any
@@ -68,3 +70,24 @@ async def test_it_stands_before_tls(behind: Any, signed: Any) -> None:
     assert b" 200 " in await asyncio.wait_for(reader.readline(), 3)
     assert web.requests[-1].headers["x-forwarded-for"] == "192.0.2.1"
     writer.close()
+
+
+async def test_connections_are_accepted_again_when_there_are_descriptors_again(
+    behind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, _ = behind
+    loop, failed = asyncio.get_running_loop(), asyncio.Event()
+    accept = loop.sock_accept
+
+    async def short(sock: socket.socket) -> Any:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await accept(sock)
+
+    monkeypatch.setattr("kingress.accept._PAUSE", 0.02)
+    assert b" 200 " in await live.talk(PROXY + GET)
+    monkeypatch.setattr(loop, "sock_accept", short)
+    assert b" 200 " in await live.talk(PROXY + GET), "the accept that was waiting"
+    await asyncio.wait_for(failed.wait(), 2)
+    assert b" 200 " in await live.talk(PROXY + GET)

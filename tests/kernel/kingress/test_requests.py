@@ -253,3 +253,25 @@ async def test_curl_is_served(shop: Any) -> None:
     )
     told, _ = await process.communicate()
     assert told == b"ok 200"
+
+
+async def test_a_client_is_told_to_go_on_only_after_the_response_before(shop: Any) -> None:
+    live, web = shop
+    body = b"x" * 3_000_000
+
+    async def answer(seen: Any, _: Any) -> bytes:
+        shown = body if b" /big " in seen.head else b"ok"
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(shown) + shown
+
+    web.answer = answer
+    raw = b"GET /big HTTP/1.1\r\nHost: shop.example\r\n\r\n"
+    raw += b"PUT /last HTTP/1.1\r\nHost: shop.example\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    reader, writer = await live.connect()
+    writer.write(raw)
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert await reader.readexactly(len(body)) == body
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"ab")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert await reader.readexactly(2) == b"ok"
+    writer.close()

@@ -96,3 +96,29 @@ async def test_where_the_upstream_does_not_agree_the_connection_goes_on_with_htt
     assert told.count(b"HTTP/1.1 200 OK") == 2
     assert [seen.line.split()[1] for seen in web.requests] == ["/ws", "/2"]
     writer.close()
+
+
+async def test_before_the_upstream_agrees_no_more_is_read_than_can_be_kept(shop: Any) -> None:
+    live, _ = shop
+    agreed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await agreed.wait()
+        writer.write(AGREE)
+        writer.write(str(len(await reader.readexactly(size))).encode())
+        writer.close()
+
+    size = 16 << 20
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    live.service("web", server.sockets[0].getsockname()[1])
+    reader, writer = await live.connect()
+    writer.write(ASK + bytes(size))
+    await asyncio.sleep(0.5)
+    (client,) = live.gateway.clients
+    assert 0 < len(client._reader.held()) < 1 << 20
+    agreed.set()
+    told = await asyncio.wait_for(reader.read(), 10)
+    assert told.endswith(b"\r\n\r\n" + str(size).encode())
+    writer.close()
+    server.close()

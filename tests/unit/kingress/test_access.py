@@ -77,3 +77,14 @@ def test_as_json_a_line_has_what_a_person_looks_for_and_the_trace() -> None:
     page = (reference.FOLDER / "kingress.md").read_text()
     fields = [row[0] for row in reference.rows(reference.section(page, "Access log")) if row[0].startswith("`")]
     assert sorted(re.findall(r"`([A-Za-z]+)`", " ".join(fields))) == sorted(read)
+
+
+def test_lines_that_cannot_be_written_are_counted_and_harm_nobody() -> None:
+    def full(_: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    log = AccessLog(full, lambda: 0.0)
+    for _ in range(3):
+        log._note("a line\n")
+    log.tick()
+    assert log.lost == 3

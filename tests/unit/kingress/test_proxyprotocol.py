@@ -11,10 +11,12 @@ V6 = b"\x20\x01\x0d\xb8" + bytes(11) + b"\x07" + bytes(16) + b"\x10\x00\x00\x50"
 GOOD = [
     (b"PROXY TCP4 192.0.2.1 10.0.0.1 4096 80\r\n", "192.0.2.1"),
     (b"PROXY TCP6 2001:db8::7 ::1 4096 80\r\n", "2001:db8::7"),
+    (b"PROXY TCP6 ::ffff:192.0.2.1 ::1 4096 80\r\n", "192.0.2.1"),
     (b"PROXY UNKNOWN\r\n", ""),
     (b"PROXY UNKNOWN ffff::1 ::1 1 2\r\n", ""),
     (SIGNATURE + b"\x21\x11\x00\x0c" + V4, "192.0.2.1"),
     (SIGNATURE + b"\x21\x21\x00\x24" + V6, "2001:db8::7"),
+    (SIGNATURE + b"\x21\x21\x00\x24" + bytes(10) + b"\xff\xff" + V4[:4] + V6[16:], "192.0.2.1"),
     (SIGNATURE + b"\x21\x11\x00\x10" + V4 + b"\x04\x00\x01x", "192.0.2.1"),
     (SIGNATURE + b"\x20\x00\x00\x00", ""),
     (SIGNATURE + b"\x21\x31\x00\x02xx", ""),

@@ -180,3 +180,15 @@ def test_no_bytes_make_the_reader_fail_otherwise(raw: bytes) -> None:
         except BadResponse:
             continue
         assert all(event is END or isinstance(event, bytes | Response | Trailers) for event in events)
+
+
+def test_what_came_before_does_not_count_against_a_response() -> None:
+    one = reader()
+    for _ in range(1000):
+        assert [
+            event.status for event in one.feed(b'HTTP/1.1 304 Not Modified\r\nETag: "' + b"a" * 90 + b'"\r\n\r\n')[:1]
+        ]
+        one.expect("POST")
+    assert one.feed(OK + b"Content-") == []
+    head, body, _ = one.feed(b"Length: 2\r\n\r\nab")
+    assert (head.status, body) == (200, b"ab")
