@@ -80,7 +80,10 @@ def component(name: str, folder: Path, *flags: str) -> Iterator[subprocess.Popen
             yield process
         finally:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 class Node:
@@ -268,12 +271,12 @@ def theirs(folder: Path) -> Iterator[None]:
         f"--service-account-key-file={mine.certificate}",
     ]
     flags += [f"--service-account-signing-key-file={mine.key}", "--disable-admission-plugins=ServiceAccount"]
-    with component("kube-apiserver", folder, *flags):
-        try:
+    try:
+        with component("kube-apiserver", folder, *flags):
             asyncio.run(settled(folder / "access"))
             yield
-        finally:
-            etcd.stop()
+    finally:
+        etcd.stop()
 
 
 async def settled(access: Path) -> None:
