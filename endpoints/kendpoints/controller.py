@@ -216,7 +216,8 @@ class Controller:
         try:
             return await self._client.update(ENDPOINTS, body)
         except NotFound as error:
-            self._world.endpoints.deleted(f"{body['metadata']['namespace']}/{body['metadata']['name']}")
+            meta = body["metadata"]
+            self._endpoints_gone(f"{meta['namespace']}/{meta['name']}", meta.get("uid", ""))
             raise Conflict(error.status) from error  # created the next time
 
     async def _delete_endpoints(self, key: str, uid: str) -> None:
@@ -225,7 +226,13 @@ class Controller:
             await self._client.delete(ENDPOINTS, name, namespace, uid=uid)
         except (NotFound, Conflict):
             log.debug("Endpoints %s had gone already", key)
-        self._world.endpoints.deleted(key)
+        self._endpoints_gone(key, uid)
+
+    def _endpoints_gone(self, key: str, uid: str) -> None:
+        """Note that these very Endpoints are gone: others of the same name may be there already."""
+        held = self._world.endpoints.get(key)
+        if held is not None and held.uid == uid:
+            self._world.endpoints.deleted(key)
 
     async def _is_gone(self, key: str) -> bool:
         """Ask whether a Service does not exist, before anything is deleted because our cache does not show it."""
