@@ -1,5 +1,8 @@
 """The ingress beside nginx and HAProxy: one core, the same upstream, the same load, in turns in one run.
 
+Under most loads one request comes again and again, as the tools send it, and what was learnt of its head is used again;
+under one, no head was ever seen before.
+
 All have 1,000 hosts to choose from and write an access log; the ingress is the command as anybody runs it, follows an
 API server, and counts for /metrics. The targets are held to what a second of the core is good for, by the processor
 time of each proxy: on a machine with other work, and where the load shares the cores, requests per second of the clock
@@ -38,6 +41,7 @@ BROWSER = {
     "Sec-Fetch-User": "?1",
     "Cache-Control": "max-age=0",
 }
+_SCRIPTS = Path(__file__).with_name("entrance")
 _NEEDED = ("wrk", "nginx", "taskset", "openssl", "unshare", "ip")
 
 
@@ -49,12 +53,14 @@ class Load(NamedTuple):
     scheme: str = "http"
     path: str = "/"
     headers: dict[str, str] = {}  # noqa: RUF012  # never altered
+    script: str = ""  # of wrk, beside the proxies: makes the requests
 
 
 SMALL = Load("small keep-alive requests", 0.8)
 LOADS = (
     SMALL,
     Load("with 12 browser headers", 0.72, headers=BROWSER),
+    Load("no request like another, with 12 browser headers", 0.8, headers=BROWSER, script="differing.lua"),
     Load("100 KB bodies", 1.0, path="/big"),
     Load("TLS, small keep-alive requests", 0.7, "https"),
     Load("TLS, with 12 browser headers", 0.63, "https", headers=BROWSER),
@@ -77,7 +83,7 @@ def missing() -> list[str]:
 
 
 def rows() -> Iterator[Row]:
-    """Measure each proxy under each load. About three minutes."""
+    """Measure each proxy under each load. About four minutes."""
     if not set(missing()) & set(_NEEDED):
         yield from apart("benches.ingress")
 
@@ -152,6 +158,7 @@ def _wrk(port: int, load: Load) -> tuple[float, float]:
     said = {"Host": HOST, **load.headers}
     flags = [flag for name, value in said.items() for flag in ("-H", f"{name}: {value}")]
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", "--latency", *flags]
+    command += ["-s", str(_SCRIPTS / load.script)] if load.script else []
     url = f"{load.scheme}://127.0.0.1:{port}{load.path}"
     done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
