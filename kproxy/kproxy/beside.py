@@ -20,7 +20,7 @@ from kproxy.host import Host
 from kproxy.localhost import Localhost
 from kproxy.metrics import Metrics
 from kproxy.pages import Page, served
-from kproxy.settings import LOCALHOST, PRIMARY, Bind, Settings, addresses, on_localhost
+from kproxy.settings import LOCALHOST, PRIMARY, Bind, Settings, Traffic, addresses, on_localhost
 from kproxy.sync import Done, Sync
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ class NodeServices:
         self._checks = HealthChecks(host, self._health_addresses, self._alive, tell)
         forwards = self._mode != "userspace" and on_localhost(settings)  # that mode listens on loopback itself
         self._localhost = Localhost(host, tell) if forwards else None
-        shown = settings.metrics is not None and counting.counts(self._mode)
-        self._counting = Counting(host) if shown else None
+        shown = settings.metrics is not None and settings.traffic is not Traffic.NONE and counting.counts(self._mode)
+        self._counting = Counting(host, endpoints=settings.traffic is Traffic.ENDPOINTS) if shown else None
 
     def take(self, done: Done) -> None:
         """Follow a finished sync."""
@@ -73,6 +73,8 @@ class NodeServices:
 
     async def run(self) -> None:
         """Work for ever."""
+        if not self._counting:
+            await asyncio.to_thread(counting.clear, self._host)  # of a proxy before this one
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._checks.run(), name="kproxy health checks")
             if self._localhost:
@@ -113,7 +115,7 @@ class NodeServices:
         if not self._counting:
             return []
         try:
-            return list(await asyncio.to_thread(self._counting.lines))
+            return await self._counting.lines()
         except OSError as error:
             log.warning("the counters of traffic could not be read: %s", error)
             return []

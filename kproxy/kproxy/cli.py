@@ -31,7 +31,7 @@ from kproxy.host import Host, ThisHost
 from kproxy.model import Absence
 from kproxy.proxy import Proxy
 from kproxy.rules import explain
-from kproxy.settings import Settings
+from kproxy.settings import Settings, Traffic
 
 Json = dict[str, Any]
 
@@ -91,6 +91,7 @@ def read(options: argparse.Namespace) -> Options:
         settings=Settings(
             service_cidrs=_networks("--service-cidr", options.service_cidr),
             without_endpoints=Absence(options.without_endpoints) if options.without_endpoints else None,
+            traffic=Traffic(options.count_traffic),
         ),
         source=_source(options),
         server=options.server,
@@ -108,6 +109,7 @@ def settings(options: Options, mode: str, host: Host) -> Settings:
         made,
         service_cidrs=options.settings.service_cidrs,
         without_endpoints=options.settings.without_endpoints,
+        traffic=options.settings.traffic,
     )
 
 

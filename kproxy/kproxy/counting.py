@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from threading import Lock
 
 from kproxy import traffic
 from kproxy.backends.nftables import encode, observe
 from kproxy.backends.nftables.encode import Operation
 from kproxy.backends.nftables.kernel import Kernel
-from kproxy.errors import ProxyError
+from kproxy.errors import AlreadyThere, ProxyError
 from kproxy.host import Host
 from kproxy.model import Place
 from kproxy.netlink import text
 from kproxy.sync import Done
+from kproxy.totals import Owners, Totals
+from kproxy.traffic import Counted
 
 log = logging.getLogger(__name__)
 
@@ -28,63 +32,100 @@ def counts(mode: str) -> bool:
 
 
 def clear(host: Host) -> None:
-    """Leave no trace. Raises ProxyError or OSError."""
-    with closing(Kernel(host)) as kernel:
+    """Leave no trace; where nf_tables cannot be had, there is none."""
+    with suppress(ProxyError, OSError), closing(Kernel(host)) as kernel:
         there = [family for family in _FAMILIES if observe.comments(kernel.dump, family, traffic.TABLE)]
         kernel.commit([encode.delete_table(family, traffic.TABLE) for family in there])
 
 
 class Counting:
-    """Knows which Service port a place belongs to, and what the kernel has counted there."""
+    """Knows which Service port a place belongs to, and adds up what the kernel has counted there.
 
-    def __init__(self, host: Host) -> None:
+    `take` and `lines` are for the event loop; the kernel is read, and the lines are written, in a thread.
+    """
+
+    def __init__(self, host: Host, *, endpoints: bool = True) -> None:
         self._host = host
-        self._places: dict[str, tuple[Place, ...]] = {}  # by Service
-        self._origins: dict[Place, str] = {}
+        self._endpoints = endpoints
+        self._owners = Owners()
+        self._known = False  # before the first full sync nobody can say whose the counters are
+        self._totals = Totals()
+        self._reading = asyncio.Lock()
+        self._making = Lock()
+        self._generation = 0  # of the packet filter when the rules were last seen to be right
         self._missing = ""
 
     def take(self, done: Done) -> None:
         """Follow a finished sync."""
         if done.full:
-            self._places.clear()
-            self._origins.clear()
+            self._owners.keep(done.wanted)
             self._ensure()
+            self._known = True
         for key, owed in done.wanted.items():
-            for place in self._places.pop(key, ()):
-                self._origins.pop(place, None)
-            mine = {frontend.place: frontend.origin for frontend in owed.frontends}
-            if mine:
-                self._places[key] = tuple(mine)
-                self._origins |= mine
+            self._owners.put(key, {frontend.place: frontend.origin for frontend in owed.frontends})
 
-    def lines(self) -> Iterator[str]:
-        """Write the totals for Prometheus; nothing where the kernel cannot count."""
-        self._ensure()
+    async def lines(self) -> list[str]:
+        """Write the totals for Prometheus; nothing where the kernel cannot count. Raises OSError."""
+        async with self._reading:
+            if not self._known:
+                return []
+            origins, changed = dict(self._owners.origins), frozenset(self._owners.changed)
+            self._owners.changed.clear()
+            try:
+                return await asyncio.to_thread(self._read, origins, changed)
+            except OSError:
+                self._owners.changed |= changed
+                raise
+
+    def _read(self, origins: Mapping[Place, str], changed: frozenset[Place]) -> list[str]:
+        self._ensure(closely=True)
         if self._missing:
-            return iter(())
-        origins = dict(self._origins)
+            return []
         with closing(Kernel(self._host)) as kernel:
-            counted = [
-                one
-                for family in _FAMILIES
-                for name in traffic.sets()
-                for one in traffic.read(
-                    kernel.dump(Operation.GET_ELEMENTS, family, text(1, traffic.TABLE) + text(2, name)), name, family
-                )
-            ]
-        return traffic.lines(counted, origins)
+            self._totals.take(_counted(kernel), origins, changed)
+        return list(self._totals.lines(endpoints=self._endpoints))
 
-    def _ensure(self) -> None:
+    def _ensure(self, *, closely: bool = False) -> None:
         """Put the rules in place where they are not; what they have counted stays."""
         try:
-            with closing(Kernel(self._host)) as kernel:
-                for family in _FAMILIES:
-                    there = observe.comments(kernel.dump, family, traffic.TABLE)
-                    if there != [traffic.fingerprint(family)]:
-                        gone = [encode.delete_table(family, traffic.TABLE)] if there else []
-                        kernel.commit([*gone, *traffic.steps(family)])
+            with self._making, closing(Kernel(self._host)) as kernel:
+                if not closely:
+                    _make(kernel)
+                elif (generation := kernel.generation()) != self._generation:
+                    _make(kernel)
+                    self._generation = 0 if _mend(kernel) else generation
             self._missing = ""
         except (ProxyError, OSError) as error:
             if not self._missing:
                 log.warning("traffic of Services is not counted: %s", error)
             self._missing = str(error)
+
+
+def _make(kernel: Kernel) -> None:
+    """Make the tables that are missing, or are another version's."""
+    for family in _FAMILIES:
+        there = observe.comments(kernel.dump, family, traffic.TABLE)
+        if there != [traffic.fingerprint(family)]:
+            gone = [encode.delete_table(family, traffic.TABLE)] if there else []
+            with suppress(AlreadyThere):  # another proxy was quicker
+                kernel.commit([*gone, *traffic.steps(family)])
+
+
+def _mend(kernel: Kernel) -> bool:
+    """Put rules back that somebody else has changed; returns whether there were any."""
+    mended = False
+    for family in _FAMILIES:
+        wanted = traffic.table(family)
+        there = observe.observe(kernel.dump, family, traffic.TABLE, wanted.sets)
+        steps = list(observe.differences(there, wanted))
+        kernel.commit(steps)
+        mended |= bool(steps)
+    return mended
+
+
+def _counted(kernel: Kernel) -> Iterator[Counted]:
+    """Read every element."""
+    for family in _FAMILIES:
+        for name in traffic.sets():
+            listed = kernel.dump(Operation.GET_ELEMENTS, family, text(1, traffic.TABLE) + text(2, name))
+            yield from traffic.read(listed, name, family)

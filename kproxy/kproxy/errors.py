@@ -3,6 +3,7 @@
 ProxyError
 +-- Unavailable      the backend cannot work on this host, and why
 +-- CommitFailed     the kernel took nothing of a batch, for a cause that is nobody's in particular
+|   +-- AlreadyThere what it would have made exists
 +-- Refused          the kernel took nothing of a batch, because of certain Services
 +-- PagesNotServed   an address of the proxy's own pages cannot be had
 +-- Misconfigured    a configuration file or flag says something that cannot be
@@ -23,6 +24,10 @@ class Unavailable(ProxyError):
 
 class CommitFailed(ProxyError):
     """A batch failed as a whole; trying again may help."""
+
+
+class AlreadyThere(CommitFailed):
+    """A batch failed because somebody else has made the same meanwhile."""
 
 
 class Refused(ProxyError):

@@ -202,6 +202,8 @@ def own(to: argparse._ArgumentGroup) -> None:
     to.add_argument("--service-cidr", metavar="CIDR[,CIDR]", default="", help=told)
     told = "what clients meet where nobody serves them (reject; drop where another node serves)"
     to.add_argument("--without-endpoints", choices=["reject", "drop"], help=told)
+    told = "whose packets and bytes the metrics tell: endpoints are a series each (endpoints)"
+    to.add_argument("--count-traffic", choices=["endpoints", "services", "none"], default="endpoints", help=told)
 
 
 def known(to: argparse._ArgumentGroup) -> None:

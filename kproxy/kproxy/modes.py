@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 
 from kproxy import counting
@@ -73,8 +72,7 @@ async def clear_others(host: Host, mode: str) -> None:
         finally:
             backend.close()
     if not counting.counts(mode):
-        with contextlib.suppress(ProxyError, OSError):  # where there is no nf_tables there is nothing of it
-            counting.clear(host)
+        counting.clear(host)
 
 
 def _is_same(name: str, mode: str) -> bool:

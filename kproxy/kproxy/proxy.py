@@ -103,7 +103,7 @@ class Proxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop working. The rules stay; `backend.clear()` removes them."""
+        """Stop working. The rules stay, and count on; `kproxy.modes.clear_others(host, "")` removes them all."""
         assert self._task is not None
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)

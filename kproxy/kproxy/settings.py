@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import ip_network
 
 from kapi.network import Address, Network, Node
@@ -15,6 +16,14 @@ ALL = "all"
 LOCALHOST = "localhost"
 WORDS = (PRIMARY, ALL, LOCALHOST)  # KEP-6032
 Bind = tuple[str, int]  # address and port of a server
+
+
+class Traffic(StrEnum):
+    """Whose packets and bytes the metrics tell."""
+
+    ENDPOINTS = "endpoints"  # of every Service port, and of each of its endpoints
+    SERVICES = "services"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class Settings:
     node_addresses: tuple[Address, ...] = ()
     healthz: Bind | None = None  # where /healthz and /livez are served; kube-proxy has 0.0.0.0:10256
     metrics: Bind | None = None  # where /metrics and /proxyMode are served; kube-proxy has 127.0.0.1:10249
+    traffic: Traffic = Traffic.ENDPOINTS  # told by the metrics, so without these nothing is counted
     stuck_seconds: float = 60.0  # a change that waits longer makes /healthz and /livez fail
     drift_seconds: float = 5.0  # how often somebody else's hand in the rules is looked for
     retry_seconds: float = 0.5  # the first wait after a failed commit; it doubles up to `retry_limit`

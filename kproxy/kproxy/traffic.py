@@ -7,8 +7,7 @@ whose destination was rewritten, whoever did it: the modes nftables and iptables
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from zlib import crc32
@@ -16,7 +15,6 @@ from zlib import crc32
 from kapi.network import Protocol
 from kproxy.backends.nftables import encode
 from kproxy.backends.nftables.encode import Step
-from kproxy.exposition import family as metric
 from kproxy.model import Place, Target
 from kproxy.netlink import Reply, attributes, items
 from kproxy.rules.fields import PROTOCOLS, fields
@@ -75,7 +73,7 @@ def table(family: int) -> Table:
 
 def steps(family: int) -> Iterator[Step]:
     """Write the messages that make it."""
-    yield encode.new_table(family, TABLE, fingerprint(family))
+    yield encode.new_table(family, TABLE, fingerprint(family), exclusive=True)
     yield from _content(family)
 
 
@@ -108,27 +106,6 @@ def read(listed: Iterable[Reply], name: str, family: int) -> Iterator[Counted]:
             )
 
 
-def lines(counted: Iterable[Counted], origins: Mapping[Place, str]) -> Iterator[str]:
-    """Write the totals for Prometheus. `origins` says which Service port a place belongs to."""
-    totals: dict[str, Counter[tuple[tuple[str, str], ...]]] = {}
-    for one in counted:
-        origin = origins.get(one.called) or origins.get(Place(one.called.family, None, *_port(one.called)))
-        if origin is None:
-            continue  # its Service is gone
-        about = _labels(origin, one)
-        for unit, value in (("packets", one.packets), ("bytes", one.bytes)):
-            totals.setdefault(f"kproxy_service_{unit}_total", Counter())[about] += value
-            endpoint = (*about, ("endpoint", str(one.endpoint)))
-            totals.setdefault(f"kproxy_endpoint_{unit}_total", Counter())[endpoint] += value
-    for whose in ("service", "endpoint"):
-        for unit in ("packets", "bytes"):
-            name = f"kproxy_{whose}_{unit}_total"
-            told = (
-                f"{unit.capitalize()} of connections through a Service, by {whose}: to endpoints (in), and back (out)."
-            )
-            yield from metric(name, "counter", told, [(dict(k), v) for k, v in sorted(totals.get(name, {}).items())])
-
-
 def _sets() -> Iterator[tuple[str, str, str, Key]]:
     """Give protocol, direction, name and key of every set."""
     called = (Called(), CalledPort())
@@ -147,20 +124,4 @@ def _content(family: int) -> Iterator[Step]:
     yield from (encode.new_chain(family, TABLE, chain) for chain in made.chains.values())
     yield from (
         encode.new_rule(family, TABLE, chain.name, rule) for chain in made.chains.values() for rule in chain.rules
-    )
-
-
-def _port(place: Place) -> tuple[Protocol, int]:
-    return place.protocol, place.port
-
-
-def _labels(origin: str, counted: Counted) -> tuple[tuple[str, str], ...]:
-    namespace, _, rest = origin.partition("/")
-    service, _, port = rest.partition(":")
-    return (
-        ("namespace", namespace),
-        ("service", service),
-        ("port", port),
-        ("protocol", str(counted.called.protocol)),
-        ("direction", counted.direction),
     )

@@ -6,6 +6,8 @@ import asyncio
 import re
 import socket
 import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from ipaddress import ip_address, ip_interface, ip_network
@@ -13,14 +15,15 @@ from typing import Any
 
 import pytest
 
-from kproxy import counting, modes
+from kproxy import counting, exposition, modes
 from kproxy.backends import load
 from kproxy.counting import Counting
 from kproxy.host import InNamespace
 from kproxy.proxy import Proxy
 from kproxy.rules.model import Ruleset
 from kproxy.rules.text import render
-from kproxy.settings import Settings
+from kproxy.settings import Settings, Traffic
+from kproxy.sync import Done
 from kproxy.testing import endpoint_slice
 from kproxy.traffic import table
 from netnslab.kernel import Namespace
@@ -41,6 +44,11 @@ def service(name: str = "web", **spec: Any) -> dict[str, Any]:
     ]
     given = {"clusterIPs": [VIP[4], VIP[6]], "type": "NodePort", "ports": ports, **spec}
     return {"metadata": {"namespace": "shop", "name": name}, "spec": given}
+
+
+def of_another(slice_: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of such a slice of the Service `new`."""
+    return {**slice_["metadata"], "labels": {"kubernetes.io/service-name": "new"}}
 
 
 def slices() -> list[dict[str, Any]]:
@@ -68,11 +76,13 @@ def ends(namespace: Namespace) -> Iterator[tuple[Namespace, Namespace]]:
 
 
 @asynccontextmanager
-async def proxied(namespace: Namespace, mode: str) -> AsyncIterator[Proxy]:
+async def proxied(namespace: Namespace, mode: str, **chosen: Any) -> AsyncIterator[Proxy]:
     backend = load(mode)(InNamespace(namespace.fd))
     if why := backend.missing():
         pytest.skip(why)
-    settings = Settings(metrics=("127.0.0.1", 10249), node_addresses=tuple(map(ip_address, NODE.values())))
+    settings = Settings(
+        **{"metrics": ("127.0.0.1", 10249), "node_addresses": tuple(map(ip_address, NODE.values())), **chosen}
+    )
     with closing(backend):
         async with Proxy(None, "here", backend, settings=settings) as proxy:
             await proxy.apply(services=[service()], endpoint_slices=slices())
@@ -155,10 +165,12 @@ async def test_a_restart_goes_on_counting_and_what_is_flushed_comes_back(
             assert before > len(SAID)
             await say(asking, VIP[4], 80)
             assert (await metrics(namespace))[sent("service_bytes_total", "in")] > before + len(SAID)
-            nft(namespace, "delete table ip kproxy-traffic")
-            assert sent("service_bytes_total", "in") not in await metrics(namespace)
-            await say(asking, VIP[4], 80)
-            assert len(SAID) < (await metrics(namespace))[sent("service_bytes_total", "in")] < before + len(SAID)
+            for by in ("delete table ip kproxy-traffic", "flush table ip kproxy-traffic"):
+                before = (await metrics(namespace))[sent("service_bytes_total", "in")]
+                nft(namespace, by)
+                assert (await metrics(namespace))[sent("service_bytes_total", "in")] == before
+                await say(asking, VIP[4], 80)
+                assert before + len(SAID) < (await metrics(namespace))[sent("service_bytes_total", "in")]
 
 
 async def test_the_rules_are_legible_load_again_and_are_cleaned_up(namespace: Namespace) -> None:
@@ -180,13 +192,105 @@ async def test_the_rules_are_legible_load_again_and_are_cleaned_up(namespace: Na
     assert nft(namespace, "list ruleset") == ""
 
 
-def test_a_kernel_that_cannot_count_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_rules_are_put_in_place_once_however_many_see_that_they_are_gone(namespace: Namespace) -> None:
+    """Two proxies, as when one takes over from another, with a page each and a sync under way."""
+    host = InNamespace(namespace.fd)
+    with closing(load("nftables")(host)) as backend:
+        if why := backend.missing():
+            pytest.skip(why)
+    proxies = [Counting(host), Counting(host)]
+    for one in proxies:
+        one.take(Done(0, 0.0, full=True))
+    usual, gone = sys.getswitchinterval(), ("delete table", "flush table")
+    sys.setswitchinterval(1e-4)
+    try:
+        for round_ in range(40):
+            for family in ("ip", "ip6"):
+                nft(namespace, f"{gone[round_ % 2]} {family} kproxy-traffic")
+            reading = [asyncio.create_task(one.lines()) for one in proxies]
+            await asyncio.sleep(0)
+            proxies[0].take(Done(0, 0.0, full=True))
+            await asyncio.gather(*reading)
+            for family in ("ip", "ip6"):
+                assert nft(namespace, f"list table {family} kproxy-traffic").count("update @") == 6
+    finally:
+        sys.setswitchinterval(usual)
+
+
+async def test_rules_that_are_there_twice_are_there_once_after_the_next_look(namespace: Namespace) -> None:
+    namespace.apply([Up("lo")])
+    async with proxied(namespace, "nftables"):
+        listed = nft(namespace, "list table ip kproxy-traffic")
+        nft(namespace, "-f -", listed)  # appends every rule once more
+        assert nft(namespace, "list table ip kproxy-traffic") != listed
+        await metrics(namespace)
+        assert nft(namespace, "list table ip kproxy-traffic") == listed
+
+
+async def test_the_event_loop_goes_on_while_counters_are_read_and_written(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by: set[int] = set()
+
+    def noted(*told: Any) -> Iterator[str]:
+        by.add(threading.get_ident())
+        yield from exposition.family(*told)
+
+    monkeypatch.setattr("kproxy.totals.metric", noted)
+    namespace.apply([Up("lo")])
+    async with proxied(namespace, "nftables"):
+        await metrics(namespace)
+    assert by
+    assert threading.get_ident() not in by
+
+
+async def test_a_service_that_gets_the_address_of_another_begins_at_nothing(
+    namespace: Namespace, ends: tuple[Namespace, Namespace]
+) -> None:
+    asking, server = ends
+    async with proxied(namespace, "nftables") as proxy, await echoing(server, 4):
+        await say(asking, VIP[4], 80)
+        for slices_ in ([], [{**s, "metadata": of_another(s)} for s in slices()]):
+            await proxy.apply(services=[service("new")] if slices_ else [], endpoint_slices=slices_)
+        found = await metrics(namespace)
+        new = sent("service_bytes_total", "in").replace('"web"', '"new"')
+        assert found[new] == 0
+        assert not [name for name in found if '"web"' in name]
+        await say(asking, VIP[4], 80)
+        assert len(SAID) < (await metrics(namespace))[new] < 2 * len(SAID)
+
+
+@pytest.mark.parametrize("traffic", Traffic)
+async def test_what_is_told_is_as_it_is_asked_for(
+    namespace: Namespace, ends: tuple[Namespace, Namespace], traffic: Traffic
+) -> None:
+    asking, server = ends
+    async with await echoing(server, 4):
+        async with proxied(namespace, "nftables"):
+            await say(asking, VIP[4], 80)
+        async with proxied(namespace, "nftables", traffic=traffic):
+            names = {name.partition("{")[0] for name in await metrics(namespace)}
+    wanted = {Traffic.NONE: [], Traffic.SERVICES: ["service"], Traffic.ENDPOINTS: ["service", "endpoint"]}[traffic]
+    assert names == {f"kproxy_{whose}_{unit}_total" for whose in wanted for unit in ("packets", "bytes")}
+    there = "kproxy-traffic" in nft(namespace, "list tables")
+    assert there == bool(wanted)
+
+
+async def test_a_proxy_without_metrics_leaves_nothing_that_counts(namespace: Namespace) -> None:
+    async with proxied(namespace, "nftables"):
+        assert "kproxy-traffic" in nft(namespace, "list tables")
+    async with proxied(namespace, "nftables", metrics=None):
+        assert "kproxy-traffic" not in nft(namespace, "list tables")
+
+
+async def test_a_kernel_that_cannot_count_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     class Without(InNamespace):
         def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
             raise OSError(93, "Protocol not supported")
 
     counted = Counting(Without(-1))
-    assert [*counted.lines(), *counted.lines()] == []
+    counted.take(Done(0, 0.0, full=True))
+    assert [*await counted.lines(), *await counted.lines()] == []
     assert [r.message for r in caplog.records] == [
         "traffic of Services is not counted: this kernel has no netfilter netlink socket: Protocol not supported"
     ]

@@ -47,12 +47,16 @@ class Operation(IntEnum):
 
 
 class Step(NamedTuple):
-    """One message to be: what to do, in which family, on whose behalf ("" is the node's own) and with what."""
+    """One message to be: what to do, in which family, on whose behalf ("" is the node's own) and with what.
+
+    An `exclusive` one fails where what it makes is there already.
+    """
 
     operation: Operation
     family: int
     body: bytes
     owner: str = ""
+    exclusive: bool = False
 
 
 _HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
@@ -63,9 +67,10 @@ _ADDRESS_TYPE = {4: 7, 6: 8}
 _INTEGER_TYPE, _PORT_TYPE = 4, 13
 
 
-def new_table(family: int, table: str, comment: str) -> Step:
-    """Make a table."""
-    return Step(Operation.NEW_TABLE, family, text(1, table) + number(2, 0) + attribute(6, userdata.comment(comment)))
+def new_table(family: int, table: str, comment: str, *, exclusive: bool = False) -> Step:
+    """Make a table; an `exclusive` one must not be there yet."""
+    body = text(1, table) + number(2, 0) + attribute(6, userdata.comment(comment))
+    return Step(Operation.NEW_TABLE, family, body, exclusive=exclusive)
 
 
 def delete_table(family: int, table: str) -> Step:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from kproxy import netlink
 from kproxy.backends.nftables.encode import Operation, Step
 from kproxy.backends.nftables.expressions import FAMILIES
-from kproxy.errors import CommitFailed, Refused, Unavailable
+from kproxy.errors import AlreadyThere, CommitFailed, Refused, Unavailable
 from kproxy.host import Host
 from kproxy.netlink import Reply
 
@@ -46,8 +46,8 @@ class Kernel:
     def commit(self, steps: Sequence[Step]) -> None:
         """Make all steps happen, together.
 
-        Raises Refused with the Services to blame, CommitFailed or Unavailable where nobody is, and OSError (EMSGSIZE)
-        where the batch is too large for the socket.
+        Raises Refused with the Services to blame, CommitFailed or Unavailable where nobody is, AlreadyThere where an
+        exclusive step came second, and OSError (EMSGSIZE) where the batch is too large for the socket.
         """
         if not steps:
             return
@@ -57,6 +57,7 @@ class Kernel:
         last = first + len(steps)
         for sequence, step in enumerate(steps, first + 1):
             flags = _FLAGS.get(step.operation, 0) | (netlink.ACK if sequence == last else 0)
+            flags |= netlink.EXCL if step.exclusive else 0
             kind = netlink.SUBSYSTEM << 8 | step.operation
             parts.append(netlink.message(kind, flags, sequence, FAMILIES[step.family], step.body))
         parts.append(netlink.end(last + 1))
@@ -159,4 +160,5 @@ def _general(code: int, what: str = "the batch") -> Exception:
         return Unavailable("changing the packet filter needs the capability CAP_NET_ADMIN: run as root")
     if code in (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT):
         return Unavailable(f"this kernel lacks a part of nf_tables that {what} needs (NAT, fib, numgen or reject)")
-    return CommitFailed(f"the kernel refused {what}: {os.strerror(code)}")
+    failed = AlreadyThere if code == errno.EEXIST else CommitFailed
+    return failed(f"the kernel refused {what}: {os.strerror(code)}")
