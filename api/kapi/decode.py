@@ -7,6 +7,7 @@ object from a file, which no API server has filled in, means the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
@@ -39,6 +40,7 @@ T = TypeVar("T")
 _FAMILIES = {"IPv4": 4, "IPv6": 6}
 _DEFAULT_AFFINITY_SECONDS = 10800
 _HEADLESS = "None"
+_LEADING_ZEROS = re.compile(r"\b0+(?=\d)")
 
 
 def service(obj: Json) -> Service:
@@ -49,6 +51,8 @@ def service(obj: Json) -> Service:
     kind = _choice(ServiceType, spec.get("type"), ServiceType.CLUSTER_IP, "spec.type", problems)
     declared = _strings(spec.get("clusterIPs")) or _strings([spec.get("clusterIP")])
     headless = kind is not ServiceType.EXTERNAL_NAME and _HEADLESS in declared
+    declared_ranges = spec.get("loadBalancerSourceRanges") or ()
+    ranges: tuple[Network, ...] = _each(declared_ranges, "spec.loadBalancerSourceRanges", _source_range, problems)
     owns_address = kind is not ServiceType.EXTERNAL_NAME and not headless
     return Service(
         namespace=namespace,
@@ -62,7 +66,10 @@ def service(obj: Json) -> Service:
         external_ips=_addresses(spec.get("externalIPs"), "spec.externalIPs", problems),
         load_balancer=_load_balancer(obj, problems),
         load_balancer_names=_load_balancer_names(obj),
-        source_ranges=_networks(spec.get("loadBalancerSourceRanges"), "spec.loadBalancerSourceRanges", problems),
+        source_ranges=ranges,
+        unread_ranges=len(ranges) < len(declared_ranges)
+        if isinstance(declared_ranges, list)
+        else bool(declared_ranges),
         external_name=_text(spec.get("externalName")),
         external_policy=_policy(spec, "externalTrafficPolicy", problems),
         internal_policy=_policy(spec, "internalTrafficPolicy", problems),
@@ -251,9 +258,24 @@ def _addresses(items: Any, path: str, problems: list[Problem]) -> tuple[Address,
 
 def _networks(items: Any, path: str, problems: list[Problem]) -> tuple[Network, ...]:
     def read(item: Any, _: str) -> Network | None:
-        return ip_network(item.strip(), strict=False) if item else None
+        return network(item) if item else None
 
     return _each(items, path, read, problems)
+
+
+def network(text: str) -> Network:
+    """Read a network as Kubernetes does: padded with spaces, with leading zeros, which are decimal, or host bits.
+
+    Raises ValueError.
+    """
+    text = text.strip()
+    return ip_network(text if ":" in text else _LEADING_ZEROS.sub("", text), strict=False)
+
+
+def _source_range(item: Any, _: str) -> Network:
+    if not isinstance(item, str):
+        raise ValueError(f"{item!r} is not a network (like 10.9.8.0/24)")  # noqa: TRY004  # told like any other
+    return network(item)
 
 
 def _family(item: Any, _: str) -> int:

@@ -112,6 +112,7 @@ class Service:
     load_balancer: tuple[LoadBalancerAddress, ...] = ()
     load_balancer_names: tuple[str, ...] = ()  # entries of the same list that have a host name instead
     source_ranges: tuple[Network, ...] = ()
+    unread_ranges: bool = False  # there are source ranges that cannot be read: whom they let in is not known
     external_name: str = ""
     external_policy: TrafficPolicy = TrafficPolicy.CLUSTER
     internal_policy: TrafficPolicy = TrafficPolicy.CLUSTER

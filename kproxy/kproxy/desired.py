@@ -161,12 +161,13 @@ def _frontends(service: Service, port: ServicePort, family: int, served: _Served
 def _sources(service: Service, family: int, own: list[Address], here: Here) -> tuple[Network, ...] | None:
     """Give who may reach the load-balancer addresses; None is everyone.
 
+    A list of the other family leaves these addresses open. One that cannot be read does not: nobody may come in then.
     Where this node may, it may also come from the load-balancer address itself: if that is bound on the node, the
     kernel takes it as the source.
     """
     ranges = [n for n in service.source_ranges if n.version == family]
     if not ranges:
-        return None
+        return () if service.unread_ranges else None
     if any(address in network for address in here.addresses for network in ranges):
         ranges += [ip_network(address) for address in own]
     return tuple(collapse_addresses(ranges))  # type: ignore[type-var]  # all of one family

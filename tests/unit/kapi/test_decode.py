@@ -66,6 +66,22 @@ def test_session_affinity_is_a_number_of_seconds(spec: Json, seconds: int) -> No
 def test_source_ranges_may_be_padded_with_spaces() -> None:
     web = decode.service(service({"loadBalancerSourceRanges": [" 10.0.0.0/8 ", "fd00::/8"]}))
     assert web.source_ranges == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+    assert not web.unread_ranges
+
+
+def test_leading_zeros_of_source_ranges_mean_nothing_as_in_kubernetes() -> None:
+    web = decode.service(service({"loadBalancerSourceRanges": ["010.020.000.0/016", "100.0.0.0/08"]}))
+    assert web.source_ranges == (ip_network("10.20.0.0/16"), ip_network("100.0.0.0/8"))
+
+
+@pytest.mark.parametrize("ranges", [["10.0.0.0/99"], [""], [None], ["10.0.0.0/8", "x"], "10.0.0.0/8", 7])
+def test_source_ranges_that_cannot_be_read_are_known_to_be_there(ranges: Any) -> None:
+    assert decode.service(service({"loadBalancerSourceRanges": ranges})).unread_ranges
+
+
+@pytest.mark.parametrize("ranges", [[], None, ["10.0.0.0/8"]])
+def test_where_all_source_ranges_can_be_read_none_is_missing(ranges: Any) -> None:
+    assert not decode.service(service({"loadBalancerSourceRanges": ranges})).unread_ranges
 
 
 def test_load_balancer_addresses_keep_their_mode_and_host_names_are_left_alone() -> None:

@@ -128,6 +128,29 @@ def test_overlapping_source_ranges_are_joined() -> None:
     assert balanced.sources == (ip_network("192.0.2.0/23"),)
 
 
+@pytest.mark.parametrize(
+    ("readable", "unread", "expected"),
+    [
+        ((), False, None),
+        (("2001:db8::/32",), False, None),
+        ((), True, ()),
+        (("2001:db8::/32",), True, ()),
+        (("192.0.2.0/24",), True, (ip_network("192.0.2.0/24"),)),
+    ],
+)
+def test_source_ranges_that_cannot_be_read_let_nobody_in(
+    readable: tuple[str, ...], unread: bool, expected: tuple[object, ...] | None
+) -> None:
+    guarded = replace(
+        WEB,
+        type=ServiceType.LOAD_BALANCER,
+        load_balancer=(LoadBalancerAddress(ip_address("203.0.113.1")),),
+        source_ranges=tuple(ip_network(n) for n in readable),
+        unread_ranges=unread,
+    )
+    assert duties(guarded, [BOTH], HERE).frontends[1].sources == expected
+
+
 def test_the_load_balancer_address_itself_may_come_in_where_the_node_may() -> None:
     guarded = replace(
         WEB,

@@ -246,6 +246,17 @@ async def test_the_bad_part_of_an_object_is_left_out_and_reported(bad: Json) -> 
         assert noted.events
 
 
+async def test_nobody_comes_in_by_a_load_balancer_whose_source_ranges_cannot_be_read() -> None:
+    source, backend, noted = Told(), Memory(), Noted()
+    async with running(source, backend, noted):
+        guarded = service(type="LoadBalancer", loadBalancerSourceRanges=["192.0.2.0/99"])
+        source.put(SERVICES, {**guarded, "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}}})
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.2"))
+        await until(lambda: reached(backend) == {"10.244.1.2"})
+        assert reached(backend, "203.0.113.1") == {"drop"}
+        assert "loadBalancerSourceRanges[0]" in noted.events[0][1]
+
+
 async def test_a_service_the_backend_refuses_does_not_stop_the_others() -> None:
     source, backend, noted = Told(), Memory(), Noted()
     async with running(source, backend, noted):

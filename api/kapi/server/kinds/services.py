@@ -6,9 +6,10 @@ Allocation of addresses and ports is `kapi.server.addresses`; what needs to know
 from __future__ import annotations
 
 from datetime import datetime
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 
+from kapi import decode
 from kapi.objects import Service
 from kapi.resources import SERVICES
 from kapi.server.columns import AGE, NAME, Column, at, pairs
@@ -266,7 +267,7 @@ def _list_errors(spec: Json) -> list[FieldError]:
     ]
     for index, text in enumerate(spec.get("loadBalancerSourceRanges") or ()):
         try:
-            ip_network(text.strip(), strict=False)
+            decode.network(text)
         except ValueError:
             where = f"spec.loadBalancerSourceRanges[{index}]"
             errors.append(invalid(where, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"))
