@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
@@ -112,6 +113,12 @@ async def cluster(
 
         async with followed(client_from(kubeconfig, server), name) as api:
             yield api
+
+
+def allow_files() -> None:
+    """Let there be as many open files as the system allows, for those that carry others' connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def signalled(*more: signal.Signals) -> asyncio.Future[int]:

@@ -8,7 +8,6 @@ import contextlib
 import gc
 import importlib
 import logging
-import resource
 import socket
 import time
 import uuid
@@ -59,7 +58,7 @@ class Place:
 def run(options: argparse.Namespace, place: Place) -> int:
     """Run one process: with what only root may read, then without root's rights, until a signal comes."""
     _check_parser()
-    _allow_files()
+    component.allow_files()  # each request may need two connections
     with _access_log(options.access_log) as write:
         client = client_from(options.kubeconfig, options.server)
         if options.user:
@@ -85,12 +84,6 @@ def _check_parser() -> None:
             "aiohttp parses HTTP in Python here, which is not strict enough: install a wheel of it that has its "
             "extensions in C, and see that AIOHTTP_NO_EXTENSIONS is not set"
         )
-
-
-def _allow_files() -> None:
-    """Let there be as many open files as the system allows: each request may need two connections."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _run(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import resource
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
@@ -222,3 +223,75 @@ async def test_a_connection_that_nobody_has_looked_at_yet_is_closed_with_its_lis
             await asyncio.sleep(0)
             with pytest.raises(ConnectionResetError):
                 client.recv(1)
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    """Leave no descriptor that is not open now, nor let there be more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open("/", os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_a_listener_without_descriptors_waits_at_rest_and_then_goes_on(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(tcp, "_PAUSE_SECONDS", 0.2)
+    namespace.apply([Up("lo")])
+    with (
+        namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as listening,
+        namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as client,
+    ):
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.setblocking(False)
+        tried = 0
+
+        class Counted(tcp.Listener):
+            def _accept(self) -> None:
+                nonlocal tried
+                tried += 1
+                super()._accept()
+
+        listener = Counted(InNamespace(namespace.fd), listening, lambda _: None, lambda _: None)
+        request.getfixturevalue("few_descriptors")
+        client.connect(listening.getsockname())
+        await asyncio.sleep(0.1)
+        assert tried == 1
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits[0] + 8, limits[1]))
+        client.setblocking(False)
+        with pytest.raises(ConnectionResetError):  # taken, and turned away: nobody serves
+            await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 5)
+        listener.close()
+
+
+async def test_both_sides_of_a_connection_are_kept_alive(namespace: Namespace, backend: Userspace) -> None:
+    async with await echo(namespace, 9001, b"first"):
+        await backend.resync(NodeDuties(), {"default/web": duties(9001)})
+        reader, writer = await connect(namespace)
+        writer.write(b"a")
+        assert await reader.read(1) == b"a"
+        (listener,) = backend._listeners.values()
+        assert isinstance(listener, tcp.Listener)
+        (connection,) = listener._connections
+        assert all(side.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for side in connection._sockets)
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_as_many_descriptors_are_used_as_the_system_allows(backend: Userspace) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[0] - 1, before[1]))
+    try:
+        await backend.resync(NodeDuties(), {})
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
+from kapi import component
 from kapi.network import Address, Protocol
 from kproxy.backends import addresses
 from kproxy.backends.userspace import tcp, udp
@@ -60,6 +61,7 @@ class Userspace:
 
     async def resync(self, node: NodeDuties, services: Mapping[str, Duties]) -> Mapping[str, str]:
         """See `Backend.resync`."""
+        component.allow_files()
         self._node, self._services, self._wanted = node, dict(services), set()
         self._own = addresses.answering(self._host, DEVICE, node.node_port_networks)
         return await self._settle()

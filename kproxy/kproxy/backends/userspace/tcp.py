@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -14,11 +16,15 @@ from kapi.network import Address
 from kproxy.host import Host
 from kproxy.model import Target
 
+log = logging.getLogger(__name__)
+
 _CHUNK = 1 << 16
 _BULK = 1 << 20
 _ACCEPTS = 64  # connections taken before others have their turn
 _TRIES = 3
 _CONNECT_SECONDS = 5.0
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)  # what ends when others end
+_PAUSE_SECONDS = 1.0
 
 Choose = Callable[[Address], Target | None]
 
@@ -97,7 +103,8 @@ class _Way:
         data = self._source.recv(_CHUNK)
         self._held = memoryview(data)
         if len(data) == _CHUNK:  # bulk: from now on the kernel moves it
-            self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            with suppress(OSError):  # without descriptors for a pipe it is copied on
+                self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         return len(data)
 
     def _splice(self) -> int:
@@ -152,6 +159,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
         self._connecting: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
         self._loop.add_reader(listening.fileno(), self._accept)
 
     @property
@@ -161,6 +169,8 @@ class Listener:
 
     def stop(self) -> None:
         """Take no more connections; those that are live go on."""
+        if self._pause:
+            self._pause.cancel()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
 
@@ -177,12 +187,25 @@ class Listener:
         for _ in range(_ACCEPTS):
             try:
                 client, name = self._socket.accept()
-            except OSError:
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._rest(error)
                 return
             client.setblocking(False)
             task = self._loop.create_task(self._carry(client, name[0]))
             self._connecting.add(task)
             task.add_done_callback(partial(self._settled, client))
+
+    def _rest(self, error: OSError) -> None:
+        """Accept nothing for a while: who waits would be reported again at once, without an end."""
+        name = self._socket.getsockname()
+        log.warning("no connection can be taken at %s port %d for a while: %s", name[0], name[1], error.strerror)
+        self._loop.remove_reader(self._socket.fileno())
+        self._pause = self._loop.call_later(_PAUSE_SECONDS, self._resume)
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def _settled(self, client: socket.socket, task: asyncio.Task[None]) -> None:
         self._connecting.discard(task)
@@ -199,6 +222,7 @@ class Listener:
         if endpoint is not None:
             for side in (client, endpoint):
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                side.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # one that has vanished ends some day
             connection = Connection(client, endpoint, self._connections.discard)
             self._connections.add(connection)
             connection.start()
@@ -210,7 +234,11 @@ class Listener:
             if target is None:
                 return None
             family = socket.AF_INET if target.address.version == 4 else socket.AF_INET6
-            made = self._host.socket(family, socket.SOCK_STREAM)
+            try:
+                made = self._host.socket(family, socket.SOCK_STREAM)
+            except OSError as error:
+                log.warning("a client of %s is turned away: no socket can be opened: %s", target, error.strerror)
+                return None
             made.setblocking(False)
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):

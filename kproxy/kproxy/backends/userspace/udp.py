@@ -85,7 +85,10 @@ class Listener:
         if target is None or len(self._flows) >= _MOST_FLOWS:
             return None
         family = socket.AF_INET if target.address.version == 4 else socket.AF_INET6
-        made = self._host.socket(family, socket.SOCK_DGRAM)
+        try:
+            made = self._host.socket(family, socket.SOCK_DGRAM)
+        except OSError:
+            return None  # none is left: datagrams may be lost
         made.setblocking(False)
         try:
             made.connect((str(target.address), target.port))
