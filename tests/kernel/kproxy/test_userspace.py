@@ -7,6 +7,7 @@ import hashlib
 import os
 import resource
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
@@ -295,3 +296,59 @@ async def test_as_many_descriptors_are_used_as_the_system_allows(backend: Usersp
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def numbered(number: int, endpoint: int = 9001) -> dict[str, Duties]:
+    """Write a Service that listens on loopback at a port of its own."""
+    owed = duties(endpoint, at=LOCAL)
+    place = Place(4, LOCAL, Protocol.TCP, 20000 + number)
+    return {
+        f"default/{number}": replace(
+            owed, key=f"default/{number}", frontends=(replace(owed.frontends[0], place=place),)
+        )
+    }
+
+
+async def calls(backend: Userspace, services: dict[str, Duties]) -> int:
+    """Count what is called on the event loop's thread while a change is carried out."""
+    count = 0
+
+    def called(_: object, event: str, __: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(called)
+    try:
+        assert not await backend.commit(services)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+async def test_a_change_costs_what_its_service_costs_however_many_there_are(backend: Userspace) -> None:
+    await backend.resync(NodeDuties(), numbered(0))
+    few = await calls(backend, numbered(0, 9002))
+    everything = {key: owed for number in range(200) for key, owed in numbered(number).items()}
+    await backend.resync(NodeDuties(), everything)
+    assert await calls(backend, numbered(0, 9002)) < few + 100
+
+
+async def test_a_service_that_goes_without_its_place_is_told_with_its_own_changes_only(
+    namespace: Namespace, backend: Userspace
+) -> None:
+    with namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
+        taken.bind((str(LOCAL), 20001))
+        taken.listen()
+        assert (await backend.resync(NodeDuties(), {**numbered(0), **numbered(1)})).keys() == {"default/1"}
+        assert not await backend.commit(numbered(0, 9002))
+        assert (await backend.commit(numbered(1))).keys() == {"default/1"}
+    assert not await backend.commit(numbered(1))
+
+
+async def test_a_place_that_two_services_ask_for_stays_until_both_have_gone(backend: Userspace) -> None:
+    (one,) = numbered(0).values()
+    await backend.resync(NodeDuties(), {"default/a": one, "default/b": one})
+    await backend.commit({"default/b": None})
+    assert len(backend._listeners) == 1
+    await backend.commit({"default/a": None})
+    assert not backend._listeners

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar
 
@@ -35,6 +35,14 @@ class Spot:
     port: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What one Service asks of the host."""
+
+    spots: Mapping[Spot, Frontend] = field(default_factory=dict)
+    addresses: frozenset[Address] = frozenset()
+
+
 class Userspace:
     """See `kproxy.backends.Backend`. What it carries ends with it; the endpoint sees this node's address, always."""
 
@@ -46,13 +54,14 @@ class Userspace:
         self.host: Host | None = self._host
         self._node = NodeDuties()
         self._own: tuple[Address, ...] = ()
-        self._services: dict[str, Duties] = {}
-        self._spots: dict[Spot, Frontend] = {}
+        self._asked: dict[str, _Asked] = {}
+        self._at: dict[Spot, dict[str, Frontend]] = {}  # by Service: of several the last has it
+        self._askers: dict[Address, set[str]] = {}
+        self._moved = False  # an address came or went
         self._listeners: dict[Spot, tcp.Listener | udp.Listener] = {}
         self._leaving: list[tcp.Listener] = []  # their connections live on
         self._turns: dict[tuple[str, str], Turns] = {}
         self._given: set[Address] = set()  # to the device, by us
-        self._wanted: set[Address] = set()
         self._without: set[Address] = set()  # wanted, and not to be had
 
     def missing(self) -> str | None:
@@ -62,17 +71,15 @@ class Userspace:
     async def resync(self, node: NodeDuties, services: Mapping[str, Duties]) -> Mapping[str, str]:
         """See `Backend.resync`."""
         component.allow_files()
-        self._node, self._services, self._wanted = node, dict(services), set()
+        self._node = node
         self._own = addresses.answering(self._host, DEVICE, node.node_port_networks)
-        return await self._settle()
+        self._moved = True
+        gone = dict.fromkeys(self._asked.keys() - services.keys())
+        return await self._settle({**gone, **services}, self._listeners)
 
     async def commit(self, services: Mapping[str, Duties | None]) -> Mapping[str, str]:
         """See `Backend.commit`."""
-        for key, duties in services.items():
-            self._services.pop(key, None)
-            if duties is not None:
-                self._services[key] = duties
-        return await self._settle()
+        return await self._settle(services)
 
     async def drifted(self) -> bool:
         """See `Backend.drifted`: only the addresses can be taken away by somebody else."""
@@ -86,7 +93,7 @@ class Userspace:
     def evaluate(self, packet: Packet) -> Outcome:
         """See `Backend.evaluate`."""
         spot = Spot(packet.destination, packet.protocol.upper(), packet.port)
-        frontend = self._spots.get(spot)
+        frontend = self._frontend(spot)
         if frontend is None:
             return Outcome((_alone(packet, Ending.UNTOUCHED),))
         if not allowed(frontend, packet.source):
@@ -106,31 +113,67 @@ class Userspace:
         """End everything, and take the addresses back: nobody would answer there."""
         for listener in (*self._listeners.values(), *self._leaving):
             listener.close()
-        self._listeners, self._leaving, self._spots = {}, [], {}
+        self._listeners, self._leaving = {}, []
+        self._asked, self._at, self._askers = {}, {}, {}
         if self._given:
             with contextlib.suppress(CommitFailed):
                 addresses.change(self._host, DEVICE, (), self._given)
         self._given = set()
 
-    async def _settle(self) -> dict[str, str]:
-        """Listen at every place: without endpoints too, lest a server of the host answers there."""
-        wanted = {spot: (duties.key, f) for duties in self._services.values() for spot, f in self._places(duties)}
-        causes = await asyncio.to_thread(self._give)
-        self._spots = {spot: frontend for spot, (_, frontend) in wanted.items()}
-        for spot in self._listeners.keys() - self._spots.keys():
-            self._leave(self._listeners.pop(spot))
-        for spot, frontend in self._spots.items():
-            listener = self._listeners.get(spot)
-            if isinstance(listener, udp.Listener):
-                listener.keep((*frontend.pool, *(frontend.outside or ())))
-            elif listener is None:
-                try:
-                    self._listeners[spot] = self._listen(spot)
-                except OSError as error:
-                    key = wanted[spot][0]
-                    why = f"cannot listen at {spot.address} port {spot.port}/{spot.protocol}: {error.strerror or error}"
+    async def _settle(self, services: Mapping[str, Duties | None], more: Iterable[Spot] = ()) -> dict[str, str]:
+        """Listen at every place of these Services: without endpoints too, lest a server of the host answers there."""
+        touched = {*more, *(spot for key, duties in services.items() for spot in self._note(key, duties))}
+        causes = await asyncio.to_thread(self._give, services)
+        for spot in touched:
+            try:
+                self._serve(spot)
+            except OSError as error:
+                key = next(reversed(self._at[spot]))
+                why = f"cannot listen at {spot.address} port {spot.port}/{spot.protocol}: {error.strerror or error}"
+                if key in services:
                     causes[key] = f"{causes[key]}; {why}" if key in causes else why
         return causes
+
+    def _note(self, key: str, duties: Duties | None) -> set[Spot]:
+        """Take note of what a Service asks for now; returns where that may change something."""
+        old, new = self._asked.pop(key, _Asked()), self._ask(duties) if duties else _Asked()
+        for spot in old.spots.keys() - new.spots.keys():
+            del self._at[spot][key]
+            if not self._at[spot]:
+                del self._at[spot]
+        for spot, frontend in new.spots.items():
+            self._at.setdefault(spot, {})[key] = frontend
+        for address in old.addresses - new.addresses:
+            self._askers[address].discard(key)
+            if not self._askers[address]:
+                del self._askers[address]
+                self._moved = True
+        for address in new.addresses:
+            self._moved |= address not in self._askers
+            self._askers.setdefault(address, set()).add(key)
+        if new.spots or new.addresses:
+            self._asked[key] = new
+        return {*old.spots, *new.spots}
+
+    def _ask(self, duties: Duties) -> _Asked:
+        named = (f.place.address for f in duties.frontends if f.place.address)
+        wanted = frozenset(a for a in (*named, *duties.cluster_ips) if not a.is_loopback)
+        return _Asked(dict(self._places(duties)), wanted)
+
+    def _frontend(self, spot: Spot) -> Frontend | None:
+        at = self._at.get(spot)
+        return next(reversed(at.values())) if at else None
+
+    def _serve(self, spot: Spot) -> None:
+        """Listen at one place, or no more. Raises OSError."""
+        frontend, listener = self._frontend(spot), self._listeners.get(spot)
+        if frontend is None:
+            if listener:
+                self._leave(self._listeners.pop(spot))
+        elif isinstance(listener, udp.Listener):
+            listener.keep((*frontend.pool, *(frontend.outside or ())))
+        elif listener is None:
+            self._listeners[spot] = self._listen(spot)
 
     def _places(self, duties: Duties) -> Iterator[tuple[Spot, Frontend]]:
         for frontend in duties.frontends:
@@ -139,19 +182,24 @@ class Userspace:
                 if address.version == place.family and place.protocol in _KINDS:
                     yield Spot(address, str(place.protocol), place.port), frontend
 
-    def _give(self) -> dict[str, str]:
-        """Give the device the addresses that are wanted; says which Services go without, and why."""
-        owners = {f.place.address: d.key for d in self._services.values() for f in d.frontends if f.place.address}
-        clusters = (a for d in self._services.values() for a in d.cluster_ips)
-        wanted = {address for address in (*owners, *clusters) if not address.is_loopback}
-        if wanted != self._wanted or self._without:
+    def _give(self, keys: Iterable[str]) -> dict[str, str]:
+        """Give the device the addresses that are wanted; says which of these Services go without, and why.
+
+        The host's addresses are listed only where one came or went, or one of these Services goes without.
+        """
+        asked = {key: self._asked[key] for key in keys if key in self._asked}
+        if self._moved or any(one.addresses & self._without for one in asked.values()):
+            wanted = set(self._askers)
             found = addresses.addresses(self._host, DEVICE)
             with contextlib.suppress(CommitFailed):  # what is missing afterwards is told with its Service
                 addresses.change(self._host, DEVICE, wanted - found[True] - found[False], self._given - wanted)
             there = addresses.addresses(self._host, DEVICE)
             self._given = (wanted & there[True]) - found[False]
-            self._wanted, self._without = wanted, wanted - there[True] - there[False]
-        return {owners[a]: f"this host cannot be given the address {a}" for a in self._without if a in owners}
+            self._without, self._moved = wanted - there[True] - there[False], False
+        if not self._without:
+            return {}
+        lacking = {key: {spot.address for spot in one.spots} & self._without for key, one in asked.items()}
+        return {key: f"this host cannot be given the address {min(a, key=str)}" for key, a in lacking.items() if a}
 
     def _listen(self, spot: Spot) -> tcp.Listener | udp.Listener:
         family = socket.AF_INET if spot.address.version == 4 else socket.AF_INET6
@@ -178,7 +226,7 @@ class Userspace:
         return tcp.Listener(self._host, made, choose, lambda target: self._failed(spot, target))
 
     def _choose(self, spot: Spot, client: Address) -> Target | None:
-        frontend = self._spots.get(spot)
+        frontend = self._frontend(spot)
         if frontend is None or not allowed(frontend, client):
             return None
         pool = pool_for(frontend, client, self._node, frozenset((*self._own, *self._given)))
@@ -188,7 +236,7 @@ class Userspace:
         return turns.choose(spot, pool, client, frontend.affinity_seconds, asyncio.get_running_loop().time())
 
     def _failed(self, spot: Spot, target: Target) -> None:
-        frontend = self._spots.get(spot)
+        frontend = self._frontend(spot)
         if frontend:
             self._turns[frontend.origin, spot.protocol].forget(target)
 
