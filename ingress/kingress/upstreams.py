@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 def _words(error: OSError | ValueError) -> str:
     """Say what the system says of an error, not how the event loop tells it."""
-    if isinstance(error, ValueError):
-        return f"a name that cannot be one: {error}"
-    if isinstance(error, ssl.SSLCertVerificationError):
+    if isinstance(error, ssl.SSLCertVerificationError):  # which is a ValueError, too
         return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"no TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
+    if isinstance(error, ValueError):
+        return f"a name that cannot be one: {error}"
     return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
 
 
