@@ -7,6 +7,7 @@ for as long as it takes to load.
 from __future__ import annotations
 
 import ssl
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  # a private file, deleted at once; keys better not reach a disk
 _PROTOCOLS = ["http/1.1"]
+_DAYS = "3650"
 
 
 class BadCertificate(ValueError):
@@ -47,7 +49,7 @@ def server_context() -> ssl.SSLContext:
 def load(certificate: bytes, key: bytes) -> Certificate:
     """Make a certificate (PEM, the leaf first) and its key ready to serve. Raises BadCertificate."""
     context = server_context()
-    with tempfile.NamedTemporaryFile(prefix="kingress-", dir=_MEMORY if _MEMORY.is_dir() else None) as file:
+    with tempfile.NamedTemporaryFile(prefix="kingress-", dir=_memory()) as file:
         file.write(certificate + b"\n" + key)
         file.flush()
         try:
@@ -62,6 +64,30 @@ def load(certificate: bytes, key: bytes) -> Certificate:
         raise BadCertificate(f"no handshake succeeds with it: {_words(error)}") from None
     names = tuple(str(name).lower() for kind, name in told.get("subjectAltName", ()) if kind in ("DNS", "IP Address"))
     return Certificate(context, names, ssl.cert_time_to_seconds(told["notAfter"]) if "notAfter" in told else 0.0)
+
+
+def self_signed() -> Certificate:
+    """Make one that is for nobody, so that a host without its own can say what is wrong. Raises BadCertificate.
+
+    The `openssl` command makes it; its key is in no file once it is loaded.
+    """
+    with tempfile.TemporaryDirectory(prefix="kingress-", dir=_memory()) as name:  # only its owner may look into it
+        key, certificate = Path(name, "tls.key"), Path(name, "tls.crt")
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        command += ["-days", _DAYS, "-subj", "/O=kingress/CN=a host without a certificate"]
+        command += ["-keyout", str(key), "-out", str(certificate)]
+        try:
+            subprocess.run(command, capture_output=True, timeout=30, check=True)
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.decode(errors="replace").strip()[-300:]
+            raise BadCertificate(f"openssl makes none: {said}") from None
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise BadCertificate(f"openssl, which makes certificates, cannot be run: {error}") from None
+        return load(certificate.read_bytes(), key.read_bytes())
+
+
+def _memory() -> Path | None:
+    return _MEMORY if _MEMORY.is_dir() else None
 
 
 def _handshake(server: ssl.SSLContext, certificate: bytes) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import sys
 import tempfile
@@ -12,12 +13,15 @@ from pathlib import Path
 from kapi import component
 from kapi.flags import endpoint, network
 from kingress import ask, flags, listening
+from kingress.certificates import BadCertificate, Certificate, self_signed
 from kingress.crowd import Crowd
 from kingress.ejections import Ejections
 from kingress.listening import Listener
 from kingress.mates import Mates
 from kingress.process import Place, run
 from kingress.workers import Workers, take_over
+
+log = logging.getLogger(__name__)
 
 _EXAMPLES = """\
 examples:
@@ -109,7 +113,7 @@ def _add_cluster(add: Callable[..., object]) -> None:
         "--default-certificate",
         metavar="NAMESPACE/NAME",
         type=flags.key,
-        help="the Secret with the certificate for hosts that have none (such handshakes are refused)",
+        help="the Secret with the certificate for hosts that have none",
     )
     add(
         "--zone",
@@ -193,7 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     if options.workers == 1 and options.handover is None:
-        return run(options, Place(listening.sockets(options)))
+        found = listening.sockets(options)
+        return run(options, Place(found, stand_in=_stand_in(found)))
     return _processes(options)
 
 
@@ -204,7 +209,7 @@ def _processes(options: argparse.Namespace) -> int:
     if path is not None:
         found, before = take_over(path)
     found = found or listening.sockets(options)
-    crowd, ejections = Crowd(count), Ejections()
+    crowd, ejections, stand_in = Crowd(count), Ejections(), _stand_in(found)
     with tempfile.TemporaryDirectory(prefix="kingress-") as name:
         folder = Path(name)
         if options.user:
@@ -213,6 +218,19 @@ def _processes(options: argparse.Namespace) -> int:
         def work(index: int, ready: Callable[[], None]) -> int:
             crowd.begin(index)
             own = listening.of_worker(found, index, count)
-            return run(options, Place(own, index, Mates(folder, index, count), crowd, ejections, ready))
+            return run(options, Place(own, index, Mates(folder, index, count), crowd, ejections, stand_in, ready))
 
         return Workers(count, work, found, path).run(before)
+
+
+def _stand_in(sockets: list[Listener]) -> Certificate | None:
+    """Make the certificate of hosts that have none of their own: one for all processes, before there are several."""
+    if not any(each.secure for each in sockets):
+        return None
+    try:
+        return self_signed()
+    except (BadCertificate, OSError) as error:
+        log.warning(
+            "hosts whose certificate is missing are refused in the handshake, not told what is wrong: %s", error
+        )
+        return None

@@ -26,6 +26,7 @@ from kapi.source import Source, wait_synced
 from kingress import backends, decode, publish
 from kingress.authorities import client_context
 from kingress.backends import Resolution
+from kingress.certificates import Certificate
 from kingress.ejections import Ejections
 from kingress.metrics import Metrics
 from kingress.objects import BackendRef, Ingress, IngressClass, Target
@@ -60,12 +61,16 @@ class Controller:
         class_name: str = "",
         publishing: Publishing | None = None,
         default_certificate: str = "",
+        stand_in: Certificate | None = None,
         zone: str = "",
         ejections: Ejections | None = None,
     ) -> None:
         self.routes = Routes()
         self._queue: Queue[str] = Queue()  # keys of Ingresses whose Events and status are to be looked at
-        self.tls = Tls(self._queue.add, self._secret_changed, client=client, default=default_certificate)
+        self.tls = Tls(
+            self._queue.add, self._secret_changed, client=client, default=default_certificate, stand_in=stand_in
+        )
+        self.routes.table.lacks = self.tls.lacks
         self.upstreams = Upstreams(settings, self.resolve, self._context, ejections)
         self.metrics = Metrics()
         self._recorder = recorder
@@ -196,6 +201,7 @@ class Controller:
             self.upstreams.forget(target)
 
     def _secret_changed(self, key: str) -> None:
+        self.routes.table.version += 1  # a host may have a certificate now, or none
         self.upstreams.refresh_authority(key)
 
     # What is written, in the background.

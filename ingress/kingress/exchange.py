@@ -374,7 +374,8 @@ class Exchange:
         self.request = request = self.request.again()
         policy = route.policy
         said = {name.lower(): value for name, value in self.forwarded or self._tell()}
-        asked = Asked(request, said[b"x-real-ip"].decode("latin-1"), said[b"x-forwarded-proto"].lower())
+        client = said[b"x-real-ip"].decode("latin-1")
+        asked = Asked(request, client, said[b"x-forwarded-proto"].lower(), secure=self.client.forwarding.secure)
         if policy is not None and policy.sticky:
             self._sticky = cookie(request, policy.sticky_name)
         self.route = chosen = self._canary(route) if route.canaries else route

@@ -16,11 +16,12 @@ from kingress.message import Header, Request
 class Forwarding:
     """What is said of the requests of one client."""
 
-    __slots__ = ("_peer", "_trusted", "constant", "latest", "wire")
+    __slots__ = ("_peer", "_trusted", "constant", "latest", "secure", "wire")
 
     def __init__(self, peer: str, scheme: str, port: int, trusted: tuple[Network, ...] = ()) -> None:
         self._peer = peer.encode()
         self._trusted = trusted if _is_in(peer, trusted) else ()
+        self.secure = scheme == "https"  # it speaks TLS with us, whatever it says of others
         self.constant: list[Header] = [  # what is said of every request
             (b"X-Forwarded-For", self._peer),
             (b"X-Real-IP", self._peer),

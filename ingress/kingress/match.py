@@ -7,16 +7,19 @@ with the number of rules.
 What the Ingress documentation leaves open is decided like this: an exact host is tried before a wildcard host, and
 that before rules without a host; where none of a host's paths match, the next kind of host is tried, because a rule
 without a host applies to every host. An Exact path beats a Prefix path that is equal but for its final slash.
+
+Certificates are of hosts, not of rules: where one is missing, the route found says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from kapi.network import Reference
 from kingress.objects import BackendRef, PathType, Target
-from kingress.policy import DEFAULT_CONDUCT, Conduct, Policy
+from kingress.policy import DEFAULT_CONDUCT, PLAIN, Conduct, Policy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +79,16 @@ class Table:
     hosts: dict[str, HostRoutes] = field(default_factory=dict)  # keys are names, or `*.` and a name; "" is every host
     default: Route | None = None  # for every host, where nothing else matches
     version: int = 0  # another after each change
+    lacks: Callable[[str], str] = lambda _: ""  # why a host has no certificate of its own; "" is well
 
     def find(self, host: str, path: str) -> Route | None:
         """Give the route of a request; None is a 404. `host` is in small letters, without a port."""
         routes = self.hosts.get(host)
         found = routes.find(path) if routes is not None else None
-        return found if found is not None else self._find_wider(host, path)
+        if found is None:
+            found = self._find_wider(host, path)
+        why = self.lacks(host)
+        return _uncertified(found, why) if why and found is not None else found
 
     def _find_wider(self, host: str, path: str) -> Route | None:
         candidates = self._candidates(host)
@@ -99,3 +106,9 @@ class Table:
         _, dot, parent = host.partition(".")
         names = (host, f"*.{parent}", "") if dot else (host, "")
         return [hosts[name] for name in names if name in hosts]
+
+
+@lru_cache(maxsize=1024)
+def _uncertified(route: Route, why: str) -> Route:
+    """Give a route of a host that has no certificate of its own. The same each time: routes are keys."""
+    return replace(route, policy=replace(route.policy or PLAIN, uncertified=why))

@@ -40,6 +40,7 @@ class Policy:
     """Everything that annotations can say of the routes of one Ingress. Times in seconds, sizes in bytes."""
 
     broken: str = ""  # why these routes answer nothing: a guard that cannot be understood, no backend that can be used
+    uncertified: str = ""  # why the host has no certificate of its own: over https, nothing but this is answered
 
     allow: tuple[Network, ...] = ()  # clients must be in one of these, where there are any
     deny: tuple[Network, ...] = ()

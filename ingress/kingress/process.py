@@ -26,6 +26,7 @@ from kapi.events import Recorder
 from kapi.kubeconfig import client_from
 from kapi.source import ApiSource
 from kingress.access import AccessLog, JsonLog
+from kingress.certificates import Certificate
 from kingress.controller import Controller, Publishing
 from kingress.crowd import Crowd
 from kingress.ejections import Ejections
@@ -52,6 +53,7 @@ class Place:
     mates: Mates = field(default_factory=Mates)
     crowd: Crowd = field(default_factory=Crowd)
     ejections: Ejections = field(default_factory=Ejections)
+    stand_in: Certificate | None = None  # for hosts whose own certificate is missing
     ready: Callable[[], None] = lambda: None  # called once it serves
 
 
@@ -104,6 +106,7 @@ async def _run(
             class_name=options.ingress_class,
             publishing=Publishing(tuple(options.publish_address), options.publish_service or "") if first else None,
             default_certificate=options.default_certificate or "",
+            stand_in=place.stand_in,
             zone=options.zone,
             ejections=place.ejections,
         )

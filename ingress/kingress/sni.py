@@ -49,8 +49,17 @@ class SniTable:
 
     def secret(self, server_name: str) -> str:
         """Give the Secret for the name that a client asks for; "" where there is none."""
+        return self.hosts.get(self._entry(server_name), "")
+
+    def claimed(self, server_name: str) -> str:
+        """Say which Ingress wants a certificate for a name that has a Secret, and where it says so."""
+        _, ingress, _, field = min(self._claims[self._entry(server_name)])
+        return f"Ingress {ingress} {field}"
+
+    def _entry(self, server_name: str) -> str:
+        """Give the name itself where it has a certificate, else the wildcard that may have one."""
         name = server_name.lower().removesuffix(".")
-        return self.hosts.get(name) or self.hosts.get("*." + name.partition(".")[2], "")
+        return name if name in self.hosts else "*." + name.partition(".")[2]
 
     def problems(self, key: str) -> Iterator[Problem]:
         """Give where an Ingress lost a host to another."""

@@ -23,6 +23,7 @@ class Asked:
     request: Request
     client: str
     scheme: bytes
+    secure: bool = False  # it came over TLS to us, whatever it was before
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,10 @@ def _admitted(policy: Policy, asked: Asked) -> Reply | None:
     return None
 
 
+def _certified(policy: Policy, asked: Asked) -> Reply | None:
+    return Reply(503, policy.uncertified) if policy.uncertified and asked.secure else None
+
+
 def _to_https(policy: Policy, asked: Asked) -> Reply | None:
     request = asked.request
     if not policy.redirect_https or asked.scheme == b"https" or request.path.startswith(_ACME):
@@ -172,4 +177,4 @@ def _moved(status: int, location: bytes) -> Reply:
     return Reply(status, f"It is at {location.decode('ascii')}", ((b"Location", location),))
 
 
-_STEPS = (_broken, _admitted, _to_https, _redirected, _fits)
+_STEPS = (_broken, _admitted, _certified, _to_https, _redirected, _fits)

@@ -2,7 +2,9 @@
 
 One context listens; the name in each handshake chooses the certificate. A Secret that changes is served from the next
 handshake on, and nothing else notices. A Secret that is missing or broken concerns its own hosts only: they get the
-default certificate where there is one, and otherwise the handshake is refused (RFC 6066 3).
+default certificate where there is one, and are served. Otherwise they get a stand-in, which no client trusts; whoever
+goes on nevertheless is told what is wrong. Where there is no stand-in either, and for a host that no Ingress wants a
+certificate for, the handshake is refused (RFC 6066 3).
 """
 
 from __future__ import annotations
@@ -30,11 +32,13 @@ class Tls:
         *,
         client: Client | None = None,
         default: str = "",
+        stand_in: Certificate | None = None,
     ) -> None:
         self.table = SniTable()
         self.secrets = Secrets(self._secret_changed, client)
         self.certificates: dict[str, Certificate] = {}  # by the key of the Secret
         self.default = default  # `namespace/name` of the Secret for hosts that have none
+        self.stand_in = stand_in  # shown where a certificate is missing
         self.context = server_context()
         self.context.sni_callback = self._choose
         self._wrong: dict[str, str] = {}  # why a Secret cannot be served
@@ -68,7 +72,14 @@ class Tls:
 
     def why_not(self, key: str) -> str:
         """Say why a Secret gives no certificate."""
-        return self._wrong.get(key, "it does not exist")
+        return self._wrong.get(key, "it does not exist" if self.secrets.known(key) else "it could not be read yet")
+
+    def lacks(self, host: str) -> str:
+        """Say, in a sentence, why a host is shown with the stand-in; "" where it is not."""
+        key = self.table.secret(host) if self.stand_in is not None else ""
+        if not key or key in self.certificates or self.default in self.certificates:
+            return ""
+        return f"{self.table.claimed(host)} names Secret {key}, which gives no certificate: {self.why_not(key)}."
 
     def _problems_of(self, key: str, hosts: tuple[str, ...]) -> list[str]:
         certificate = self.certificates.get(key)
@@ -98,7 +109,10 @@ class Tls:
 
     def _choose(self, sock: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
         """Give the handshake the certificate for the name it asks for."""
-        certificate = self.certificates.get(self.table.secret(name or "")) or self.certificates.get(self.default)
+        key = self.table.secret(name or "")
+        certificate = self.certificates.get(key) or self.certificates.get(self.default)
+        if certificate is None and key:
+            certificate = self.stand_in
         if certificate is None:
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
         sock.context = certificate.context

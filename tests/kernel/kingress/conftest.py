@@ -17,6 +17,7 @@ from tests.ports import unused_port
 from kapi.cache import Cache, Decode
 from kapi.events import Recorder
 from kapi.resources import ENDPOINT_SLICES, INGRESS_CLASSES, INGRESSES, SERVICES, Resource
+from kingress.certificates import Certificate
 from kingress.controller import Controller
 from kingress.gateway import Gateway
 from kingress.server import Server
@@ -252,10 +253,10 @@ async def start() -> AsyncIterator[Start]:
     """Gives a function that starts an ingress with settings; all end with the test."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def begin(**settings: Any) -> Live:
+        async def begin(stand_in: Certificate | None = None, **settings: Any) -> Live:
             made = Settings(**{"tick": 0.05, "drain": 2.0, "linger": 0.3, **settings})
             source = Caches()
-            controller = Controller(source, Recorder("kingress"), made)
+            controller = Controller(source, Recorder("kingress"), made, stand_in=stand_in)
             controller.start()
             gateway = Gateway(made, controller.routes.table, controller.upstreams, controller.metrics)
             server = await stack.enter_async_context(Server(gateway))

@@ -10,8 +10,10 @@ import re
 import resource
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -182,6 +184,78 @@ async def test_of_all_secrets_it_asks_for_those_that_its_ingresses_name(api: tup
         b"/api/v1/namespaces/default/secrets?fieldSelector=metadata.name%3Dsafe",
         b"/api/v1/namespaces/kube-system/secrets?fieldSelector=metadata.name%3Ddefault",
     }
+
+
+async def secured(client: Client, port: int) -> None:
+    """The small shop, with TLS from a Secret that does not exist."""
+    await apply(client, port)
+    made = ingress("safe", "safe.example", "web")
+    made["spec"]["tls"] = [{"hosts": ["safe.example"], "secretName": "missing"}]
+    await client.create(INGRESSES, made)
+
+
+async def certificate_shown(port: int) -> bytes:
+    """Ask what is wrong; gives the certificate that is shown."""
+    anything = ssl._create_unverified_context()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=anything, server_hostname="safe.example")
+    shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.write(b"GET / HTTP/1.1\r\nHost: safe.example\r\nConnection: close\r\n\r\n")
+    assert b"Ingress default/safe spec.tls[0] names Secret default/missing" in await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    return bytes(shown)
+
+
+async def test_a_missing_certificate_is_told_by_all_processes_alike_and_by_an_event_and_a_metric(
+    api: tuple[Client, str], upstream: Any
+) -> None:
+    client, url = api
+    await secured(client, (await upstream()).port)
+    port, admin = unused_port(), unused_port()
+    arguments = ["--listen-tls", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--workers", "2"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "kingress", "--server", url, *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        for _ in range(2):
+            assert b"serves" in await asyncio.wait_for(process.stdout.readline(), 20)
+        assert len({await certificate_shown(port) for _ in range(12)}) == 1
+        events = await eventually(lambda: _warnings(client, 1))
+        said = "Secret default/missing gives no certificate: it does not exist."
+        assert events == [("safe", "Certificate", said)]
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{admin}/metrics") as answer:
+            counted = 'kingress_problems{namespace="default",ingress="safe",reason="Certificate"} 1'
+            assert counted in (await answer.text()).splitlines()
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+async def test_without_the_openssl_command_a_missing_certificate_ends_the_handshake_and_a_sentence_says_so(
+    api: tuple[Client, str], upstream: Any, tmp_path: Path
+) -> None:
+    client, url = api
+    await secured(client, (await upstream()).port)
+    port = unused_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "kingress",
+        *("--server", url, "--listen-tls", f"127.0.0.1:{port}"),
+        env={**os.environ, "PATH": str(tmp_path)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        assert b"serves" in await asyncio.wait_for(process.stdout.readline(), 20)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await certificate_shown(port)
+    finally:
+        process.terminate()
+        _, said = await process.communicate()
+    sentence = b"hosts whose certificate is missing are refused in the handshake, not told what is wrong: openssl"
+    assert said.count(sentence) == 1
 
 
 async def test_it_does_not_run_with_a_parser_written_in_python(api: tuple[Client, str]) -> None:

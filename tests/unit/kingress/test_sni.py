@@ -25,6 +25,8 @@ def test_a_name_finds_its_secret_exactly_or_by_a_wildcard_for_one_label() -> Non
         ("", ""),
     ):
         assert table.secret(name) == secret
+    for name, claim in (("A.Example.", "Ingress shop/i spec.tls[0]"), ("x.a.example", "Ingress shop/i spec.tls[1]")):
+        assert table.claimed(name) == claim
 
 
 def test_an_entry_without_hosts_is_for_the_hosts_of_the_rules() -> None:
