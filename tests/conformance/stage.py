@@ -89,7 +89,7 @@ class Stage:
     _servers: dict[socket.socket, str] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
-    _ports: Iterator[int] = field(default_factory=lambda: itertools.count(20000))  # of SCTP clients
+    _ports: Iterator[int] = field(default_factory=lambda: itertools.cycle(range(10_000, 30_000)))  # of clients
 
     def build(self) -> None:
         """Make everything."""
@@ -189,8 +189,10 @@ class Stage:
         kind, number = KINDS[protocol]
         with self.namespaces[client].socket(family, kind, number) as asking:
             asking.settimeout(patience)
-            if source:
-                asking.bind((str(source), 0))
+            if protocol != "SCTP":
+                # A port that nothing has come from lately: what the kernel remembers of earlier flows decides nothing.
+                asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                asking.bind((str(source or ""), next(self._ports)))
             try:
                 asking.connect((str(to), 0 if protocol == "SCTP" else port))
                 if protocol == "SCTP":

@@ -6,6 +6,7 @@ Client, endpoints and proxy share one namespace, so a datagram has arrived, or n
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
@@ -30,6 +31,7 @@ PLACES = {
 }
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 PORT, TARGET, NODE_PORT, VXLAN = 53, 5353, 30053, 4789
+ARRIVAL = 0.1  # seconds that a datagram may take on a busy machine
 LEAVING = {"ready": False, "serving": True, "terminating": True}
 PASS = 0.3  # seconds in which a change has been followed up
 
@@ -83,6 +85,7 @@ class Scene:
         """Send one more datagram of a flow; gives who got it, "" where nobody did."""
         with suppress(ConnectionRefusedError, PermissionError):  # of an earlier datagram, or of this one
             client.send(b"?")
+        select.select(self.servers.values(), (), (), ARRIVAL)
         got = ""
         for name, server in self.servers.items():
             with suppress(BlockingIOError):
