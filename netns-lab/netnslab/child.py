@@ -55,6 +55,7 @@ class Program:
     standard: bool = False
     extra: int = 0
     terminal: bool = False  # standard input is a terminal, to be the controlling one
+    whole: bool = False  # a container: what is left of its process group is ended with it, and its end told then
 
 
 def run(program: Program, descriptors: list[int]) -> int:

@@ -8,7 +8,9 @@ JSON with descriptors beside it (SCM_RIGHTS), and reports what became of its chi
     {"do": "signal", "id": 1, "signal": 15}           no answer: the exit is the answer
 
 Only the zygote knows which of its children are still alive, so signals go through it: a process id is never used
-after its process was reaped.
+after its process was reaped. When a container's first process ends, the rest of its process group is killed, and the
+end is told when all of it has gone: what is started next finds ports and files let go of. What a command in a container
+leaves behind runs on, as elsewhere, and so does what has left for a session or group of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
@@ -61,6 +64,8 @@ class Zygote:
 
     line: socket.socket
     children: dict[int, int] = field(default_factory=dict)  # process id -> request id
+    whole: set[int] = field(default_factory=set)  # the process ids of those whose group ends with them
+    ended: dict[int, dict[str, int]] = field(default_factory=dict)  # process group -> what is told when it is empty
 
     def serve(self, preload: Iterable[str]) -> None:
         """Answer requests until the supervisor's end of the line closes."""
@@ -104,6 +109,8 @@ class Zygote:
         if pid == 0:
             self._become(program, descriptors)
         self.children[pid] = number
+        if program.whole:
+            self.whole.add(pid)
         self._tell({"id": number, "pid": pid})
 
     def _become(self, program: Program, descriptors: list[int]) -> NoReturn:
@@ -132,22 +139,41 @@ class Zygote:
                     os.kill(pid, which)  # it has not yet become the leader of its own group
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        while pid := _ended():
+            if pid in self.whole:
+                with suppress(ProcessLookupError):  # it ended before it led a group
+                    os.killpg(pid, signal.SIGKILL)  # not yet reaped, it keeps the number from being another's
+            _, status = os.waitpid(pid, 0)
             number = self.children.pop(pid, None)
             if number is not None:  # otherwise an orphan that a container left behind
-                self._tell({"id": number, "code": os.waitstatus_to_exitcode(status)})
+                self.ended[pid] = {"id": number, "code": os.waitstatus_to_exitcode(status)}
+        for pid in [pid for pid in self.ended if pid not in self.whole or _is_empty(pid)]:
+            self.whole.discard(pid)
+            self._tell(self.ended.pop(pid))
 
     def _tell(self, message: dict[str, Any]) -> None:
         try:
             self.line.send(json.dumps(message).encode())
         except OSError:
             sys.exit(0)  # the supervisor has gone, and the kernel is ending this process too
+
+
+def _ended() -> int:
+    """A child that has ended and is still to be reaped, 0 where there is none."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 0
+    return found.si_pid if found else 0
+
+
+def _is_empty(group: int) -> bool:
+    """Whether no process of a group whose leader was reaped is left; orphans have become children of this process."""
+    try:
+        os.waitid(os.P_PGID, group, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True
+    return False
 
 
 def request(number: int, program: Program) -> bytes:

@@ -67,11 +67,11 @@ async def start(place: Place) -> Instance:
         entry = running.entry
         argv = _arguments(place, entry)
         handed = _handed(place) if entry else []
-        begun = program(place, argv, entry=entry, extra=len(handed))
+        begun = program(place, argv, entry=entry, extra=len(handed), whole=True)
         return Instance(await place.surroundings.processes.start(begun, [place.sandbox.namespace.fd, *handed]))
     control = Control()
     try:
-        begun = program(place, _echo(place), entry=running.entry, extra=1)
+        begun = program(place, _echo(place), entry=running.entry, extra=1, whole=True)
         descriptors = [place.sandbox.namespace.fd, control.theirs.fileno()]
         instance = Instance(await place.surroundings.processes.start(begun, descriptors), control)
     except BaseException:
@@ -91,8 +91,8 @@ async def execute(place: Place, command: Sequence[str]) -> int:
         process.signal(signal.SIGKILL)
 
 
-def program(place: Place, argv: list[str], *, entry: str = "", extra: int = 0) -> Program:
-    """A program as it runs in a container: with its variables, files, host name and log."""
+def program(place: Place, argv: list[str], *, entry: str = "", extra: int = 0, whole: bool = False) -> Program:
+    """A program as it runs in a container, or with `whole` as the container: its variables, files, host name, log."""
     return Program(
         argv,
         entry=entry,
@@ -102,6 +102,7 @@ def program(place: Place, argv: list[str], *, entry: str = "", extra: int = 0) -
         files=files(place.sandbox),
         log=str(place.sandbox.log(place.container.name)),
         extra=extra,
+        whole=whole,
     )
 
 

@@ -98,6 +98,11 @@ async def until(client: Client, reason: str) -> Json:
             await asyncio.sleep(0.01)
 
 
+def lives(process: Path) -> bool:
+    """Whether the process whose id is in a file is there."""
+    return Path("/proc", process.read_text().strip()).exists()
+
+
 async def delete(client: Client, worker: PodWorker) -> None:
     await client.delete(PODS, "odd", "default")
     worker.update(await client.get(PODS, "odd", "default"))
@@ -166,6 +171,19 @@ async def test_a_part_that_is_left_out_is_told_and_the_rest_of_the_pod_runs(clie
                 break
             await asyncio.sleep(0.01)
     await client.delete(PODS, "odd", "default", grace_seconds=0)
+    worker.gone()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_nothing_that_a_container_started_outlives_it(client: Client, make: Make, tmp_path: Path) -> None:
+    obj = await pod(client)
+    container = {"name": "main", "image": "x", "command": ["sh", "-c", f"sleep 100 & echo $! > {tmp_path}/left"]}
+    worker = make({**obj, "spec": {"containers": [container], "hostNetwork": True, "restartPolicy": "Never"}})
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(15):
+        while not [state.final for state in worker.states() if state.final]:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+    assert not lives(tmp_path / "left")
     worker.gone()
     await asyncio.wait_for(running, 5)
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -158,6 +159,35 @@ async def test_an_orphan_is_reaped(processes: Processes, namespace: Namespace, l
     await output(processes, namespace, log, "sh", "-c", "sh -c 'echo $$; sleep 0.1' &")
     await until(lambda: read(log))
     await until(lambda: not Path("/proc", read(log).strip()).exists())
+
+
+async def test_a_containers_end_is_told_when_all_of_its_process_group_has_gone(
+    processes: Processes, namespace: Namespace, log: Path
+) -> None:
+    script = (
+        "trap '' TERM; for i in 1 2 3; do (sh -c 'sleep 100; :' & wait) & done; sleep 0.1; ps -o pid= -g $$; exit 3"
+    )
+    program = Program(["sh", "-c", script], env={"PATH": os.environ["PATH"]}, log=str(log), whole=True)
+    process = await processes.start(program, [namespace.fd])
+    assert await process.wait() == 3
+    group = read(log).split()
+    assert len(group) > 6
+    assert not [pid for pid in group if read(Path("/proc", pid, "stat"))]
+
+
+async def test_what_a_command_leaves_behind_runs_on(processes: Processes, namespace: Namespace, log: Path) -> None:
+    left = await output(processes, namespace, log, "sh", "-c", "sleep 100 & echo $!")
+    os.kill(int(left), signal.SIGKILL)
+
+
+async def test_a_container_can_be_followed_at_once_by_one_on_the_same_port(
+    processes: Processes, namespace: Namespace, log: Path
+) -> None:
+    listen = "import os, socket, time; s = socket.create_server(('', 8080)); os.fork() or time.sleep(100)"
+    program = Program([sys.executable, "-c", listen], env={}, log=str(log), whole=True)
+    for _ in range(3):
+        process = await processes.start(program, [namespace.fd])
+        assert await process.wait() == 0, read(log)
 
 
 async def test_the_end_of_the_zygote_is_noticed(processes: Processes, namespace: Namespace) -> None:
