@@ -65,7 +65,10 @@ def read(source: str, destination: str, port: str, interface: str = "") -> Quest
 
 
 async def answer(question: Question, source: Source, node_name: str, settings: Settings) -> Answer:
-    """Read the cluster and answer for one node. Raises ProxyError where the cluster is not known in time."""
+    """Read the cluster and answer for one node.
+
+    Raises ProxyError where the cluster is not known in time, Misconfigured where it has Nodes and this is none of them.
+    """
     backend = Memory()
     nodes = source.cache(NODES, decode.node)
     proxy = Proxy(source, node_name, backend, settings=settings)
@@ -76,6 +79,8 @@ async def answer(question: Question, source: Source, node_name: str, settings: S
             task.cancel()
     if not known:
         raise ProxyError(f"the cluster was not known within {SECONDS:.0f} s: is its API server there?")
+    if len(nodes) and node_name not in nodes:
+        raise Misconfigured(f"--node-name: there is no Node {node_name}; there are {', '.join(sorted(nodes))}")
     packet = question.packet(frozenset(addresses(settings, nodes.get(node_name))))
     return Answer(backend.ruleset(), packet, backend.evaluate(packet))
 

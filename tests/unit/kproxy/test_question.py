@@ -41,7 +41,7 @@ def told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Tell:
     (tmp_path / "cluster.yaml").write_text(CLUSTER)
 
     def tell(*words: str) -> tuple[int, str, str]:
-        code = cli.main(["explain", *words, "--manifests", str(tmp_path), "--node-name", "worker-1"])
+        code = cli.main(["explain", "--manifests", str(tmp_path), "--node-name", "worker-1", *words])
         said = capsys.readouterr()
         return code, said.out, said.err
 
@@ -97,6 +97,7 @@ def test_json_has_every_rule_with_its_chain_its_words_and_its_service_port(told:
         ("10.0.0.1 10.96.0.1 http", "PORT: 'http' is not accepted"),
         ("10.0.0.1 10.96.0.1 80/icmp", "PORT: '80/icmp' is not accepted: the protocol is one of tcp, udp, sctp"),
         ("10.0.0.1 fd96::1 80", "of two IP families"),
+        ("10.0.0.1 10.96.0.1 80 --node-name worker-9", "there is no Node worker-9; there are worker-1"),
         ("10.0.0.1 10.96.0.1 80 --proxy-mode ipvs", "explain tells of mode nftables, not of ipvs"),
     ],
 )
