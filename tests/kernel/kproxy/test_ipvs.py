@@ -12,8 +12,9 @@ import pytest
 
 from kapi.network import Protocol, Reference
 from kproxy.backends.addresses import addresses, exists
+from kproxy.backends.ipvs import wire
 from kproxy.backends.ipvs.backend import Ipvs
-from kproxy.backends.ipvs.compile import Server
+from kproxy.backends.ipvs.compile import Server, Virtual
 from kproxy.backends.ipvs.layout import DEVICE
 from kproxy.host import InNamespace
 from kproxy.model import Duties, Frontend, Kind, NodeDuties, Place, Target
@@ -127,6 +128,45 @@ async def test_somebody_elses_hand_is_noticed(backend: Ipvs) -> None:
     assert await backend.drifted()
     await backend.resync(NODE, {"default/web": duties(2)})
     assert addresses(backend._host, DEVICE)[True] == {VIP, LB}
+
+
+async def test_virtual_servers_of_others_stay_through_it_all(namespace: Namespace, backend: Ipvs) -> None:
+    """Such as keepalived's: there before, made while we work, and after."""
+    namespace.apply([Up("lo")])  # without an address, the kernel takes no real server
+    lvs = [Server(4, 6, ip_address(f"198.51.100.{n}").packed, 443) for n in (1, 2)] + [Server(4, mark=7)]
+    target = Target(ip_address("10.9.0.1"), 443)
+    make = [wire.new_service(Virtual(s, "rr", {}), "") for s in lvs]
+    make += [wire.new_destination(s, target, 5, "") for s in lvs]
+    backend._kernel.carry_out([request for place, request in enumerate(make) if place % 3 != 1])
+    await backend.resync(NODE, {"default/web": duties(2, outside=(2,))})
+    assert not await backend.drifted()
+    backend._kernel.carry_out([request for place, request in enumerate(make) if place % 3 == 1])
+    assert not await backend.drifted()
+    await backend.commit({"default/web": duties(3)})
+    for one in lvs:
+        assert weights(backend, one) == {1: 5}
+    with closing(Ipvs(backend.host)) as successor:
+        await successor.resync(NODE, {})
+        assert not await successor.drifted()
+        assert set(successor._kernel.services()) == set(lvs)
+        await successor.clear()
+        for one in lvs:
+            assert weights(successor, one) == {1: 5}
+
+
+async def test_a_node_port_that_went_while_no_proxy_ran_is_removed(namespace: Namespace, backend: Ipvs) -> None:
+    namespace.apply([Up("lo")])
+    backend._host.run(["ip", "link", "add", "node0", "type", "dummy"])
+    backend._host.run(["ip", "address", "add", "192.0.2.1/32", "dev", "node0"])
+    owed = duties(2)
+    port = replace(owed.frontends[0], place=Place(4, None, Protocol.TCP, 30080), kind=Kind.NODE_PORT)
+    node = replace(NODE, node_port_networks=(ip_network("192.0.2.0/24"),))
+    await backend.resync(node, {"default/web": replace(owed, frontends=(port,))})
+    assert Server(4, 6, ip_address("192.0.2.1").packed, 30080) in backend._kernel.services()
+    with closing(Ipvs(backend.host)) as successor:
+        await successor.resync(node, {})
+        await successor.drifted()
+        assert not successor._kernel.services()
 
 
 async def test_another_mode_leaves_nothing_of_it(backend: Ipvs) -> None:

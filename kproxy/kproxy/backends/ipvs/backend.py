@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -80,16 +80,17 @@ class Ipvs:
         return evaluate(self.ruleset(), replace(packet, own=packet.own | frozenset(self._place.own)))
 
     async def clear(self) -> None:
-        """See `Backend.clear`. Where our device is not, nothing is ours: virtual servers there are somebody else's."""
+        """See `Backend.clear`. Where our device is not, nothing is ours; other virtual servers are somebody else's."""
         if not addresses.exists(self._host, layout.DEVICE):
             return
         tool = self._usable_tool()
         for family in FAMILIES:
             there = xtables.read(tool.save(family), layout.is_ours)
             tool.restore(family, xtables.nothing(there, layout.TABLES))
+        mine = self._mine(self._kernel.services())
         names = self._checked(["ipset", "list", "-name"]).split()
         self._ipset(line for f in FAMILIES for line in sets.destroy(f) if line.partition(" ")[2] in names)
-        self._kernel.carry_out([wire.delete_service(server) for server in self._kernel.services()])
+        self._kernel.carry_out([wire.delete_service(server) for server in mine])
         addresses.remove_device(self._host, layout.DEVICE)
         self._place, self._retiring = InPlace(self._place.node), set()
 
@@ -106,6 +107,7 @@ class Ipvs:
         addresses.ensure_dummy(self._host, layout.DEVICE)
         tool = self._usable_tool()
         place = InPlace(node, addresses.answering(self._host, layout.DEVICE, node.node_port_networks))
+        mine = self._mine(self._kernel.services())
         place.services = {k: self._compile(d, place.own) for k, d in services.items() if d.frontends}
         for family in FAMILIES:
             self._ipset(sets.replace(family, place.elements(family)))
@@ -114,15 +116,24 @@ class Ipvs:
             tool.restore(family, xtables.everything(table, there, layout.TABLES))
         bound, wanted = addresses.addresses(self._host, layout.DEVICE)[True], place.addresses()
         addresses.change(self._host, layout.DEVICE, wanted - bound, ())
-        refused = self._balance(self._present(), place)
+        refused = self._balance(self._present(mine | place.virtuals().keys()), place)
         addresses.change(self._host, layout.DEVICE, (), bound - wanted)
         self._place, self._digest = place, ""
         return refused
 
-    def _present(self) -> dict[Server, Virtual]:
-        """Read back the virtual servers that are there."""
+    def _mine(self, present: Iterable[Server]) -> set[Server]:
+        """Give the virtual servers that are ours, or a proxy's before us: by our sets, our marks, our device."""
+        known = self._place.virtuals().keys() | self._retiring
+        known |= set(sets.served(self._checked(["ipset", "save"])))
+        bound = {address.packed for address in addresses.addresses(self._host, layout.DEVICE)[True]}
+        return {s for s in present if s in known or s.mark >= FIRST_MARK or s.address in bound}
+
+    def _present(self, mine: Container[Server]) -> dict[Server, Virtual]:
+        """Read back the virtual servers that are there, of those that are ours."""
         found: dict[Server, Virtual] = {}
         for server, (scheduler, affinity) in self._kernel.services().items():
+            if server not in mine:
+                continue
             real = self._kernel.destinations(server)
             found[server] = Virtual(server, scheduler, {r.target: r.weight for r in real}, affinity)
         return found
@@ -220,7 +231,7 @@ class Ipvs:
         """Sum up the chains, the addresses of the device and of the node, and the virtual servers."""
         own = addresses.answering(self._host, layout.DEVICE, self._place.node.node_port_networks)
         bound = sorted(map(str, addresses.addresses(self._host, layout.DEVICE)[True]))
-        virtual = sorted(server for server in self._kernel.services() if server not in self._retiring)
+        virtual = sorted(self._place.virtuals().keys() & self._kernel.services().keys())
         return f"{xtables.digest(listings, layout.is_ours)} {own} {bound} {virtual}"
 
     def _usable_tool(self) -> Tool:

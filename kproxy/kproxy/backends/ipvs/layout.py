@@ -43,6 +43,7 @@ MARK: Key = (Service(),)  # four bytes
 CLUSTER_IP = "KUBE-CLUSTER-IP"  # clusterIPs and their ports
 EXTERNAL = "KUBE-EXTERNAL"  # other places: everyone is masqueraded
 EXTERNAL_LOCAL = "KUBE-EXTERNAL-LOCAL"  # other places with externalTrafficPolicy Local
+SERVED = (CLUSTER_IP, EXTERNAL, EXTERNAL_LOCAL)  # every virtual server by address has its place in one of them
 LOCAL_MARKS = "KUBE-LOCAL-MARKS"  # the marks of their virtual servers for outsiders
 NO_LOCAL = "KUBE-NO-LOCAL"  # those of them without a local endpoint, which drop outsiders
 NO_LOCAL_REJECT = "KUBE-NO-LOCAL-REJECT"  # the same, which refuse them

@@ -8,9 +8,10 @@ take 15 s or more.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import IPv4Address, IPv6Address, summarize_address_range
+from ipaddress import IPv4Address, IPv6Address, ip_address, summarize_address_range
 
 from kproxy.backends.ipvs import layout
+from kproxy.backends.ipvs.compile import Server
 from kproxy.rules.fields import PROTOCOLS, fields
 from kproxy.rules.model import Key, Set, Value
 
@@ -45,6 +46,18 @@ def update(family: int, old: Elements, new: Elements) -> Iterator[str]:
     """Write what is to be added and, after that, taken away."""
     yield from _changes("add", family, new, old)
     yield from _changes("del", family, old, new)
+
+
+def served(saved: str) -> Iterator[Server]:
+    """Read from what `ipset save` writes which virtual servers by address are ours: their places are in our sets."""
+    ours = {layout.kernel_name(name, f): f for name in layout.SERVED for f in _FAMILY}
+    for line in saved.splitlines():
+        verb, _, rest = line.partition(" ")
+        name, _, place = rest.partition(" ")
+        if verb == "add" and name in ours:
+            address, _, spot = place.partition(",")
+            protocol, _, port = spot.partition(":")
+            yield Server(ours[name], PROTOCOLS[protocol], ip_address(address).packed, int(port))
 
 
 def destroy(family: int) -> Iterator[str]:
