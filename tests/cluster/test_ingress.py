@@ -183,9 +183,10 @@ async def test_rules_for_hosts_by_name_by_wildcard_and_with_a_certificate(
         assert (answer.status, answer.app) == (status, app), scenario
     await shop.client.delete(SECRETS, "conformance-tls", NAMESPACE)
     url = ("curl", "-ksS", "--max-time", "5", "--resolve", f"foo.bar.com:443:{address}", "https://foo.bar.com/")
-    async with asyncio.timeout(5):
-        while (await shop.exec("client", *url)).code == 0:  # noqa: ASYNC110  # asked from outside: nothing tells us
+    async with asyncio.timeout(10):
+        while "conformance-tls" not in (page := (await shop.exec("client", *url)).stdout):  # noqa: ASYNC110  # nothing tells us
             await asyncio.sleep(0.05)
+    assert "503" in page, "without its Secret the host says over TLS which one is missing"
     assert (await ask(shop, address, "bar.foo.com")).status == 200
     events = (await shop.client.list(EVENTS, NAMESPACE)).items
     assert any("conformance-tls gives no certificate" in event["message"] for event in events)
