@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.corefiles import KUBEADM
 
 LOCAL = "169.254.20.10"
 NAME = "web.default.svc.cluster.local"
@@ -141,31 +142,6 @@ def test_what_the_node_does_not_allow_is_told_in_a_sentence(spaces: dict[str, Na
     assert "CAP_NET_ADMIN" in done.stderr
 
 
-KUBEADM = """\
-.:53 {
-    errors
-    health {
-       lameduck 5s
-    }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-       pods insecure
-       fallthrough in-addr.arpa ip6.arpa
-       ttl 30
-    }
-    prometheus :9153
-    forward . /etc/resolv.conf {
-       max_concurrent 1000
-    }
-    cache 30 {
-       disable success cluster.local
-       disable denial cluster.local
-    }
-    loop
-    reload
-    loadbalance
-}
-"""
 AS_A_POD = """
 mount -t tmpfs none /run
 mkdir -p /run/secrets/kubernetes.io/serviceaccount

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
+from tests import reference
+from tests.reference import code, options
 
 from kproxy import flags
 from kproxy.configuration import Configuration
@@ -16,17 +18,6 @@ TEXT = (Path(__file__).parents[3] / "docs/reference/kproxy.md").read_text()
 OF_NO_FLAG: dict[tuple[str, ...], str] = {
     ("--kubeconfig",): "clientConnection.kubeconfig"
 }  # fields whose flags are every component's
-
-
-def code(words: str) -> str:
-    return f"`{words}`".replace("|", "\\|") if words else ""
-
-
-def options(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """The flags that --help shows, but for itself."""
-    for action in parser._actions:
-        if action.option_strings and action.help != argparse.SUPPRESS and "--help" not in action.option_strings:
-            yield action
 
 
 def takes(action: argparse.Action) -> str:
@@ -58,7 +49,7 @@ def known(model: type[BaseModel], path: str = "") -> Iterator[str]:
 
 
 def section(title: str) -> str:
-    return TEXT.partition(f"\n## {title}")[2].partition("\n## ")[0]
+    return reference.section(TEXT, title)
 
 
 def test_every_flag_is_told_as_help_tells_it() -> None:

@@ -6,36 +6,11 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 
 import pytest
+from tests.corefiles import KUBEADM
 
 from kdns.corefile.configuration import configuration
 from kdns.errors import SettingInvalid
 from kdns.settings import EVERYWHERE, Access, Configuration, Forwarding, Listen, Upstream
-
-KUBEADM = """\
-.:53 {
-    errors
-    health {
-       lameduck 5s
-    }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-       pods insecure
-       fallthrough in-addr.arpa ip6.arpa
-       ttl 30
-    }
-    prometheus :9153
-    forward . /etc/resolv.conf {
-       max_concurrent 1000
-    }
-    cache 30 {
-       disable success cluster.local
-       disable denial cluster.local
-    }
-    loop
-    reload
-    loadbalance
-}
-"""
 
 NODE_LOCAL = """\
 cluster.local:53 {
