@@ -31,7 +31,8 @@ PLACES = {
 }
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 PORT, TARGET, NODE_PORT, VXLAN = 53, 5353, 30053, 4789
-ARRIVAL = 0.1  # seconds that a datagram may take on a busy machine
+ARRIVAL = 5.0  # seconds that a datagram may take on a busy machine
+SOON = 0.1  # seconds after which the next one is sent, where it is asked again and again
 LEAVING = {"ready": False, "serving": True, "terminating": True}
 PASS = 0.3  # seconds in which a change has been followed up
 
@@ -81,11 +82,11 @@ class Scene:
         opened.connect((PLACES[self.family][place], port))
         return opened
 
-    def reached(self, client: socket.socket) -> str:
+    def reached(self, client: socket.socket, within: float = ARRIVAL) -> str:
         """Send one more datagram of a flow; gives who got it, "" where nobody did."""
         with suppress(ConnectionRefusedError, PermissionError):  # of an earlier datagram, or of this one
             client.send(b"?")
-        select.select(self.servers.values(), (), (), ARRIVAL)
+        select.select(self.servers.values(), (), (), within)
         got = ""
         for name, server in self.servers.items():
             with suppress(BlockingIOError):
@@ -96,7 +97,7 @@ class Scene:
     async def until(self, client: socket.socket, name: str) -> None:
         """Keep sending until somebody else gets it."""
         async with asyncio.timeout(5):
-            while self.reached(client) != name:  # noqa: ASYNC110  # what is waited for is asked by sending
+            while self.reached(client, SOON) != name:  # noqa: ASYNC110  # what is waited for is asked by sending
                 await asyncio.sleep(0.02)
 
     def service(self, protocol: str = "UDP") -> Json:
