@@ -12,7 +12,8 @@ from typing import Any
 
 from netnslab import owners, remote
 from netnslab.config import Config
-from netnslab.errors import LabError, NotStarted
+from netnslab.errors import LabError, NotRunning, NotStarted
+from netnslab.lock import Lock
 from netnslab.state import LabFolder
 from netnslab.supervisor import Inherited, launch
 
@@ -21,7 +22,6 @@ Progress = Callable[[str, float], None]
 
 _LOCALHOST = "127.0.0.1"
 _BACKLOG = 1024
-_ENDING_SECONDS = 5.0
 
 
 class Failed(LabError):
@@ -50,11 +50,13 @@ def up(config: Config, *, api_port: int = 0, ingress_port: int = 0, progress: Pr
                     launch(config, folder, inherited, ours)
                 _follow(ours, folder, lambda step: progress(step, time.monotonic() - begun))
     except BaseException:
-        os.close(lock)
-        _clear(folder)
+        _clear(folder, lock)
         raise
-    os.close(lock)
-    status: Json = remote.ask(folder, {"do": "status"})["status"]
+    lock.close()
+    try:
+        status: Json = remote.ask(folder, {"do": "status"})["status"]
+    except NotRunning as error:
+        raise NotStarted(f"the lab was up, and was ended at once: {error}") from error
     return status
 
 
@@ -80,14 +82,12 @@ def _tail(folder: LabFolder, lines: int = 15) -> str:
         return f"(no log: {error})"
 
 
-def _clear(folder: LabFolder) -> None:
-    """Leave nothing of a lab whose start failed or was interrupted."""
-    with suppress(LabError):
-        remote.end(folder)
-    deadline = time.monotonic() + _ENDING_SECONDS
-    while folder.running() and time.monotonic() < deadline:  # it has said its last words and is about to end
-        time.sleep(0.005)
-    folder.remove()
+def _clear(folder: LabFolder, lock: Lock) -> None:
+    """Leave nothing of a lab whose start failed or was interrupted, and touch no other that takes its name."""
+    with lock.again() as again:
+        lock.close()
+        with suppress(LabError):
+            remote.finish(folder, again, patience=0.0)
 
 
 def _listening(port: int) -> socket.socket:

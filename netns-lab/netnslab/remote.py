@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from netnslab.errors import LabError, NotRunning
+from netnslab.lock import Lock
 from netnslab.state import LabFolder, labs
 
 Json = dict[str, Any]
@@ -45,20 +46,22 @@ def connect(folder: LabFolder) -> socket.socket:
         connection.close()
         if folder.running():
             raise NotAnswering(f"the lab {folder.name!r} is starting, or hangs: its log is {folder.log}") from None
-        folder.bury()
-        others = [lab.name for lab in labs()]
-        hint = f"; running: {', '.join(others)}" if others else ""
-        raise NotRunning(
-            f"no lab {folder.name!r} runs{hint}; start it with `netns-lab up{folder.flag}`{folder.epitaph()}"
-        ) from None
+        raise _absent(folder) from None
     return connection
+
+
+def _absent(folder: LabFolder) -> NotRunning:
+    """The error that says which labs there are; what is left of this one is removed."""
+    folder.bury()
+    others = [lab.name for lab in labs()]
+    hint = f"; running: {', '.join(others)}" if others else ""
+    return NotRunning(f"no lab {folder.name!r} runs{hint}; start it with `netns-lab up{folder.flag}`{folder.epitaph()}")
 
 
 def ask(folder: LabFolder, request: Json) -> Json:
     """Put one question to a lab. Raises NotRunning and Refused."""
     with connect(folder) as connection:
-        connection.send(json.dumps(request).encode())
-        return _answer(connection)
+        return _answer(connection, request)
 
 
 def execute(
@@ -71,8 +74,7 @@ def execute(
     env = {name: os.environ[name] for name in ("TERM", "LANG", "COLORTERM", "HOME") if name in os.environ}
     request = {"do": "exec", "target": target, "argv": argv, "env": env, "cwd": str(Path.cwd()), "terminal": terminal}
     with connect(folder) as connection:
-        socket.send_fds(connection, [json.dumps(request).encode()], descriptors)
-        _answer(connection)
+        _answer(connection, request, descriptors)
         for number in _PASSED_ON:
             signal.signal(
                 number, lambda which, _: connection.send(json.dumps({"do": "signal", "signal": which}).encode())
@@ -85,21 +87,36 @@ def end(folder: LabFolder) -> None:
 
     Killing its process 1 is enough: the kernel does the rest, and there is nothing to be left half done.
     """
-    begun = time.monotonic()
-    patience = _ANSWERED_SECONDS
-    try:
-        kill(process_of(folder))
-    except NotAnswering:
+    lock = folder.lock()
+    if lock is None:
+        raise _absent(folder)
+    with lock:
         patience = 0.0
-    while folder.running():
+        with suppress(NotAnswering):
+            one = process_of(folder)
+            if lock.is_held_by(one):  # and is not that of a lab which has taken the name meanwhile
+                kill(one)
+                patience = _ANSWERED_SECONDS
+        finish(folder, lock, patience)
+
+
+def finish(folder: LabFolder, lock: Lock, patience: float) -> None:
+    """Wait until no process of a lab is left, and remove its folder. Those left after `patience` seconds are ended.
+
+    Raises LabError where that does not help.
+    """
+    begun = time.monotonic()
+    told: set[int] = set()
+    while lock.taken:
         waited = time.monotonic() - begun
-        left = folder.holders() if waited > patience else []
+        left = lock.holders() if waited > patience else []
         if waited > _ENDING_SECONDS:
             raise LabError(f"processes of the lab {folder.name!r} do not end: {', '.join(map(str, left))}")
-        for pid in left:
+        for pid in set(left) - told:  # once: who puts things in order is not to be interrupted in that
             _end_holder(pid)
+        told.update(left)
         time.sleep(0.005)
-    folder.remove()
+    folder.remove(lock)
 
 
 def _end_holder(pid: int) -> None:
@@ -130,10 +147,13 @@ def kill(pid: int) -> None:
         os.close(process)
 
 
-def _answer(connection: socket.socket) -> Json:
+def _answer(connection: socket.socket, request: Json | None = None, descriptors: tuple[int, ...] = ()) -> Json:
+    """The next answer, to a request that is sent first where one is given."""
     try:
+        if request is not None:
+            socket.send_fds(connection, [json.dumps(request).encode()], descriptors)
         data = connection.recv(_DATAGRAM)
-    except ConnectionResetError:
+    except (ConnectionResetError, BrokenPipeError):
         data = b""
     if not data:
         raise LabError("the lab ended in the middle of its answer")

@@ -50,7 +50,7 @@ async def run(config: Config, folder: LabFolder, inherited: Inherited, line: soc
             failed = [task.exception() for task in (starting, living, ending) if task.done()]
             error = next((error for error in failed if error is not None), None)
             if error is None:
-                folder.remove()  # it was told to end
+                folder.remove(inherited.lock)  # it was told to end
             caller.leave(error)
 
 

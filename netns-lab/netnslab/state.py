@@ -4,7 +4,7 @@ A lab that was killed cannot remove it; the next command does, and keeps the end
 
 ```
 /run/netns-lab/NAME/          ($XDG_RUNTIME_DIR/netns-lab/NAME without root)
-    lock          held by the lab's process for as long as it lives
+    lock          taken by the lab's process for as long as it lives (see `lock`)
     control.sock  where `netns-lab status` and `exec` ask
     kubeconfig    for kubectl
     lab.log       what the lab's components have to say
@@ -17,16 +17,17 @@ A lab that was killed cannot remove it; the next command does, and keeps the end
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from netnslab.errors import AlreadyRunning, InvalidTopology, LabError
+from netnslab.lock import Lock
 
 _DEFAULT_NAME = "lab"
 _LAST_WORDS = 1 << 20  # bytes of the log that are kept
@@ -99,8 +100,8 @@ class LabFolder:
         """The log of the last lab of this name, where it ended unexpectedly."""
         return self.path.with_name(f"{self.name}.last.log")
 
-    def claim(self) -> int:
-        """Make the folder, empty, and give the descriptor whose lock marks the lab as running.
+    def claim(self) -> Lock:
+        """Make the folder, empty, and give its lock, taken, which marks the lab as running.
 
         What a lab that was killed has left behind is removed. Raises AlreadyRunning, and LabError for a folder of
         somebody else's.
@@ -108,40 +109,53 @@ class LabFolder:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.parent.stat().st_uid != os.geteuid():
             raise LabError(f"{self.path.parent} belongs to another user: set XDG_RUNTIME_DIR to a folder of your own")
-        self.path.mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if not _locked(lock, fcntl.LOCK_EX):
-            os.close(lock)
-            raise AlreadyRunning(
-                f"the lab {self.name!r} is running already; see `netns-lab status{self.flag}`, end it with "
-                f"`netns-lab down{self.flag}`, or start another one with `--name`"
-            )
-        self._keep_log()
-        for item in self.path.iterdir():
-            if item.name != "lock":
-                _remove(item)
+        while (lock := self._claimed()) is None:
+            if self.running():
+                raise AlreadyRunning(
+                    f"the lab {self.name!r} is running already; see `netns-lab status{self.flag}`, end it with "
+                    f"`netns-lab down{self.flag}`, or start another one with `--name`"
+                )
         return lock
 
     def running(self) -> bool:
         """Whether the lab's process lives."""
-        try:
-            lock = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        lock = self.lock()
+        if lock is None:
             return False
-        try:
-            return not _locked(lock, fcntl.LOCK_SH)
-        finally:
-            os.close(lock)
+        with lock:
+            return lock.taken
 
-    def remove(self) -> None:
-        """Remove the folder and all in it, and the log of an earlier lab: nothing is left."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.last_log.unlink(missing_ok=True)
+    def lock(self) -> Lock | None:
+        """The lock that is in the folder now, opened; None where there is none."""
+        try:
+            return Lock.opened(self.path / "lock")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def remove(self, lock: Lock) -> None:
+        """Remove the folder and all in it, and the log of an earlier lab: nothing is left.
+
+        `lock` is that of the lab that has ended; where the folder is another's by now, nothing is done.
+        """
+        with lock.alone() as in_place:
+            if in_place:
+                self.last_log.unlink(missing_ok=True)
+                self._remove()
 
     def bury(self) -> None:
-        """Remove the folder of a lab that ended without having been told to, and keep the end of its log."""
-        self._keep_log()
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder of a lab that ended without having been told to, and keep the end of its log.
+
+        Where a lab runs by now, nothing is done.
+        """
+        lock = self.lock()
+        if lock is None:
+            with suppress(OSError):  # of a command that was killed in the middle of making or removing it
+                self.path.rmdir()
+            return
+        with lock, lock.alone() as in_place:
+            if in_place and not lock.taken:
+                self._keep_log()
+                self._remove()
 
     def epitaph(self) -> str:
         """What is to be said about the last lab of this name: "" where it ended as it should."""
@@ -151,16 +165,29 @@ class LabFolder:
             return ""
         return f"; the last one ended unexpectedly at {when:%Y-%m-%d %H:%M:%S}, and its log is {self.last_log}"
 
-    def holders(self) -> list[int]:
-        """The processes that hold the lock: those of a lab that is starting, runs, or hangs."""
-        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if self._is_held_by(path)]
-
-    def _is_held_by(self, process: Path) -> bool:
+    def _claimed(self) -> Lock | None:
+        """A lock of this lab's own in a folder of its own, taken; None where somebody else was quicker."""
+        self.bury()
         try:
-            held = [fd.name for fd in (process / "fd").iterdir() if os.readlink(fd) == str(self.path / "lock")]  # noqa: PTH115  # as text
-            return any("FLOCK" in (process / "fdinfo" / fd).read_text() for fd in held)
-        except OSError:  # it has ended meanwhile, or is somebody else's
-            return False
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            lock = Lock.opened(self.path / "lock", os.O_CREAT | os.O_EXCL)
+        except (FileExistsError, FileNotFoundError):
+            return None
+        with lock.alone() as in_place:
+            if in_place:
+                lock.take()
+                return lock
+        lock.close()
+        return None
+
+    def _remove(self) -> None:
+        """Remove the folder, and the lock last of what is in it: from then on the name is anybody's."""
+        with suppress(OSError):
+            for item in self.path.iterdir():
+                if item.name != "lock":
+                    _remove(item)
+            (self.path / "lock").unlink()
+            self.path.rmdir()
 
     def _keep_log(self) -> None:
         """Keep the end of the log, with the time of the lab's last sign of life as its own."""
@@ -185,14 +212,6 @@ def labs() -> Iterator[LabFolder]:
             yield folder
         else:
             folder.bury()
-
-
-def _locked(fd: int, kind: int) -> bool:
-    try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _remove(item: Path) -> None:

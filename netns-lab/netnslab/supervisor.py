@@ -22,6 +22,7 @@ from netnslab import syscalls
 from netnslab.caller import Caller
 from netnslab.config import Config
 from netnslab.errors import KernelError, Unsupported
+from netnslab.lock import Lock
 from netnslab.state import LabFolder
 
 _NEW = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS
@@ -33,7 +34,7 @@ _PRELOADED = ("netnslab.echo", "kdns.cli", "kingress.cli", "kapi.source", "kapi.
 class Inherited:
     """What the command line hands to the lab's process: descriptors of the host's namespace, and whose the lab is."""
 
-    lock: int
+    lock: Lock
     api: socket.socket
     ingress: socket.socket
     progress: socket.socket
@@ -42,10 +43,10 @@ class Inherited:
 
     def close(self) -> None:
         """Let go of all of it, in a process that is not to have it."""
-        for descriptor in (self.lock, *self.connections):
+        for descriptor in self.connections:
             os.close(descriptor)
-        for sock in (self.api, self.ingress, self.progress):
-            sock.close()
+        for one in (self.lock, self.api, self.ingress, self.progress):
+            one.close()
 
 
 def launch(config: Config, folder: LabFolder, inherited: Inherited, listener: socket.socket) -> None:

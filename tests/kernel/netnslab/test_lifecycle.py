@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -73,7 +74,7 @@ async def test_a_lab_that_is_killed_leaves_no_process_namespace_or_link(
         await until(lambda: not any(line.startswith("process") for line in traces(lab.name) - before))
         assert (await netns_lab("status", f"--name={lab.name}")).code == 3
     assert traces(lab.name) == before
-    folder.remove()
+    folder.last_log.unlink()
 
 
 def comm(pid: str) -> str:
@@ -217,6 +218,24 @@ async def test_what_is_left_of_a_lab_whose_start_was_killed_is_ended_by_down(aft
     await process.wait()
     ended = await lab.command("down")
     assert ended.code in (0, 3), ended.stderr
+    assert traces(lab.name) == before
+
+
+async def test_commands_that_race_for_a_name_end_as_they_should_and_leave_no_lab() -> None:
+    lab = Lab(nodes=1)
+    before = traces(lab.name)
+    right = {"up": {0, 1, 5, 130}, "down": {0, 3}, "status": {0, 1, 3}}  # 1: it is only starting, or has just ended
+
+    async def later(verb: str, after: float) -> None:
+        await asyncio.sleep(after)
+        told = await lab.command(verb, *(("--nodes=1",) if verb == "up" else ()))
+        assert told.code in right[verb], f"{verb}: {told.code}: {told.stderr}"
+        assert "Traceback" not in told.stderr
+
+    moments = random.Random(os.environ.get("SEED"))
+    verbs = ["up"] * 3 + ["down"] * 4 + ["status"] * 4
+    await asyncio.gather(*(later(verb, moments.uniform(0, 1.5)) for verb in verbs))
+    assert (await lab.command("down")).code in right["down"]
     assert traces(lab.name) == before
 
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from netnslab import state
+from netnslab import remote, state
 from netnslab.errors import AlreadyRunning, InvalidTopology
 from netnslab.state import LabFolder
 
@@ -28,24 +32,24 @@ def test_a_name_is_claimed_once_for_as_long_as_the_lock_is_held() -> None:
     assert folder.running()
     with pytest.raises(AlreadyRunning, match="netns-lab down --name one"):
         folder.claim()
-    os.close(lock)
+    lock.close()
     assert not folder.running()
 
 
 def test_what_a_killed_lab_left_behind_is_cleaned_up_by_the_next() -> None:
     folder = LabFolder.of("one")
-    os.close(folder.claim())
+    folder.claim().close()
     folder.pods.mkdir()
     (folder.pods / "log").write_text("old")
     folder.kubeconfig.write_text("old")
     lock = folder.claim()
     assert [path.name for path in folder.path.iterdir()] == ["lock"]
-    os.close(lock)
+    lock.close()
 
 
 def test_of_a_long_log_the_end_is_kept_once() -> None:
     folder = LabFolder.of("one")
-    os.close(folder.claim())
+    folder.claim().close()
     folder.log.write_text("x" * (1 << 20) + "last words")
     folder.bury()
     assert folder.last_log.stat().st_size == 1 << 20
@@ -53,14 +57,15 @@ def test_of_a_long_log_the_end_is_kept_once() -> None:
     assert str(folder.last_log) in folder.epitaph()
     folder.bury()
     assert folder.last_log.exists()
-    folder.remove()
+    with folder.claim() as lock:
+        folder.remove(lock)
     assert folder.epitaph() == ""
 
 
 def test_only_the_latest_logs_are_kept() -> None:
     for number in range(12):
         folder = LabFolder.of(f"lab-{number}")
-        os.close(folder.claim())
+        folder.claim().close()
         folder.log.write_text("last words")
         os.utime(folder.log, (number, number))
         folder.bury()
@@ -70,13 +75,69 @@ def test_only_the_latest_logs_are_kept() -> None:
 def test_listing_finds_the_running_and_removes_the_dead() -> None:
     alive, dead = LabFolder.of("alive"), LabFolder.of("dead")
     lock = alive.claim()
-    os.close(dead.claim())
+    dead.claim().close()
     assert [folder.name for folder in state.labs()] == ["alive"]
     assert not dead.path.exists()
-    os.close(lock)
+    lock.close()
 
 
 def test_only_its_owner_can_look_into_a_labs_folder() -> None:
     folder = LabFolder.of("one")
-    os.close(folder.claim())
+    folder.claim().close()
     assert folder.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_who_saw_no_lab_run_removes_nothing_of_one_that_has_started_meanwhile() -> None:
+    folder = LabFolder.of("one")
+    with folder.claim():
+        folder.log.write_text("it runs")
+        folder.bury()
+        assert folder.log.read_text() == "it runs"
+        assert folder.running()
+
+
+def test_to_look_whether_a_lab_runs_changes_nothing_for_it() -> None:
+    folder = LabFolder.of("one")
+    with folder.claim() as lock:
+        assert lock.taken
+        assert folder.running()
+        assert lock.holders() == [os.getpid()]
+
+
+def test_a_lab_that_is_ended_takes_none_with_it_that_has_its_name_by_now() -> None:
+    folder = LabFolder.of("one")
+    old = folder.claim()
+    with old.again() as ending:
+        assert ending.holders() == [os.getpid()]
+        folder.remove(ending)
+        with folder.claim() as lock:
+            old.close()
+            assert not ending.taken
+            remote.finish(folder, ending, patience=0)
+            assert folder.running()
+            assert lock.holders() == [os.getpid()]
+
+
+def test_of_labs_and_commands_that_race_for_a_name_each_lab_keeps_its_folder() -> None:
+    end = time.monotonic() + 0.3
+    ran: list[bool] = []
+
+    def lab() -> None:
+        folder = LabFolder.of("one")
+        with suppress(AlreadyRunning), folder.claim() as lock:
+            folder.log.write_text("it runs")
+            time.sleep(0.001)
+            with lock.alone() as in_place:
+                ran.append(in_place and folder.log.exists())
+            if len(ran) % 2:
+                folder.remove(lock)
+
+    def again_and_again(work: Callable[[], object]) -> None:
+        while time.monotonic() < end:
+            work()
+
+    with ThreadPoolExecutor() as threads:
+        for done in [threads.submit(again_and_again, work) for work in (lab, lab, lambda: list(state.labs())) * 2]:
+            done.result()
+    assert len(ran) > 10
+    assert all(ran)
