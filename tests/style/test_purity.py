@@ -67,7 +67,7 @@ EFFECTFUL = {
     },
     "netns-lab/netnslab": {
         "the command line": "cli commands parser completing terminal targets remote check doctor",
-        "the host: namespaces, files, processes": """kernel syscalls network routes place state lifecycle lab outside
+        "the host: namespaces, files, processes": """kernel syscalls network routes place state lock lifecycle lab outside
             descriptors growing owners""",
         "the lab's processes": "supervisor zygote child caller control processes running kept readiness",
         "the assembly": "cluster facts manifests",
