@@ -162,23 +162,22 @@ class Answers:
         Gives the sets that no reply can carry whole, which are cut.
         """
         made = compiled(records, self.ttl, owner)
-        given, known = tuple(names.to_wire(name) for name in empty), self._given.get(owner, ())
-        before = frozenset(self._owned.get(owner, ()))
+        given = tuple(names.to_wire(name) for name in empty)
+        owned, before = (*records.sets, *records.pointers), self._owned.get(owner, ())
         for name in given:
             self._above.add(name)
-        for question in before - records.sets.keys():
+        for question in set(before).difference(owned) if before else ():
             self._drop(owner, question)
-        for question in records.sets:
-            if question not in before:
-                self._above.add(names.parent(question[:-4]))
+        for question in set(owned).difference(before) if before else owned:
+            self._above.add(names.parent(question[:-4]))
         self._sets.update(made.answers)
         self._aliases.update(made.aliases)
         for question, targets in made.pointers.items():
             if self._share(question, owner, targets):
                 made.cut.append(f"PTR records of {names.to_text(question[:-4])}")
-        for name in known:
+        for name in self._given.get(owner, ()):
             self._above.drop(name)
-        _keep(self._owned, owner, tuple(records.sets))
+        _keep(self._owned, owner, owned)
         _keep(self._given, owner, given)
         return made.cut
 

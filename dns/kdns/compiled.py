@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from kdns import names, wire
-from kdns.records import Data, Pointer, Records, Srv
+from kdns.records import Records
 from kdns.wire import POINTER, Answer, Rcode, Type, tail_of
 
 _FOUND = wire.flags_of(Rcode.NOERROR)
@@ -20,7 +20,6 @@ _TAKING_TURNS = (_A, _AAAA)
 _POINTER_REACH = 0x4000
 _COUNTS = 6  # octets of the counts before the records
 _ONE = wire.counts_of(1)
-_SRV_NUMBERS = struct.Struct("!HHH")
 
 
 class Target(NamedTuple):
@@ -59,21 +58,20 @@ def compiled(records: Records, ttl: int, owner: str = "") -> Compiled:
     made = Compiled()
     making = _Making(records, ttl)
     for question, known in records.sets.items():
-        tail, data = question[-4:], list(known.values())
-        if tail == _PTR:
-            made.pointers[question] = tuple([Target(owner, *each) for each in cast(list[Pointer], data)])
-            continue
+        tail, data = question[-4:], tuple(known)
         if tail in _TAKING_TURNS:
-            answer = making.addresses(tail, cast(list[bytes], data))
+            answer = making.addresses(tail, data)
         elif tail in _TARGET_AT:
             answer = making.leading(question, data)
         else:
-            answer = _plain([_fixed(tail, ttl, len(each)) + each for each in cast(list[bytes], data)])
+            answer = _plain([_fixed(tail, ttl, len(each)) + each for each in data])
         made.answers[question] = answer
         if len(data) > 1 and kept_of(answer) < len(data):
             made.cut.append(f"{Type(int.from_bytes(tail[:2], 'big')).name} records of {names.to_text(question[:-4])}")
         if tail == _CNAME:
-            made.aliases[question[:-4]] = cast(bytes, data[0])
+            made.aliases[question[:-4]] = data[0]
+    for question, pointers in records.pointers.items():
+        made.pointers[question] = tuple([Target(owner, *each) for each in pointers])
     return made
 
 
@@ -100,6 +98,17 @@ def kept_of(packed: bytes) -> int:
     return packed[0] << 8 | packed[1]
 
 
+class _Leading(NamedTuple):
+    """SRV or NS records, as they are at whatever name, and what follows them: addresses of what they lead to.
+
+    Each of `glue` are where a target's name stands after the question, that name, and its address records without owner.
+    """
+
+    count: int
+    parts: bytes
+    glue: list[tuple[int, bytes, list[bytes]]]
+
+
 class _Making:
     """Makes the answers of some records; what several of them have in common is made once."""
 
@@ -107,52 +116,52 @@ class _Making:
         self._records = records
         self._ttl = ttl
         self._same: dict[tuple[bytes, ...], bytes] = {}  # addresses -> their answer, at whatever name
+        self._led: dict[tuple[bytes, ...], _Leading] = {}  # data of SRV records -> what they come to
         self._at: dict[bytes, list[bytes]] = {}  # target -> its address records, without their owner
 
-    def addresses(self, tail: bytes, data: list[bytes]) -> bytes:
+    def addresses(self, tail: bytes, data: tuple[bytes, ...]) -> bytes:
         """Give the answer of addresses."""
         if len(data) == 1:
             return _ONE + POINTER + _fixed(tail, self._ttl, len(data[0])) + data[0]
-        key = tuple(data)
-        known = self._same.get(key)
+        known = self._same.get(data)
         if known is None:
             head = POINTER + _fixed(tail, self._ttl, len(data[0]))
             kept = data[: wire.LARGEST // (len(head) + len(data[0]))]
-            known = self._same[key] = wire.counts_of(len(kept)) + head + head.join(kept)
+            known = self._same[data] = wire.counts_of(len(kept)) + head + head.join(kept)
         return known
 
-    def leading(self, question: bytes, data: list[Data]) -> bytes:
+    def leading(self, question: bytes, data: tuple[bytes, ...]) -> bytes:
         """Give the SRV or NS answer with the addresses of what it leads to; their owners point to the targets."""
-        tail = question[-4:]
-        parts, targets = [], []
-        for datum in data:
-            target = datum if isinstance(datum, bytes) else datum.target
-            octets = _SRV_NUMBERS.pack(0, datum.weight, datum.port) + target if isinstance(datum, Srv) else target
-            parts.append(POINTER + _fixed(tail, self._ttl, len(octets)) + octets)
-            targets.append(target)
-        parts = wire.fitting(parts)
-        at = wire.HEADER + len(question) + _TARGET_AT[tail]
-        places: dict[bytes, int] = {}  # target -> where its name stands in the message
-        for target, part in zip(targets, parts, strict=False):  # those that do not fit are left out
-            places.setdefault(target, at)
+        led = self._led.get(data)
+        if led is None:
+            led = self._led[data] = self._leading(question[-4:], data)
+        start = wire.HEADER + len(question)
+        glue = []
+        for place, target, addresses in led.glue:
+            at = start + place
+            owner = (0xC000 | at).to_bytes(2, "big") if at < _POINTER_REACH else target
+            glue += [owner + each for each in addresses]
+        glue = wire.fitting(glue, wire.LARGEST - len(led.parts))
+        return wire.counts_of(led.count, 0, len(glue)) + led.parts + b"".join(glue)
+
+    def _leading(self, tail: bytes, data: tuple[bytes, ...]) -> _Leading:
+        before = _TARGET_AT[tail] - _BEFORE_DATA
+        parts = wire.fitting([POINTER + _fixed(tail, self._ttl, len(each)) + each for each in data])
+        places: dict[bytes, int] = {}  # target -> where its name stands after the question
+        at = _TARGET_AT[tail]
+        for each, part in zip(data, parts, strict=False):  # those that do not fit are left out
+            places.setdefault(each[before:], at)
             at += len(part)
-        glue = wire.fitting(self._glue(places), wire.LARGEST - sum(map(len, parts)))
-        return wire.counts_of(len(parts), 0, len(glue)) + b"".join(parts + glue)
+        glue = [(place, target, self._addresses_at(target)) for target, place in places.items()]
+        return _Leading(len(parts), b"".join(parts), glue)
 
-    def _glue(self, places: dict[bytes, int]) -> list[bytes]:
-        found = []
-        for target, place in places.items():
-            owner = (0xC000 | place).to_bytes(2, "big") if place < _POINTER_REACH else target
-            known = self._at.get(target)
-            if known is None:
-                known = self._at[target] = list(self._addresses_at(target))
-            found += [owner + each for each in known]
-        return found
-
-    def _addresses_at(self, target: bytes) -> Iterator[bytes]:
-        for tail in _TAKING_TURNS:
-            for each in cast(dict[object, bytes], self._records.sets.get(target + tail, {})).values():
-                yield _fixed(tail, self._ttl, len(each)) + each
+    def _addresses_at(self, target: bytes) -> list[bytes]:
+        known = self._at.get(target)
+        if known is None:
+            sets = self._records.sets
+            data = [(tail, each) for tail in _TAKING_TURNS for each in sets.get(target + tail, ())]
+            known = self._at[target] = [_fixed(tail, self._ttl, len(each)) + each for tail, each in data]
+        return known
 
 
 def _plain(records: list[bytes]) -> bytes:

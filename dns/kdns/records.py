@@ -7,7 +7,7 @@ SRV at the bare name, endpoint names below every kind of Service, and addresses 
 
 from __future__ import annotations
 
-from collections import Counter
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -25,14 +25,7 @@ _MOST_PORTS = 50_000  # ports of all endpoints of one Service that get SRV recor
 _A, _AAAA, _CNAME, _NS, _PTR, _SRV, _TXT = map(
     tail_of, (Type.A, Type.AAAA, Type.CNAME, Type.NS, Type.PTR, Type.SRV, Type.TXT)
 )
-
-
-class Srv(NamedTuple):
-    """The data of an SRV record (RFC 2782); the priority is always 0."""
-
-    weight: int
-    port: int
-    target: bytes
+_SRV_NUMBERS = struct.Struct("!HHH")  # priority, weight, port
 
 
 class Pointer(NamedTuple):
@@ -42,31 +35,36 @@ class Pointer(NamedTuple):
     of_service: bool = False
 
 
-Data = bytes | Srv | Pointer  # octets are data as they stand in a record
-
-
 class Records:
-    """The records of one owner by question, in the order in which they were added; each datum once."""
+    """The records of one owner by question, in the order in which they were added; each datum once.
+
+    Data are octets as they stand in a record. PTR records are apart: an address may have several owners.
+    """
 
     def __init__(self) -> None:
-        self.sets: dict[bytes, dict[object, Data]] = {}
+        self.sets: dict[bytes, dict[bytes, None]] = {}
+        self.pointers: dict[bytes, dict[Pointer, None]] = {}
 
-    def add(self, name: bytes, tail: bytes, data: Data) -> None:
-        """Add a record; `tail` is the end of the question for it (`wire.tail_of`). Raises `NameInvalid`."""
+    def add(self, name: bytes, tail: bytes, *data: bytes) -> None:
+        """Add records; `tail` is the end of the question for them (`wire.tail_of`). Raises `NameInvalid`."""
         question = name + tail
         known = self.sets.get(question)
         if known is None:
             names.check_length(name)
-            known = self.sets[question] = {}
-        known.setdefault((data.target, data.port) if isinstance(data, Srv) else data, data)
+            self.sets[question] = dict.fromkeys(data)
+        else:
+            known.update(dict.fromkeys(data))
 
-    def add_address(self, name: bytes, address: bytes) -> None:
-        """Add an A or AAAA record, by the length of a packed address."""
-        self.add(name, _A if len(address) == 4 else _AAAA, address)
+    def add_addresses(self, name: bytes, *addresses: bytes) -> None:
+        """Add A and AAAA records, by the length of packed addresses."""
+        for tail, size in ((_A, 4), (_AAAA, 16)):
+            found = [address for address in addresses if len(address) == size]
+            if found:
+                self.add(name, tail, *found)
 
     def add_pointer(self, address: bytes, pointer: Pointer) -> None:
         """Add the PTR record of a packed address."""
-        self.add(names.reverse_wire(address), _PTR, pointer)
+        self.pointers.setdefault(names.reverse_wire(address) + _PTR, {})[pointer] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +128,7 @@ def apex_records(zone: str, servers: Iterable[str], addresses: Iterable[bytes]) 
     found.add(names.to_wire(f"dns-version.{zone}"), _TXT, bytes((len(version),)) + version)
     for name in sorted(servers) or [fallback]:
         found.add(names.to_wire(zone), _NS, names.to_wire(name))
-    for address in addresses:
-        found.add_address(names.to_wire(fallback), address)
+    found.add_addresses(names.to_wire(fallback), *addresses)
     return found
 
 
@@ -164,39 +161,42 @@ def _check_ports(ports: Iterable[Port], problems: list[Problem]) -> None:
 
 def _cluster_ip(found: Records, service: Service, base: bytes) -> None:
     addresses = service.addresses
+    if not addresses:
+        return
+    found.add_addresses(base, *addresses)
     for address in addresses:
-        found.add_address(base, address)
         found.add_pointer(address, Pointer(base, of_service=True))
-    for port in service.ports if addresses else ():
-        found.add(base, _SRV, Srv(_weight(len(service.ports) * len(addresses)), port.number, base))
+    for port in service.ports:
+        found.add(base, _SRV, _srv(_weight(len(service.ports) * len(addresses)), port, base))
         owner = _srv_owner(port, base)
         if owner:
-            found.add(owner, _SRV, Srv(_weight(len(addresses)), port.number, base))
-            for address in addresses:
-                found.add_address(owner, address)
+            found.add(owner, _SRV, _srv(_weight(len(addresses)), port, base))
+            found.add_addresses(owner, *addresses)
 
 
 def _headless(found: Records, base: bytes, backends: list[_Named], problems: list[Problem]) -> None:
-    for backend in backends:
-        found.add_address(base, backend.address)
+    found.add_addresses(base, *[backend.address for backend in backends])
     total = sum(len(backend.ports) for backend in backends)
     if total > _MOST_PORTS:
         said = f"the endpoints have more than {_MOST_PORTS} ports in all; only the first of them have SRV records"
         problems.append(Problem("ports of EndpointSlices", said))
-    pairs = list(islice(((backend, port) for backend in backends for port in backend.ports), _MOST_PORTS))
-    owners = {port: _srv_owner(port, base) for port in {port for _, port in pairs}}
-    sharing = Counter(owners[port] for _, port in pairs)
-    for backend, port in pairs:
-        found.add(base, _SRV, Srv(_weight(total), port.number, backend.name))
-        owner = owners[port]
+    pairs = list(islice(((port, backend) for backend in backends for port in backend.ports), _MOST_PORTS))
+    if pairs:
+        found.add(base, _SRV, *[_srv(_weight(total), port, backend.name) for port, backend in pairs])
+    owners = {port: _srv_owner(port, base) for port in {port for port, _ in pairs}}
+    shared: dict[bytes, list[tuple[Port, _Named]]] = {}
+    for pair in pairs:
+        shared.setdefault(owners[pair[0]], []).append(pair)
+    for owner, sharing in shared.items():
         if owner:
-            found.add(owner, _SRV, Srv(_weight(sharing[owner]), port.number, backend.name))
-            found.add_address(owner, backend.address)
+            weight = _weight(len(sharing))
+            found.add(owner, _SRV, *[_srv(weight, port, backend.name) for port, backend in sharing])
+            found.add_addresses(owner, *[backend.address for _, backend in sharing])
 
 
 def _endpoint_names(found: Records, backends: Iterable[_Named]) -> None:
     for backend in backends:
-        found.add_address(backend.name, backend.address)
+        found.add(backend.name, _A if len(backend.address) == 4 else _AAAA, backend.address)
         found.add_pointer(backend.address, Pointer(backend.name))
 
 
@@ -232,6 +232,11 @@ def _srv_owner(port: Port, base: bytes) -> bytes:
 
 def _fits_srv(port: str) -> bool:
     return names.is_label(port) and len(port) < 63  # the underscore before it takes a place
+
+
+def _srv(weight: int, port: Port, target: bytes) -> bytes:
+    """Give the data of an SRV record (RFC 2782); the priority is always 0."""
+    return _SRV_NUMBERS.pack(0, weight, port.number) + target
 
 
 def _weight(records: int) -> int:

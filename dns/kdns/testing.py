@@ -114,10 +114,15 @@ def endpoint_slice(
     }
 
 
-async def ask(chain: Chain, name: str, kind: str = "A", *, message: bytes = b"", limit: int = 0) -> dnslib.DNSRecord:
-    """Ask a chain by bytes, as a client would, and read the reply with another library; `message` is sent as it is."""
-    for _ in range(64):
-        await asyncio.sleep(0)  # let what changed be compiled
+async def ask(
+    chain: Chain, name: str, kind: str = "A", *, message: bytes = b"", limit: int = 0, turns: int = 64
+) -> dnslib.DNSRecord:
+    """Ask a chain by bytes, as a client would, and read the reply with another library; `message` is sent as it is.
+
+    Before that the event loop has so many turns, so that what changed is compiled; without any, it is when asked for.
+    """
+    for _ in range(turns):
+        await asyncio.sleep(0)
     responder = Responder(chain)
     data = message or bytes(dnslib.DNSRecord.question(name, kind).pack())
     found = (None if limit else responder.plain(data)) or responder.considered(data, limit)

@@ -1,7 +1,8 @@
 """The names of the cluster, from live state.
 
 Listeners note which Services changed; a callback of the event loop compiles them in slices short enough that queries
-are answered in between. Nothing is cached: an answer is what the cluster is now.
+are answered in between, and one that is asked for before its turn is compiled at once. So this server is ready as soon as
+it has heard of the whole cluster. Nothing is cached: an answer is what the cluster is now.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import logging
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import islice
 from typing import ClassVar
 
 from kapi.cache import Cache, Change, key_of
@@ -21,6 +21,7 @@ from kapi.source import Source
 from kdns import names, objects, searchpath, wire
 from kdns.alias import aliased
 from kdns.answer import Answers
+from kdns.backlog import Backlog
 from kdns.chain import Rest, Setup
 from kdns.errors import NameInvalid
 from kdns.histogram import Histogram
@@ -32,7 +33,8 @@ from kdns.wire import REFUSED, SERVFAIL, Answer, Rcode, Type
 
 log = logging.getLogger(__name__)
 
-_SLICE = 64  # Services compiled before the event loop may do something else: a few milliseconds
+_SLICE = 0.002  # seconds of compiling before the event loop may do something else
+_LOOK = 0.01  # seconds between two looks whether the whole cluster is known
 _LONG = 0.05  # seconds: a Service that took longer to compile rests before it is compiled again
 _REST = 4  # times as long as it took, so that queries have most of the time, however many endpoints it has
 _PROGRAMMING = tuple(0.001 * 2**n for n in range(20))  # seconds: CoreDNS' buckets
@@ -82,7 +84,7 @@ class Cluster:
         self.programming: dict[str, Histogram] = {}  # seconds from what triggered a change to its answers, by kind
         self._triggers: dict[str, str] = {}  # Service key -> when the oldest change not yet compiled was triggered
         self._pieces: dict[str, dict[str, Slice]] = {}  # Service key -> its slices by key
-        self._changed: dict[str, None] = {}  # keys of Services to compile, in the order of their changes
+        self._backlog = Backlog(settings.zone)
         self._scheduled = False
         self._resting: dict[str, bool] = {}  # key of a large Service -> whether it changed meanwhile
         self._complete = False
@@ -98,15 +100,29 @@ class Cluster:
 
     @property
     def ready(self) -> bool:
-        """Whether the whole cluster has been seen and compiled, once."""
+        """Whether the whole cluster has been seen, once."""
         if not self._complete:
             synced = self._services.synced and self._slices.synced and self._namespaces.synced
             synced = synced and (self._pods_known is None or self._pods_known.synced)
-            self._complete = synced and not self._changed and not any(self._resting.values())
+            self._complete = synced and not any(self._resting.values())
+            if self._complete:
+                self._open()
         return self._complete
+
+    def _open(self) -> None:
+        """Let what is not compiled yet be found by whatever may be asked."""
+        self._backlog.index((key, address) for key in self._services for address in self._addresses_of(key))
+        for address in self._settings.addresses:
+            self._compile_asked(names.reverse_wire(address.packed))  # these may name the zone's servers
+        for namespace, key in self._backlog.namespaces().items():
+            if not self._answers.exists(names.to_wire(f"{namespace}.svc.{self._settings.zone}")):
+                self._compile_now(key)
+        self._name_zone()
 
     def lookup(self, question: bytes) -> Answer | None:
         """See `Plugin.lookup`. Until everything is known, nothing is denied."""
+        if self._backlog:
+            self._compile_asked(question[:-4])
         answer = self._answers.lookup(question) if self._complete or self.ready else self._answers.hit(question)
         if self._paths and answer is not None and answer.rcode == Rcode.NXDOMAIN and self._paths in question:
             return None  # perhaps a search path's first try
@@ -134,7 +150,7 @@ class Cluster:
     def transfer(self, query: Query) -> Iterator[Answer] | None:
         """Give a whole zone, in messages, to a client that may have it (AXFR, RFC 5936)."""
         allowed = {"*", query.client} & set(self._settings.transfer_to)
-        records = self._answers.whole(query.name) if allowed and self.ready else None
+        records = self._answers.whole(query.name) if allowed and self.ready and not self._backlog else None
         return wire.messages(records) if records is not None else None
 
     async def run(self) -> None:
@@ -199,7 +215,7 @@ class Cluster:
         return namespace in self._pods_known.namespaces(str(address))
 
     def _on_namespace(self, change: Change[str]) -> None:
-        self._changes.tell()
+        self._tell()
         chosen = self._settings.namespaces
         if change.new is None:
             self._answers.remove(f"namespace/{change.key}")
@@ -229,36 +245,57 @@ class Cluster:
         if key in self._resting:
             self._resting[key] = True
             return
-        self._changed[key] = None
+        self._backlog.add(key)
+        self._tell()
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._compile)
 
-    def _compile(self) -> None:
-        """Bring the answers of a few changed Services up to date; come back for the others, whatever happens."""
+    def _tell(self) -> None:
+        """Say that something is not as it was: prepared replies are void, and the SOA has another serial."""
         self._changes.tell()
+        self._answers.touch(int(self._clock()))
+
+    def _compile(self) -> None:
+        """Bring the answers of a few changed Services up to date; come back for the others, whatever happens.
+
+        Before the whole cluster is known, what is compiled would mostly be compiled again.
+        """
+        loop, ready = asyncio.get_running_loop(), self.ready
         try:
-            for key in list(islice(self._changed, _SLICE)):
-                del self._changed[key]
-                started = time.perf_counter()
-                self._compile_guarded(key)
-                self._rest(key, time.perf_counter() - started)
-            self._answers.touch(int(self._clock()))
+            until = time.perf_counter() + _SLICE
+            while ready and self._backlog and time.perf_counter() < until:
+                self._compile_now(self._backlog.first())
             self._name_zone()
         finally:
-            self._scheduled = bool(self._changed)
-            if self._scheduled:
-                asyncio.get_running_loop().call_soon(self._compile)
+            self._scheduled = bool(self._backlog)
+            if self._scheduled and ready:
+                loop.call_soon(self._compile)
+            elif self._scheduled:
+                loop.call_later(_LOOK, self._compile)
 
-    def _rest(self, key: str, took: float) -> None:
-        """Let a Service that took long to compile not be compiled again at once."""
-        if took > _LONG:
+    def _compile_asked(self, name: bytes) -> None:
+        for key in self._backlog.asked_for(name):
+            self._compile_now(key)
+
+    def _compile_now(self, key: str) -> None:
+        self._backlog.take(key)
+        started = time.perf_counter()
+        self._compile_guarded(key)
+        took = time.perf_counter() - started
+        if took > _LONG:  # let it not be compiled again at once
             self._resting[key] = False
             asyncio.get_running_loop().call_later(_REST * took, self._rested, key)
 
     def _rested(self, key: str) -> None:
         if self._resting.pop(key):
             self._touch(key)
+
+    def _addresses_of(self, key: str) -> Iterator[bytes]:
+        """Give the addresses that names of a Service may lead to."""
+        yield from self._services[key].addresses
+        for piece in self._pieces.get(key, {}).values():
+            yield from (backend.address for backend in piece.backends)
 
     def _compile_guarded(self, key: str) -> None:
         """Compile one Service. One that cannot be compiled has no names, and keeps no other from having theirs."""
@@ -325,6 +362,7 @@ class Cluster:
         self._servers = servers
         records = apex_records(self._settings.zone, servers, [each.packed for each in self._settings.addresses])
         below = ["svc", "ns.dns", *(["pod"] if self._pods else [])]
+        self._tell()
         self._answers.update(_ZONE, records, [f"{name}.{self._settings.zone}" for name in below])
 
     def _service_name(self, owner: str) -> str:

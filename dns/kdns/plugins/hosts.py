@@ -92,7 +92,7 @@ class _Table:
                     continue
                 if wired.endswith(self._zones):
                     self.entries += 1
-                    records.add_address(wired, address.packed)
+                    records.add_addresses(wired, address.packed)
                     if self.hosts.reverse:
                         records.add_pointer(address.packed, Pointer(wired))
         made = compiled(records, self.hosts.ttl)

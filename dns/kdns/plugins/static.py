@@ -23,7 +23,7 @@ def setup(setup: Setup) -> Static | None:
     answers = Answers(dict.fromkeys(name for name, _ in given), setup.settings.ttl, serial=int(setup.clock()))
     records = Records()
     for name, address in given:
-        records.add_address(names.to_wire(name), address.packed)
+        records.add_addresses(names.to_wire(name), address.packed)
         records.add_pointer(address.packed, Pointer(names.to_wire(name)))
     answers.update("records", records)
     return Static(answers)

@@ -26,8 +26,8 @@ def responder() -> Responder:
     answers = Answers(["z"], 5)
     records = Records()
     for n in range(200):
-        records.add_address(b"\4many\1z\0", bytes((10, 0, 0, n)))
-    records.add_address(b"\3one\1z\0", bytes((10, 0, 0, 1)))
+        records.add_addresses(b"\4many\1z\0", bytes((10, 0, 0, n)))
+    records.add_addresses(b"\3one\1z\0", bytes((10, 0, 0, 1)))
     answers.update("all", records)
     return Responder(Known(answers))
 

@@ -1,0 +1,78 @@
+"""What is not compiled yet is found by whatever name or address it may be asked for by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kapi.resources import SERVICES
+from kdns import names
+from kdns.backlog import Backlog
+from kdns.chain import Setup, load
+from kdns.settings import Settings
+from kdns.testing import HandFed, ask, namespace, service
+
+
+@pytest.fixture
+def backlog() -> Backlog:
+    made = Backlog("cluster.local")
+    for key in ("default/web", "shop/db", "shop/web"):
+        made.add(key)
+    made.index([("shop/db", bytes((10, 244, 1, 3))), ("shop/web", bytes((10, 244, 1, 3)))])
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("web.default.svc.cluster.local", ["default/web"]),
+        ("a.b.c.web.default.svc.cluster.local", ["default/web"]),
+        ("db.default.svc.cluster.local", []),
+        ("default.svc.cluster.local", []),
+        ("svc.cluster.local", []),
+        ("web.default.pod.cluster.local", []),
+        ("3.1.244.10.in-addr.arpa", ["shop/db", "shop/web"]),
+        ("1.244.10.in-addr.arpa", ["shop/db", "shop/web"]),
+        ("4.1.244.10.in-addr.arpa", []),
+        ("9.3.1.244.10.in-addr.arpa", []),
+    ],
+)
+def test_a_service_is_found_by_the_names_and_addresses_that_it_may_have(
+    backlog: Backlog, name: str, found: list[str]
+) -> None:
+    assert backlog.asked_for(names.to_wire(name)) == found
+
+
+def test_the_one_that_waits_for_longest_comes_first_and_what_is_taken_is_not_found(backlog: Backlog) -> None:
+    backlog.add("default/web")
+    assert [backlog.first(), len(backlog)] == ["default/web", 3]
+    backlog.take("default/web")
+    assert backlog.asked_for(names.to_wire("web.default.svc.cluster.local")) == []
+    assert [backlog.first(), backlog.namespaces()] == ["shop/db", {"shop": "shop/web"}]
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_may_be_asked_for(before: bytes) -> None:
+    backlog = Backlog("z")
+    backlog.add("a/b")
+    for name in (before, before + b"\3svc\1z\0", before + b"\4arpa\0"):
+        assert backlog.asked_for(name) in ([], ["a/b"])
+
+
+@pytest.mark.parametrize("change", [{"ips": ["10.96.0.3"]}, None])
+async def test_a_change_shows_in_the_very_next_answer(change: dict[str, Any] | None) -> None:
+    source = HandFed()
+    chain = load(Setup(Settings(), lambda: 1.0, lambda: 1.0, source))
+    source.sync_all([namespace("default"), service("web", ips=["10.96.0.2"])])
+    name = "web.default.svc.cluster.local"
+    assert [str(r.rdata) for r in (await ask(chain, name)).rr] == ["10.96.0.2"]
+    if change is None:
+        source.remove(SERVICES, "default/web")
+    else:
+        source.put(SERVICES, service("web", **change))
+    told = await ask(chain, name, turns=0)
+    assert [str(r.rdata) for r in told.rr] == (change or {}).get("ips", [])
+    assert told.header.get_rcode() == (0 if change else 3)
