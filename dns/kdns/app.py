@@ -107,7 +107,7 @@ class App:
             try:
                 self._apply(self.configuration, tasks)
                 started()
-                await self._ready()
+                await self._settled()
                 gc.freeze()  # what is known of the cluster is no garbage, and need not be looked through again
                 await asyncio.Event().wait()
             finally:
@@ -183,6 +183,10 @@ class App:
     async def _ready(self) -> None:
         while self.waiting:  # noqa: ASYNC110  # plug-ins tell whether they are ready, not when they become so
             await asyncio.sleep(0.02)
+
+    async def _settled(self) -> None:
+        while not all(getattr(plugin, "settled", plugin.ready) for chain in self.chains for plugin in chain.plugins):  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.1)
 
     def _apply(self, new: Configuration, tasks: asyncio.TaskGroup) -> None:
         """Bind, exchange, and give up what is not wanted any more. What is wrong raises before anything changes."""

@@ -1,4 +1,4 @@
-"""Services that changed and whose names are not compiled yet: in the order of their changes, and by what is asked. Pure."""
+"""Services whose changed names are not compiled yet: in the order of their changes, and by what is asked for. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ARPA = b"\4arpa\0"
 
 
 class Backlog:
-    """The keys (`namespace/name`) of such Services. None is told wrongly of meanwhile: who asks for one finds it here."""
+    """The keys (`namespace/name`) of such Services. None is told wrongly of meanwhile: who asks for one finds it."""
 
     def __init__(self, zone: str) -> None:
         self._keys: dict[str, None] = {}

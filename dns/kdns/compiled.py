@@ -101,7 +101,8 @@ def kept_of(packed: bytes) -> int:
 class _Leading(NamedTuple):
     """SRV or NS records, as they are at whatever name, and what follows them: addresses of what they lead to.
 
-    Each of `glue` are where a target's name stands after the question, that name, and its address records without owner.
+    Each of `glue` is for one target: where its name stands after the question, that name, and its address records
+    without their owner.
     """
 
     count: int

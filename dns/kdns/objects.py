@@ -1,7 +1,7 @@
 """Services and EndpointSlices, as much of them as names need: there may be a hundred thousand endpoints. Pure.
 
-They are read straight from the API's JSON into tuples of octets and short texts, for what the others need of these objects
-would take most of the time until all names are known. What is accepted is what `kapi.decode` accepts: a part that cannot
+They are read straight from the API's JSON into tuples of octets and short texts: what others need of these objects
+would take most of the time until all names are known. What is accepted is what `kapi.decode` accepts. A part that cannot
 be read is left out, and spoils nothing else.
 """
 
@@ -108,7 +108,8 @@ def _slice(obj: Json, *, pods: bool) -> Slice:
     triggered = _text(decode.as_object(meta.get("annotations")).get(_TRIGGERED))
     size = _SIZES.get(_text(obj.get("addressType")))
     backends = tuple(_backends(_listed(obj.get("endpoints")), size, pods=pods)) if size else ()
-    return Slice(name, f"{namespace}/{of}" if of else "", backends, _ports(obj.get("ports"), need_names=True), triggered)
+    ports = _ports(obj.get("ports"), need_names=True)
+    return Slice(name, f"{namespace}/{of}" if of else "", backends, ports, triggered)
 
 
 def _backends(endpoints: list[Any], size: int, *, pods: bool) -> Iterator[Backend]:

@@ -125,13 +125,6 @@ class Responder:
             return max(CLASSIC_LIMIT, min(asked, self._payload)), PLAIN_OPT
         return 0, b""
 
-    def _prepare(self, query: bytes, question: bytes, reply: bytes) -> None:
-        """Keep a reply; not one to mixed letter case, for such queries are no two alike."""
-        if query.startswith(question, wire.HEADER):
-            if len(self._prepared) >= _MOST_PREPARED:
-                self._prepared.clear()
-            self._prepared[query[2:]] = reply[2:]
-
     def considered(self, data: bytes, limit: int = 0, client: str = "") -> bytes | Query | None:
         """Read any bytes: the reply, or the query that needs waiting for, or None where no reply is deserved.
 

@@ -1,8 +1,8 @@
 """The names of the cluster, from live state.
 
 Listeners note which Services changed; a callback of the event loop compiles them in slices short enough that queries
-are answered in between, and one that is asked for before its turn is compiled at once. So this server is ready as soon as
-it has heard of the whole cluster. Nothing is cached: an answer is what the cluster is now.
+are answered in between, and one that is asked for before its turn is compiled at once. So this server is ready as soon
+as it has heard of the whole cluster. Nothing is cached: an answer is what the cluster is now.
 """
 
 from __future__ import annotations
@@ -108,6 +108,11 @@ class Cluster:
             if self._complete:
                 self._open()
         return self._complete
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is ready and all names are compiled."""
+        return self.ready and not self._backlog
 
     def _open(self) -> None:
         """Let what is not compiled yet be found by whatever may be asked."""

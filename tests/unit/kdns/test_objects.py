@@ -111,5 +111,5 @@ def test_one_bad_address_costs_its_endpoint_no_other() -> None:
 @pytest.mark.parametrize("obj", [{}, {"metadata": {}}, {"metadata": {"name": 7}}, None, {"metadata": "x"}])
 def test_what_has_no_name_is_an_error(obj: Any) -> None:
     for read in (objects.service, objects.endpoint_slice):
-        with pytest.raises(DecodeError, match="without metadata.name"):
+        with pytest.raises(DecodeError, match=r"without metadata\.name"):
             read(obj)
