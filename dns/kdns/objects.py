@@ -1,8 +1,8 @@
 """Services and EndpointSlices, as much of them as names need: there may be a hundred thousand endpoints. Pure.
 
 They are read straight from the API's JSON into tuples of octets and short texts: what others need of these objects
-would take most of the time until all names are known. What is accepted is what `kapi.decode` accepts. A part that cannot
-be read is left out, and spoils nothing else.
+would take most of the time until all names are known. What is accepted is what `kapi.decode` accepts. A part that
+cannot be read is left out, and spoils nothing else.
 """
 
 from __future__ import annotations
