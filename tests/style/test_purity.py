@@ -67,8 +67,8 @@ EFFECTFUL = {
     },
     "netns-lab/netnslab": {
         "the command line": "cli commands parser completing terminal targets remote check doctor",
-        "the host: namespaces, files, processes": """kernel syscalls network routes place state lock lifecycle lab outside
-            descriptors growing owners""",
+        "the host: namespaces, files, processes": """kernel syscalls network routes place state lock lifecycle lab
+            outside descriptors growing owners""",
         "the lab's processes": "supervisor zygote child caller control processes running kept readiness",
         "the assembly": "cluster facts manifests",
         "pods": """echo kubelet.clearing kubelet.kubelet kubelet.launch kubelet.pod kubelet.probing kubelet.runner
