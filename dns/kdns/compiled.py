@@ -105,7 +105,7 @@ class _Leading(NamedTuple):
     without their owner.
     """
 
-    count: int
+    kept: int
     parts: bytes
     glue: list[tuple[int, bytes, list[bytes]]]
 
@@ -143,7 +143,7 @@ class _Making:
             owner = (0xC000 | at).to_bytes(2, "big") if at < _POINTER_REACH else target
             glue += [owner + each for each in addresses]
         glue = wire.fitting(glue, wire.LARGEST - len(led.parts))
-        return wire.counts_of(led.count, 0, len(glue)) + led.parts + b"".join(glue)
+        return wire.counts_of(led.kept, 0, len(glue)) + led.parts + b"".join(glue)
 
     def _leading(self, tail: bytes, data: tuple[bytes, ...]) -> _Leading:
         before = _TARGET_AT[tail] - _BEFORE_DATA
