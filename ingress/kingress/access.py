@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kingress.message import Request
 
 _MOST_LINES = 512  # waiting to be written; more are written at once
+_LONGEST = 256  # bytes of a User-Agent that is worth remembering
 _MILLISECONDS = tuple(f"{number / 1000:.3f}" for number in range(1000))
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x22, 0x5C, *range(0x7F, 0x100))}
@@ -75,7 +77,7 @@ class JsonLog(AccessLog):
     def line(self, exchange: Exchange, seconds: float) -> None:
         """See `AccessLog.line`."""
         request, route = exchange.request, exchange.route
-        said = {name.lower(): value.decode("latin-1") for name, value in request.headers}
+        trace = next((value for name, value in request.headers if name.lower() == b"traceparent"), b"")
         line = {
             "time": datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),
             "client": exchange.client.peer,
@@ -86,14 +88,14 @@ class JsonLog(AccessLog):
             "status": exchange.status,
             "bytes": exchange.sent,
             "seconds": round(seconds, 6),
-            "referer": said.get(b"referer", ""),
-            "userAgent": said.get(b"user-agent", ""),
+            "referer": request.referer.decode("latin-1"),
+            "userAgent": request.agent.decode("latin-1"),
             "ingress": f"{route.ingress.namespace}/{route.ingress.name}" if route else "",
             "backend": exchange.backend.name if exchange.backend else "",
             "endpoint": exchange.peer.name if exchange.peer else "",
             "attempts": exchange.attempts,
             "requestId": exchange.request_id.decode("ascii"),
-            "traceId": _trace_id(said.get(b"traceparent", "")),
+            "traceId": _trace_id(trace.decode("latin-1")),
         }
         self._note(json.dumps(line, separators=(",", ":")) + "\n")
 
@@ -106,15 +108,18 @@ def _trace_id(traceparent: str) -> str:
 
 def _logged(request: Request) -> tuple[str, str]:
     """Give what is said of a request: its line, and who asked with what."""
-    referer = agent = "-"
-    for name, value in request.headers:
-        if len(name) == 10 and name.lower() == b"user-agent":
-            agent = _text(value)
-        elif len(name) == 7 and name.lower() == b"referer":
-            referer = _text(value)
     line = f'"{request.method} {_text(request.target)} HTTP/{request.version}"'
-    request.logged = line, f'"{referer}" "{agent}"'
+    agent = request.agent
+    who = _known(agent) if len(agent) <= _LONGEST else _text(agent)
+    referer = _text(request.referer) if request.referer else "-"
+    request.logged = line, f'"{referer}" "{who or "-"}"'
     return request.logged
+
+
+@lru_cache(maxsize=1024)
+def _known(value: bytes) -> str:
+    """Give what `_text` gives: most clients say what others say."""
+    return _text(value)
 
 
 def _text(value: bytes) -> str:

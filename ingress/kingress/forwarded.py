@@ -16,7 +16,7 @@ from kingress.message import Header, Request
 class Forwarding:
     """What is said of the requests of one client."""
 
-    __slots__ = ("_peer", "_trusted", "constant", "latest", "secure", "wire")
+    __slots__ = ("_peer", "_trusted", "constant", "latest", "lines", "secure", "wire")
 
     def __init__(self, peer: str, scheme: str, port: int, trusted: tuple[Network, ...] = ()) -> None:
         self._peer = peer.encode()
@@ -28,8 +28,9 @@ class Forwarding:
             (b"X-Forwarded-Proto", scheme.encode()),
             (b"X-Forwarded-Port", b"%d" % port),
         ]
+        self.lines = b"".join(b"%b: %b\r\n" % header for header in self.constant)  # as HTTP/1 writes it
         self.latest: Request | None = None  # the request that was written last,
-        self.wire = b""  # as HTTP/1 writes it, up to its id
+        self.wire = b""  # as HTTP/1 writes it, up to its id, once it was written twice
 
     def headers(self, request: Request, request_id: bytes) -> list[Header]:
         """Give the headers to add, and take out of the request what must not be believed."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kingress.access import AccessLog
 from kingress.crowd import Crowd
 from kingress.forwarded import Forwarding
+from kingress.h1.plain import PlainReader
 from kingress.match import Table
 from kingress.metrics import Metrics
 from kingress.settings import Settings
@@ -21,7 +22,6 @@ from kingress.upstreams import Upstreams
 if TYPE_CHECKING:
     from kingress.exchange import Exchange
     from kingress.h1.client import ClientConnection
-    from kingress.message import Request
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Gateway:
         self.upstreams = upstreams
         self.metrics = metrics
         self.clients: set[ClientConnection] = set()
-        self.request_heads: dict[bytes, Request] = {}  # what heads mean that have been read before
+        self.plain = PlainReader(settings.head_limit, settings.headers_limit, settings.target_limit)
         self.crowd = crowd or Crowd()
         self.forwarding = lru_cache(maxsize=_CLIENTS)(self._forwarding)  # clients come again
         self.draining = False

@@ -35,14 +35,11 @@ class Request:
     version: str = "1.1"
     trailers: bool = False  # the client takes fields after the body
     told: bool = False  # `headers` has some of what a proxy says of the client, with names in small letters
+    agent: bytes = b""  # User-Agent and Referer, for the access log
+    referer: bytes = b""
     wire: bytes = b""  # as HTTP/1 writes it, without its end, once it was written
     logged: tuple[str, str] | None = None  # what the access log says of it, once it did
     way: tuple[int, Any, Any] | None = None  # the version of the route table, and what was found there: route, backend
-
-    @property
-    def plain(self) -> bool:
-        """Whether there is nothing beyond target, host and headers: no body, no upgrade, not old."""
-        return not (self.length or self.upgrade or self.told) and self.version == "1.1"
 
     def again(self) -> Request:
         """Give an equal request, to be altered."""

@@ -17,7 +17,7 @@ import re
 from functools import lru_cache
 from urllib.parse import quote
 
-_VISIBLE = re.compile(rb"[!-\"$-\[\]-~]+")  # visible ASCII without # and backslash
+_ALLOWED = bytes(code for code in range(0x21, 0x7F) if code not in b"#\\")  # visible ASCII
 _ESCAPE = re.compile(rb"%(.{0,2})", re.DOTALL)
 _DOT_ELEMENT = re.compile(rb"/\.{1,2}(?:/|$)")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -31,11 +31,14 @@ class BadTarget(ValueError):
 
 def normal_target(target: bytes) -> tuple[bytes, str]:
     """Split an origin-form target: the bytes to forward, and the path to route on. Raises BadTarget."""
-    if not _VISIBLE.fullmatch(target):
+    if target.translate(None, _ALLOWED):
         raise BadTarget("the request target has a character that is not allowed in a URL")
-    path, mark, query = target.partition(b"?")
-    if not path.startswith(b"/"):
+    text = target.decode("ascii")
+    if text[:1] != "/":
         raise BadTarget("the request target does not start with /")
+    if "%" not in text and "/." not in text:
+        return target, text.partition("?")[0]
+    path, mark, query = target.partition(b"?")
     normal = normal_path(path)
     return (target if normal is path else normal + mark + query), normal.decode("ascii")
 

@@ -46,9 +46,7 @@ class ClientConnection(asyncio.Protocol):
         self._gateway = gateway
         self._scheme = scheme
         self._port = port
-        self._reader = RequestReader(
-            settings.head_limit, settings.headers_limit, settings.target_limit, gateway.request_heads
-        )
+        self._reader = RequestReader(settings.head_limit, settings.headers_limit, settings.target_limit, gateway.plain)
         self._events: deque[Any] = deque()  # read and not yet dealt with
         self._out: list[bytes] = []
 

@@ -11,14 +11,16 @@ from typing import Any, Final
 import httptools
 
 from kingress import headers as names
-from kingress.h1.reader import Malformed, Reader, content_length, is_chunked, remember
+from kingress.h1.plain import PlainReader
+from kingress.h1.reader import Malformed, Reader, content_length, is_chunked
 from kingress.message import UNKNOWN, Refused, Request
 from kingress.target import BadTarget, host_of, normal_target, split_absolute
 
 _UPGRADES: Final = frozenset((b"websocket",))
 _ENOUGH: Final = 65536  # bytes held back before no more are read
 _PIECE: Final = 16384  # bytes given to the parser at once: limits hold however much comes in one read
-_SPECIAL: Final = names.REQUEST_SPECIAL
+_LOGGED: Final = frozenset((b"user-agent", b"referer"))
+_SPECIAL: Final = names.REQUEST_SPECIAL | _LOGGED
 _TOLD: Final = names.TOLD
 _PLAIN: Final = frozenset((b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"))
 _NOT_PROXIED: Final = {
@@ -39,16 +41,17 @@ class RequestReader(Reader):
     _last = False  # the request says that it is the last
     _granted = False  # the request asks for an upgrade that is possible
     _target = b""
+    _logged: dict[bytes, bytes]  # what the access log says of the client
 
     def __init__(
         self,
         head_limit: int = 32768,
         headers_limit: int = 100,
         target_limit: int = 8192,
-        heads: dict[bytes, Request] | None = None,
+        plain: PlainReader | None = None,
     ) -> None:
         self._target_limit = target_limit
-        self._heads = heads if heads is not None else {}
+        self._plain = plain
         super().__init__(head_limit, headers_limit)
 
     def _new_parser(self) -> Any:
@@ -58,10 +61,10 @@ class RequestReader(Reader):
         return Refused(431, f"its head has over {self._head_limit} bytes or {self._headers_limit} headers")
 
     def known(self, data: bytes) -> Request | None:
-        """Give the request that `data` is, if it is a whole one that has been read before, by whichever connection."""
-        if self.in_message or self._ended or self._held is not None:
+        """Give the request that `data` is, if it is exactly one and plain: without what has to be looked at twice."""
+        if self._plain is None or self.in_message or self._ended or self._held is not None:
             return None
-        return self._heads.get(data)
+        return self._plain.read(data)
 
     def feed(self, data: bytes) -> list[Any]:
         """Give the messages and parts of messages that `data` completes.
@@ -71,7 +74,6 @@ class RequestReader(Reader):
         if self._left < len(data) > _PIECE:
             pieces = (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
             return [event for piece in pieces for event in self.feed(piece)]
-        begins = not (self.in_message or self._ended or self._held is not None)
         events: list[Any] = []
         self._events = events
         if self._left:
@@ -88,8 +90,6 @@ class RequestReader(Reader):
             self._parser.feed_data(data)
             if self.in_message:
                 self._unfinished()
-            elif begins and len(events) == 2 and events[0].plain:
-                remember(self._heads, data, events[0])
         except httptools.HttpParserUpgrade as stop:
             self._stopped(data[stop.args[0] :])
         except httptools.HttpParserCallbackError as error:
@@ -139,6 +139,7 @@ class RequestReader(Reader):
         """See `Reader.on_message_begin`."""
         self._headers = []
         self._found = {}
+        self._logged = {}
         self._body = 0
         self._target = b""
         self.in_message = True
@@ -153,6 +154,9 @@ class RequestReader(Reader):
         if lower not in _SPECIAL:
             if b"_" not in name:  # X_Forwarded_For is X-Forwarded-For to many a server: such names are dropped
                 self._headers.append((name, value))
+        elif lower in _LOGGED:
+            self._headers.append((name, value))
+            self._logged[lower] = value
         elif lower in _TOLD:
             self._headers.append((lower, value))  # for the policies to trust or to overwrite
             self._found[b"told"] = b""
@@ -184,6 +188,7 @@ class RequestReader(Reader):
         except BadTarget as error:
             raise Refused(400, str(error)) from None
         request = Request(method, target, path, authority, host, self._headers)
+        request.agent, request.referer = self._logged.get(b"user-agent", b""), self._logged.get(b"referer", b"")
         self._granted = self._last = False
         self._length = 0
         if len(found) > 1 or version == "1.0":

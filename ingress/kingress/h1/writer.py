@@ -14,6 +14,8 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _LONGEST: Final = 2048  # bytes of a head that is kept for the next request
+_FORWARDED: Final = b"%b%bX-Forwarded-Host: %b\r\nX-Request-ID: %b"
+_FORWARDED_END: Final = _FORWARDED + b"\r\n\r\n"
 _LINE = b": ".join  # of a header: its name and value
 _CHUNKED: Final = (b"Transfer-Encoding", b"chunked")
 _CLOSE: Final = (b"Connection", b"close")
@@ -27,17 +29,17 @@ def request_head(request: Request, forwarding: Forwarding, told: list[Header] | 
     `told` is what is said of the client, where that is not what `forwarding` says of all its requests.
     """
     if forwarding.latest is request and told is None:  # a client repeats itself
+        if not forwarding.wire:
+            forwarding.wire = _FORWARDED % (request.wire, forwarding.lines, request.authority, b"")
         return b"%b%b\r\n\r\n" % (forwarding.wire, request_id)
     first = request.wire
     if not first:
         first = request.wire = _lines(request)
     if told is not None:
         return b"%b%b\r\n\r\n" % (first, b"\r\n".join(map(_LINE, told)))
-    constant = b"\r\n".join(map(_LINE, forwarding.constant))
-    wire = b"%b%b\r\nX-Forwarded-Host: %b\r\nX-Request-ID: " % (first, constant, request.authority)
-    if len(wire) <= _LONGEST:
-        forwarding.latest, forwarding.wire = request, wire
-    return b"%b%b\r\n\r\n" % (wire, request_id)
+    if len(first) <= _LONGEST:
+        forwarding.latest, forwarding.wire = request, b""
+    return _FORWARDED_END % (first, forwarding.lines, request.authority, request_id)
 
 
 def _lines(request: Request) -> bytes:

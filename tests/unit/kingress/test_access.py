@@ -17,7 +17,9 @@ def line(*headers: tuple[bytes, bytes], target: bytes = b"/x?y", as_json: bool =
     """The line of one exchange."""
     lines: list[str] = []
     log = (JsonLog if as_json else AccessLog)(lines.append, lambda: 1_767_225_600.5)
+    said = {name.lower(): value for name, value in headers}
     request = Request("GET", target, "/x", b"a", "a", list(headers))
+    request.agent, request.referer = said.get(b"user-agent", b""), said.get(b"referer", b"")
     exchange: Any = SimpleNamespace(
         request=request,
         client=SimpleNamespace(peer="192.0.2.1"),
