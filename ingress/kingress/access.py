@@ -44,15 +44,12 @@ class AccessLog:
         asked, who = request.logged or _logged(request)
         backend, peer = exchange.backend, exchange.peer
         took = _MILLISECONDS[int(seconds * 1000)] if seconds < 1 else f"{seconds:.3f}"
-        self._note(
+        lines = self._lines
+        lines.append(
             f"{exchange.client.peer} - - [{self._stamp}] {asked} {exchange.status} {exchange.sent} {who} {took} "
             f"[{backend.name if backend else '-'}] {peer.name if peer else '-'} "
             f"{exchange.request_id.decode('ascii') or '-'}\n"
         )
-
-    def _note(self, line: str) -> None:
-        lines = self._lines
-        lines.append(line)
         if len(lines) >= _MOST_LINES:
             self.flush()
 
@@ -97,7 +94,9 @@ class JsonLog(AccessLog):
             "requestId": exchange.request_id.decode("ascii"),
             "traceId": _trace_id(trace.decode("latin-1")),
         }
-        self._note(json.dumps(line, separators=(",", ":")) + "\n")
+        self._lines.append(json.dumps(line, separators=(",", ":")) + "\n")
+        if len(self._lines) >= _MOST_LINES:
+            self.flush()
 
 
 def _trace_id(traceparent: str) -> str:

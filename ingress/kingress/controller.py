@@ -201,7 +201,7 @@ class Controller:
             self.upstreams.forget(target)
 
     def _secret_changed(self, key: str) -> None:
-        self.routes.table.version += 1  # a host may have a certificate now, or none
+        self.routes.table.changed()  # a host may have a certificate now, or none
         self.upstreams.refresh_authority(key)
 
     # What is written, in the background.

@@ -105,6 +105,9 @@ class Upstream(Relay, Protocol):
     def release(self, *, complete: bool) -> None:
         """The exchange is over; `complete`: both messages ended, so another may follow."""
 
+    def rest(self) -> None:
+        """The exchange is over, and all of both messages has come and is gone."""
+
     def tunnel(self, client: Relay, first: bytes) -> None:
         """Leave HTTP: from now on bytes go to and from `client` as they come, beginning with `first`."""
 
@@ -291,8 +294,7 @@ class Exchange:
         self.status, self.sent = response.status, len(body)
         upstream, self.upstream = self.upstream, None
         assert upstream is not None
-        upstream.peer.failures = 0
-        upstream.release(complete=True)
+        upstream.rest()
         self.client.send_whole(response, body)
         self._gateway.finished(self)
 

@@ -74,16 +74,18 @@ class Gateway:
             self.metrics.fail(exchange.route.backend.namespace, exchange.route.backend.service)
 
     def upgraded(self) -> None:
-        """An exchange has become a tunnel; `finished` follows when it ends."""
+        """An exchange has become a tunnel."""
         self.metrics.upgraded += 1
+
+    def tunnelled(self, exchange: Exchange) -> None:
+        """The tunnel that an exchange has become has ended."""
+        self.metrics.upgraded -= 1
+        self.finished(exchange)
 
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over."""
         seconds = self.now() - exchange.started
-        status = exchange.status
-        self.metrics.count(exchange.route, status, seconds, exchange.sent)
-        if status == 101:
-            self.metrics.upgraded -= 1
+        self.metrics.count(exchange.route, exchange.status, seconds, exchange.sent)
         if self._access is not None:
             self._access.line(exchange, seconds)
 

@@ -80,15 +80,30 @@ class Table:
     default: Route | None = None  # for every host, where nothing else matches
     version: int = 0  # another after each change
     lacks: Callable[[str], str] = lambda _: ""  # why a host has no certificate of its own; "" is well
+    _sound: dict[str, HostRoutes] = field(default_factory=dict)  # hosts that lack nothing, as far as was asked
+
+    def changed(self) -> None:
+        """Rules or certificates are other than before."""
+        self.version += 1
+        self._sound.clear()
 
     def find(self, host: str, path: str) -> Route | None:
         """Give the route of a request; None is a 404. `host` is in small letters, without a port."""
+        sound = self._sound.get(host)
+        found = sound.find(path) if sound is not None else None
+        return found if found is not None else self._find(host, path)
+
+    def _find(self, host: str, path: str) -> Route | None:
         routes = self.hosts.get(host)
         found = routes.find(path) if routes is not None else None
         if found is None:
             found = self._find_wider(host, path)
         why = self.lacks(host)
-        return _uncertified(found, why) if why and found is not None else found
+        if why:
+            return _uncertified(found, why) if found is not None else None
+        if routes is not None:
+            self._sound[host] = routes
+        return found
 
     def _find_wider(self, host: str, path: str) -> Route | None:
         candidates = self._candidates(host)

@@ -5,7 +5,7 @@ The readers of `kingress.h1` make these from bytes and the writers turn them bac
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 Header = tuple[bytes, bytes]
@@ -15,7 +15,7 @@ REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))  # do
 UNKNOWN: Final = -1  # the length of a body that ends when it ends
 
 
-@dataclass(slots=True)
+@dataclass(init=False)
 class Request:
     """The head of a request. `headers` are end to end only: framing and hop-by-hop headers are not in it.
 
@@ -28,6 +28,7 @@ class Request:
     authority: bytes  # the Host as it came; empty only from HTTP/1.0
     host: str  # of the authority: small letters, without a port
     headers: list[Header]
+    # Defaults of the class, so that making one of the many that need few of these costs little.
     length: int = 0  # of the body; UNKNOWN where it is not told beforehand
     upgrade: bytes = b""  # `websocket`, where the client asks to switch protocols
     expects_continue: bool = False  # the client waits for a 100 before it sends the body
@@ -37,13 +38,25 @@ class Request:
     told: bool = False  # `headers` has some of what a proxy says of the client, with names in small letters
     agent: bytes = b""  # User-Agent and Referer, for the access log
     referer: bytes = b""
-    wire: bytes = b""  # as HTTP/1 writes it, without its end, once it was written
+    wire: bytes = b""  # as HTTP/1 writes it, without its end, once it is known
     logged: tuple[str, str] | None = None  # what the access log says of it, once it did
     way: tuple[int, Any, Any] | None = None  # the version of the route table, and what was found there: route, backend
 
+    def __init__(  # noqa: PLR0917  # what every request has, in the order in which it is known
+        self, method: str, target: bytes, path: str, authority: bytes, host: str, headers: list[Header]
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.authority = authority
+        self.host = host
+        self.headers = headers
+
     def again(self) -> Request:
         """Give an equal request, to be altered."""
-        return replace(self, wire=b"", logged=None, way=None)
+        made = Request.__new__(Request)
+        made.__dict__.update(self.__dict__, wire=b"", logged=None, way=None)
+        return made
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ Gauges = Mapping[str, tuple[str, Values]]  # by name: help and values
 _NAMES: Final = ("namespace", "ingress", "service", "host", "path", "status")
 _BY_SERVICE: Final = ("namespace", "ingress", "service")
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
+_MOST: Final = 1024  # requests that are counted at once
 _EMPTY: Final = (0.0,) * (3 + len(BOUNDS) + 1)  # how many, seconds, bytes of bodies, how many in each bucket
 
 
@@ -32,22 +33,27 @@ class Metrics:
         self.durations: dict[_Labels, list[float]] = {}  # by Service: seconds, and how many in each bucket
         self.failures: dict[_Labels, float] = {}  # attempts that endpoints did not answer, by Service
         self.upgraded = 0  # tunnels that are open now
-        self._latest: dict[tuple[Route | None, int], list[float]] = {}  # since they were last gathered
+        self._latest: list[tuple[Route | None, int, float, int]] = []  # requests since they were last gathered
 
     def count(self, route: Route | None, status: int, seconds: float, size: int) -> None:
         """A request was answered."""
-        known = self._latest.get((route, status))
-        if known is None:
-            known = self._latest[route, status] = list(_EMPTY)
-        known[0] += 1
-        known[1] += seconds
-        known[2] += size
-        known[3 if seconds <= BOUNDS[0] else 3 + bisect_left(BOUNDS, seconds)] += 1
+        self._latest.append((route, status, seconds, size))
+        if len(self._latest) >= _MOST:
+            self.gather()
 
     def gather(self) -> None:
-        """Add what was counted to the series with labels: often enough that no route of the past is kept long."""
-        latest, self._latest = self._latest, {}
-        for (route, status), values in latest.items():
+        """Add what was counted to the series with labels: many requests at once, which costs less than one by one."""
+        latest, self._latest = self._latest, []
+        sums: dict[tuple[Route | None, int], list[float]] = {}
+        for route, status, seconds, size in latest:
+            known = sums.get((route, status))
+            if known is None:
+                known = sums[route, status] = list(_EMPTY)
+            known[0] += 1
+            known[1] += seconds
+            known[2] += size
+            known[3 + bisect_left(BOUNDS, seconds)] += 1
+        for (route, status), values in sums.items():
             labels = _labels(route, status)
             _add(self.requests, labels, values[:3])
             if route is not None:

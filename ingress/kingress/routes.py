@@ -126,7 +126,7 @@ class Routes:
             else:
                 for gone in (self._claims, self.table.hosts, self._conflicts):
                     gone.pop(host, None)
-        self.table.version += 1
+        self.table.changed()
         oldest = self._oldest_default()
         self.table.default = _default(oldest) if oldest else None
         return there

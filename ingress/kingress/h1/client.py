@@ -82,7 +82,7 @@ class ClientConnection(asyncio.Protocol):
         if self._tunnel is not None:
             self._tunnel.close()
         if self._tunnelled is not None:
-            self._gateway.finished(self._tunnelled)
+            self._gateway.tunnelled(self._tunnelled)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
@@ -192,7 +192,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, refusal: Refused) -> None:
         """Answer something that is no request, and end the connection."""
-        self._exchange = exchange = Exchange(self._gateway, self, Request("-", b"-", "-", b"", "", [], UNKNOWN))
+        unread = Request("-", b"-", "-", b"", "", [])
+        unread.length = UNKNOWN
+        self._exchange = exchange = Exchange(self._gateway, self, unread)
         exchange.refuse(refusal)
 
     # What an exchange calls.
@@ -232,7 +234,7 @@ class ClientConnection(asyncio.Protocol):
         self._quiet = 0
         self._served = True
         self._held = False
-        last = request.last or self._is_last(exchange)
+        last = exchange.last or request.last or (self._gateway.draining and not self._events)
         wire = response.wire
         if last or not wire or not response.dated:
             wire = response_wire(response, self._gateway.date, last=last)

@@ -30,6 +30,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_blocked",
         "_chunked",
         "_exchange",
+        "_most",
         "_out",
         "_paused",
         "_reader",
@@ -48,6 +49,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.reused = False
         self.quiet = 0  # ticks since something happened
         self._settings = settings
+        self._most = settings.upstream_idle_most
         self._all = everyone
         self._reader = ResponseReader(heads=heads)
         self._transport: asyncio.Transport = cast(Any, None)
@@ -197,7 +199,7 @@ class UpstreamConnection(asyncio.Protocol):
             and not reader.in_message
             and not self._blocked
             and not peer.gone
-            and len(peer.idle) < self._settings.upstream_idle_most
+            and len(peer.idle) < self._most
             and not self._transport.is_closing()
         ):
             if self._paused:
@@ -206,6 +208,20 @@ class UpstreamConnection(asyncio.Protocol):
             peer.idle.append(self)
         else:
             self.close()
+
+    def rest(self) -> None:
+        """See `Upstream.rest`. The head of the response was known, so the connection may be used again."""
+        peer = self.peer
+        peer.failures = 0
+        idle = peer.idle
+        if self._paused or self._blocked or peer.gone or len(idle) >= self._most or self._transport.is_closing():
+            self.release(complete=True)
+            return
+        self._exchange = None
+        self._acknowledged = -1
+        peer.active -= 1
+        self.reused = True
+        idle.append(self)
 
     def pause(self) -> None:
         """See `Upstream.pause`."""

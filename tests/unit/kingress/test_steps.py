@@ -15,7 +15,9 @@ from kingress.steps import Asked, change, finish, hash_key, is_canary, judge, st
 
 def request(target: bytes = b"/", *headers: tuple[bytes, bytes], length: int = 0) -> Request:
     path = target.partition(b"?")[0].decode()
-    return Request("GET", target, path, b"a.example:80", "a.example", list(headers), length)
+    made = Request("GET", target, path, b"a.example:80", "a.example", list(headers))
+    made.length = length
+    return made
 
 
 def asked(target: bytes = b"/", client: str = "192.0.2.1", scheme: bytes = b"http", length: int = 0) -> Asked:
