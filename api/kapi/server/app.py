@@ -62,6 +62,7 @@ class ApiServer:
         self._dispatcher = Dispatcher(
             kinds,
             clock=self.settings.clock,
+            catch_up=store.catch_up,
             state=state,
             writer=writer,
             deleter=deleter,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -39,6 +39,7 @@ class Dispatcher:
         kinds: tuple[Kind, ...],
         *,
         clock: Callable[[], datetime],
+        catch_up: Callable[[], Awaitable[None]],
         state: State,
         writer: Writer,
         deleter: Deleter,
@@ -48,6 +49,7 @@ class Dispatcher:
     ) -> None:
         self._routes = Routes(kinds)
         self._clock = clock
+        self._catch_up = catch_up
         self._state = state
         self._writer = writer
         self._patcher = Patcher(state, writer)
@@ -65,6 +67,8 @@ class Dispatcher:
         if route.kind.stored_as is not None:
             alias = Alias(route.kind.resource, route.kind.stored_as, route.kind.renamed)
             return alias.reply(await self.answer(alias.request(request, _body(request))))
+        if not request.query.get("resourceVersion"):  # which would say how old an answer may be
+            await self._catch_up()
         reply = await self._answer(request, route)
         if route.kind.deprecated:
             return replace(reply, warnings=(route.kind.deprecated, *reply.warnings))

@@ -86,6 +86,13 @@ class Store(Protocol):
         """
         ...
 
+    async def catch_up(self) -> None:
+        """Return once the listener was told of all that was acknowledged before this call, by whichever server.
+
+        Where that cannot be had, because the store is away, it returns after a moment: what is known is served.
+        """
+        ...
+
     async def close(self) -> None:
         """Finish what was accepted and give back files."""
         ...

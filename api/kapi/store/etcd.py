@@ -1,8 +1,10 @@
 """A store in etcd version 3, over its JSON gateway: several servers can share one state.
 
 Every write is a transaction on the key's revision, and on the names it claims; what is committed, by whichever server,
-comes back through one watch, in order, and only then is a writer told of its success. Without a quorum writes fail and
-reads go on; the watch begins again where it was, and compares whole states where etcd no longer has the history.
+comes back through one watch, in order, and only then is a writer told of its success. One key beside the values is put
+by every write: its revision is how far the watch must have come for all that was written to be known. Without a quorum
+writes fail and reads go on; the watch begins again where it was, and compares whole states where etcd no longer has the
+history.
 
 https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/
 """
@@ -33,6 +35,8 @@ _COMPACT_EVERY = 300.0  # seconds of history that etcd keeps for us
 _HELPLESS = (4, 14)  # codes of gRPC: too late, unavailable. A member that says so may have no quorum
 
 _JSON = {"Content-Type": "application/json"}
+_HASTE = 1.0  # seconds that a request may be kept waiting for what other servers wrote
+_APART = 5.0  # seconds in which no other request waits, after one has waited in vain
 _MOST_CLAIMS = 60  # of a write, each way: etcd takes 128 operations in a transaction
 _TOO_LARGE = ("request is too large", "message larger than max")  # of etcd (1.5 MiB by default) and of its gateway
 
@@ -48,12 +52,15 @@ class EtcdStore:
         self._urls = [url.rstrip("/") for url in urls]
         self._prefix = prefix
         self._claims = f"{prefix.rstrip('/')}-claims/"  # beside what is watched
+        self._last = _base64(f"{prefix.rstrip('/')}-last")
         self._revisions: dict[str, int] = {}
         self._seen = 0
         self._listener: Listener | None = None
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._heard = asyncio.Condition()
+        self._catching: asyncio.Task[None] | None = None
+        self._apart_until = 0.0  # on the clock of the event loop
 
     async def open(self, listener: Listener) -> Snapshot:
         """See `Store.open`. Raises `StoreError` where etcd does not answer."""
@@ -99,18 +106,42 @@ class EtcdStore:
             "compare": [_at(place, expected), *(_at(name, 0) for name in taken)],
             "success": [
                 change,
+                {"request_put": {"key": self._last}},
                 *({"request_put": {"key": name, "value": _base64(key)}} for name in taken),
                 *({"request_delete_range": {"key": name}} for name in left),
             ],
             "failure": [{"request_range": {"key": place}}],
         }
 
+    async def catch_up(self) -> None:
+        """See `Store.catch_up`. Calls share one question to etcd: the first that is put after they came."""
+        if self._catching is not None and not self._catching.done():
+            await asyncio.shield(self._catching)  # it may have missed what was written since it began
+        if self._catching is None or self._catching.done():
+            self._catching = asyncio.create_task(self._reach_last())
+        await asyncio.shield(self._catching)
+
+    async def _reach_last(self) -> None:
+        now = asyncio.get_running_loop().time
+        if self._session is None or now() < self._apart_until:
+            return
+        try:
+            async with asyncio.timeout(_HASTE):
+                answer = await self._post("kv/range", {"key": self._last})
+                for last in answer.get("kvs") or ():
+                    await self._reach(int(last["mod_revision"]))
+        except (StoreError, TimeoutError) as error:
+            self._apart_until = now() + _APART
+            log.warning("what other servers wrote is not known: %s", error or f"no answer within {_HASTE} s")
+
     async def close(self) -> None:
         """See `Store.close`."""
+        if self._catching is not None:
+            self._tasks.append(self._catching)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks, self._listener = [], None
+        self._tasks, self._listener, self._catching = [], None, None
         if self._session is not None:
             await self._session.close()
             self._session = None

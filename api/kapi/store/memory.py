@@ -35,6 +35,9 @@ class MemoryStore:
         self._listener(write)
         return write.revision
 
+    async def catch_up(self) -> None:
+        """See `Store.catch_up`. There is no other server."""
+
     async def close(self) -> None:
         """See `Store.close`."""
         self._listener = None

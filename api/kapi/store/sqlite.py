@@ -97,6 +97,9 @@ class SqliteStore:
         await asyncio.shield(waiting.done)
         return waiting.write.revision
 
+    async def catch_up(self) -> None:
+        """See `Store.catch_up`. There is no other server."""
+
     async def close(self) -> None:
         """See `Store.close`."""
         if self._committer is not None:

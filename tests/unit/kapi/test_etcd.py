@@ -59,6 +59,34 @@ async def test_servers_that_share_an_etcd_see_one_state(shared_etcd: Etcd) -> No
         assert (await a.client.get(SERVICES, "kubernetes", "default"))["spec"]["clusterIP"] == "10.96.0.1"
 
 
+async def test_what_one_server_acknowledged_every_request_to_another_sees(shared_etcd: Etcd) -> None:
+    """Behind one address of several servers nobody knows which of them will answer next."""
+    stores = [EtcdStore(shared_etcd.url, prefix="/turns/") for _ in range(2)]
+    async with serving(stores[0]) as one, serving(stores[1]) as two:
+        for number in range(30):
+            here, there = ((one, two), (two, one))[number % 2]
+            await here.client.create(CONFIG_MAPS, {"metadata": {"name": "x"}, "data": {}}, "default")
+            await there.client.patch(CONFIG_MAPS, "x", {"data": {"k": "1"}}, "default")
+            assert (await here.client.get(CONFIG_MAPS, "x", "default"))["data"] == {"k": "1"}
+            await here.client.delete(CONFIG_MAPS, "x", "default")
+            assert "x" not in {item["metadata"]["name"] for item in (await there.client.list(CONFIG_MAPS)).items}
+
+
+async def test_requests_at_once_share_what_is_asked_of_etcd(shared_etcd: Etcd) -> None:
+    store = EtcdStore(shared_etcd.url, prefix="/crowd/")
+    async with serving(store) as server:
+        asked = list[str]()
+        post = store._post
+
+        async def counted(path: str, body: Json) -> Json:
+            asked.append(path)
+            return await post(path, body)
+
+        store._post = counted  # type: ignore[method-assign]  # what goes over the wire, not how
+        await asyncio.gather(*(server.client.get(SERVICES, "kubernetes", "default") for _ in range(100)))
+        assert 1 <= asked.count("kv/range") <= 2
+
+
 def service(name: str, **spec: Any) -> Json:
     return {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}], **spec}}
 
