@@ -9,7 +9,8 @@ import io
 import json
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from socket import gaierror
@@ -82,6 +83,7 @@ class HttpTransport:
         self._tls = tls
         self._read_timeout = read_timeout
         self._session: aiohttp.ClientSession | None = None
+        self.observe: Callable[[str, int, float], None] = _nobody  # method, status (0: none came), seconds
 
     async def send(self, request: Request) -> Json:
         """Send one request; see `Transport.send`."""
@@ -120,10 +122,24 @@ class HttpTransport:
         who = self._credentials
         for last in (who is None, True):
             token = await who.token() if who is not None else ""
-            async with self._open().request(**self._arguments(request, token), timeout=timeout) as response:
+            async with self._observed(request, token, timeout) as response:
                 if last or response.status != _UNAUTHORIZED or who is None or not who.refused(token):
                     yield response
                     return
+
+    @asynccontextmanager
+    async def _observed(
+        self, request: Request, token: str, timeout: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        started, status = time.monotonic(), 0
+        asked = self._open().request(**self._arguments(request, token), timeout=timeout)
+        try:
+            response = await asked
+            status = response.status
+        finally:
+            self.observe(request.method, status, time.monotonic() - started)
+        async with response:
+            yield response
 
     def _open(self) -> aiohttp.ClientSession:
         import aiohttp  # noqa: PLC0415  # as above
@@ -162,6 +178,10 @@ class HttpTransport:
         if code >= 400:
             raise from_status({"code": code, **body})
         return body
+
+
+def _nobody(method: str, status: int, seconds: float) -> None:
+    """Nobody counts calls, unless somebody says so."""
 
 
 def sendable(body: bytes | None) -> bytes | io.BytesIO | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, closing
@@ -18,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from kapi.events import Recorder
 from kapi.source import Source
 from kdns import metrics
+from kdns.calls import Calls
+from kdns.certificate import Certificate
 from kdns.chain import Chain, Setup, load
 from kdns.changes import Changes
 from kdns.edns import Options
@@ -26,6 +27,7 @@ from kdns.histogram import braced
 from kdns.limiter import Limiter
 from kdns.metrics import Metrics
 from kdns.observe import Seen, log_line
+from kdns.pulse import Pulse
 from kdns.router import Router
 from kdns.server import Limits, Listener, Server, bind
 from kdns.settings import Configuration, Listen, Settings
@@ -61,9 +63,9 @@ class _Observer:
         """Count a reply over HTTPS."""
         self.metrics.https[status] += 1
 
-    def many(self, pairs: Sequence[tuple[bytes, bytes]], seconds: float, family: str) -> None:
+    def many(self, replied: Sequence[tuple[bytes, bytes, str]], seconds: float, family: str) -> None:
         """See `Observer.many`."""
-        self.metrics.count_many(pairs, seconds, family, None if self.router.only_root else self.router.zone)
+        self.metrics.count_many(replied, seconds, family, None if self.router.only_root else self.router.zone)
 
 
 @dataclass
@@ -74,7 +76,7 @@ class _Place:
     listener: Listener
     server: Server
     observer: _Observer
-    tls: ssl.SSLContext | None = None
+    certificate: Certificate | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -96,6 +98,7 @@ class App:
     secret: bytes
     limits: Limits = field(default_factory=Limits)
     changes: Changes = field(default_factory=Changes)
+    also: list[Calls | Pulse] = field(default_factory=list)  # what else has numbers
     reloads_failed: int = 0
     _places: dict[Listen, _Place] = field(default_factory=dict)
     _chains: dict[Settings, _Running] = field(default_factory=dict)
@@ -145,6 +148,8 @@ class App:
         server = metrics.server_name(next(iter(self._places))) if self._places else ""
         for chain in self.chains:
             yield from metrics.plugin_lines(chain.plugins, server)
+        for own in self.also:
+            yield from own.lines()
 
     async def reload(self, read: Callable[[], Configuration], tasks: asyncio.TaskGroup) -> None:
         """Look for another configuration every now and then; one that is wrong changes nothing and is told of once."""
@@ -237,11 +242,11 @@ class App:
         return self._chains[settings].chain
 
     def _place(self, listen: Listen, router: Router, new: Configuration) -> _Place:
-        tls = _tls(listen) if listen.scheme != "dns" else None
+        certificate = Certificate(listen) if listen.scheme != "dns" else None
         listener = bind(listen.address, listen.port, shared=new.workers > 1)
         observer = _Observer(Metrics(metrics.server_name(listen)), router)
         limiter = Limiter(new.limit, time.monotonic) if new.limit else None
-        return _Place(listen, listener, Server(router, self.limits, limiter=limiter), observer, tls)
+        return _Place(listen, listener, Server(router, self.limits, limiter=limiter), observer, certificate)
 
     def _options(self, settings: Settings) -> Options:
         return Options(self.secret, time.time, settings.nsid, self.limits.idle)
@@ -250,27 +255,18 @@ class App:
         """Answer at one place until cancelled."""
         async with AsyncExitStack() as stack:
             stack.enter_context(closing(place.listener))
-            if place.tls is None:
+            if place.certificate is None:
                 await place.server.run([place.listener])
-            elif place.listen.scheme == "tls":
-                tasks = await stack.enter_async_context(asyncio.TaskGroup())
-                server = await place.server.serve_streams(place.listener.tcp, tasks, place.tls)
+                return
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            tasks.create_task(place.certificate.follow())
+            if place.listen.scheme == "tls":
+                server = await place.server.serve_streams(place.listener.tcp, tasks, place.certificate.context)
                 stack.callback(server.close)
             else:
                 from kdns import web  # noqa: PLC0415  # aiohttp is slow to import, and not every use needs it
 
                 answered = place.observer.answered_https
-                served = web.over_https(place.server, place.listener.tcp, place.tls, answered)
+                served = web.over_https(place.server, place.listener.tcp, place.certificate.context, answered)
                 await stack.enter_async_context(served)
             await asyncio.Event().wait()
-
-
-def _tls(listen: Listen) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(listen.certificate, listen.key)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingInvalid(f"{listen}: {listen.certificate} and {listen.key} are no certificate: {error}") from error
-    if listen.scheme == "https":
-        context.set_alpn_protocols(["http/1.1"])
-    return context

@@ -36,6 +36,7 @@ ORDER = (
     "forward",  # everything else is asked upstream
 )
 
+_NOBODYS = {SERVFAIL.flags, REFUSED.flags}  # LATER is like the first
 _MOST_HOPS = 8  # aliases of aliases; more is a loop or might as well be
 
 
@@ -128,11 +129,11 @@ class Chain:
                     tasks.create_task(run(), name=f"plug-in {plugin.name}")
             await asyncio.Event().wait()
 
-    def transfer(self, query: Query) -> Iterator[Answer] | None:
+    async def transfer(self, query: Query) -> Iterator[Answer] | None:
         """Give the messages of a whole zone (AXFR, RFC 5936), or None where nobody has it for this client."""
         for plugin in self.plugins:
             give = getattr(plugin, "transfer", None)
-            if give is not None and (found := give(query)) is not None:
+            if give is not None and (found := await give(query)) is not None:
                 return cast(Iterator[Answer], found)
         return None
 
@@ -148,7 +149,8 @@ class Chain:
         """Let the plug-ins from `index` on answer."""
         if index == len(self.plugins):
             return REFUSED
-        return await self.plugins[index].resolve(query, Rest(self, index + 1))
+        plugin = self.plugins[index]
+        return _signed(await plugin.resolve(query, Rest(self, index + 1)), plugin.name)
 
 
 def load(setup: Setup) -> Chain:
@@ -164,18 +166,22 @@ def load(setup: Setup) -> Chain:
 
 def _asking(plugins: Sequence[Plugin]) -> Lookup:
     """Give the function that asks plug-ins in turn; its answer may be `LATER`."""
-    lookups = tuple(plugin.lookup for plugin in plugins)
-    if len(lookups) == 1:
-        return lookups[0]  # nothing to choose: one call less
+    lookups = tuple((plugin.lookup, plugin.name) for plugin in plugins)
 
     def asked(question: bytes) -> Answer | None:
-        for lookup in lookups:
+        for lookup, name in lookups:
             answer = lookup(question)
             if answer is not None:
-                return answer
+                return answer if answer.author else _signed(answer, name)
         return None
 
     return asked
+
+
+def _signed(answer: Answer, name: str) -> Answer:
+    """Write down who gave an answer, unless it says so; what says only why there is no answer is nobody's."""
+    flags, counts, tail, stride, author = answer
+    return answer if author or flags in _NOBODYS else Answer(flags, counts, tail, stride, name)
 
 
 def _imported(name: str) -> Any:

@@ -12,15 +12,19 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from kapi import component
 from kapi.events import Recorder
+from kapi.network import Address
 from kapi.source import ApiSource
 from kdns import flags, metrics, workers
 from kdns.app import App
+from kdns.calls import Calls
 from kdns.chain import Setup
 from kdns.configured import configured
 from kdns.errors import DnsError
+from kdns.pulse import Pulse
 from kdns.settings import Configuration
 
 BESIDE_COREFILE = {
@@ -167,8 +171,8 @@ async def _run(options: argparse.Namespace, configuration: Configuration, worker
     """Put the parts together and serve until a signal comes."""
     end = component.signalled()
     async with contextlib.AsyncExitStack() as stack:
-        source, recorder = await _cluster(configuration, stack)
-        app = App(configuration, source, recorder, worker.secret if worker else secrets.token_bytes(16))
+        source, recorder, calls = await _cluster(configuration, stack)
+        app = App(configuration, source, recorder, worker.secret if worker else secrets.token_bytes(16), also=calls)
         jobs: list[Coroutine[Any, Any, None]] = [recorder.run()]
         if source is not None:
             jobs.append(source.run())
@@ -176,6 +180,7 @@ async def _run(options: argparse.Namespace, configuration: Configuration, worker
             jobs.append(worker.share(app))
         if worker is None or worker.first:
             await _tell(app, worker, end.done, stack)
+            jobs += [each.run() for each in app.also if isinstance(each, Pulse)]
         started = _announced(app) if worker is None or worker.first else _nothing
         await component.until(end, [_serve(app, options, started), *jobs], configuration.lameduck)
     return 0
@@ -189,18 +194,26 @@ async def _serve(app: App, options: argparse.Namespace, started: Callable[[], No
             tasks.create_task(app.reload(lambda: configured(options), tasks))
 
 
-async def _cluster(configuration: Configuration, stack: contextlib.AsyncExitStack) -> tuple[ApiSource | None, Recorder]:
+async def _cluster(
+    configuration: Configuration, stack: contextlib.AsyncExitStack
+) -> tuple[ApiSource | None, Recorder, list[Calls | Pulse]]:
+    """Give where the cluster is known from, who is told of problems, and who counts the calls of the API."""
     access = configuration.access
     if access is None:
-        return None, Recorder("kdns")
+        return None, Recorder("kdns"), []
     from kapi import kubeconfig  # noqa: PLC0415  # not needed without a cluster
+    from kapi.transport import HttpTransport  # noqa: PLC0415  # as above
 
     file = Path(access.kubeconfig) if access.kubeconfig else None
     if access.context and file is not None:
         client = kubeconfig.load(file, access.context).client()
     else:
         client = kubeconfig.client_from(file, access.server or None)
-    return await stack.enter_async_context(component.followed(client, "kdns"))
+    calls = []
+    if isinstance(client.transport, HttpTransport):
+        calls = [Calls(urlsplit(client.transport.url).netloc)]
+        client.transport.observe = calls[0].note
+    return *await stack.enter_async_context(component.followed(client, "kdns")), list(calls)
 
 
 async def _tell(
@@ -215,6 +228,12 @@ async def _tell(
     waiting = worker.waiting if worker else lambda: app.waiting
     numbers = worker.numbers if worker else lambda: metrics.text(app.numbers())
     await stack.enter_async_context(web.telling(waiting, numbers, ending, list(dict.fromkeys(sites))))
+    app.also += [Pulse(_reached(address), port) for address, port in configuration.health[:1]]
+
+
+def _reached(address: Address) -> str:
+    """Give where a page on all addresses is found from here."""
+    return str(address) if not address.is_unspecified else "127.0.0.1" if address.version == 4 else "::1"
 
 
 def _announced(app: App) -> Callable[[], None]:
@@ -237,7 +256,7 @@ async def _explain(options: argparse.Namespace, configuration: Configuration) ->
     from kdns.explain import explained  # noqa: PLC0415  # only here
 
     async with contextlib.AsyncExitStack() as stack:
-        source, recorder = await _cluster(configuration, stack)
+        source, recorder, _ = await _cluster(configuration, stack)
         made = Setup(configuration.blocks[0].settings, time.time, time.monotonic, source, recorder)
         blocks = [(block.zones, replace(made, settings=block.settings)) for block in configuration.blocks]
         print(await explained(blocks, options.name, options.type, options.pod), end="")

@@ -25,7 +25,9 @@ _TYPES = {"A", "AAAA", "CNAME", "DNSKEY", "DS", "HTTPS", "MX", "NS", "PTR", "SOA
 _ADDITIONAL = 11  # offset of the lower octet of a query's count of additional records
 _DO = 11  # offset of the flags of EDNS after a question's name
 _MOST_RAW = 4096  # different queries that are counted before they are sorted out
-_Key = tuple[str, str, str, bytes, int, int, int, bool]  # zone, proto, family, type, rcode, octets both ways, DO
+# zone, proto, family, type, rcode, plug-in, octets both ways, DO
+_Key = tuple[str, str, str, bytes, int, str, int, int, bool]
+_THEIR_NAMES = {"cluster": "kubernetes"}  # of plug-ins, where CoreDNS' are others
 T = TypeVar("T")
 
 
@@ -36,7 +38,7 @@ class Metrics:
         self._server = server
         self._raw: dict[_Key, int] = {}
         self._requests: Counter[tuple[str, str, str, str]] = Counter()  # zone, proto, family, type
-        self._responses: Counter[tuple[str, str]] = Counter()  # zone, rcode
+        self._responses: Counter[tuple[str, str, str]] = Counter()  # zone, rcode, plug-in
         self._dnssec: Counter[str] = Counter()  # zone
         self.https: Counter[int] = Counter()  # HTTP status
         self._seconds: dict[str, Histogram] = {}
@@ -48,24 +50,31 @@ class Metrics:
         end = seen.query.find(0, wire.HEADER) + 1
         sizes = len(seen.query), len(seen.reply)
         kind, rcode = seen.query[end : end + 2], seen.reply[3] & 15
-        self._count((zone, seen.proto, seen.family, kind, rcode, *sizes, _wants_dnssec(seen.query, end)), 1)
+        self._count(
+            (zone, seen.proto, seen.family, kind, rcode, seen.author, *sizes, _wants_dnssec(seen.query, end)), 1
+        )
         self._histogram(self._seconds, zone, SECONDS).observe(seen.seconds)
 
     def count_many(
-        self, pairs: Sequence[tuple[bytes, bytes]], seconds: float, family: str, zone: Callable[[bytes], str] | None
+        self,
+        replied: Sequence[tuple[bytes, bytes, str]],
+        seconds: float,
+        family: str,
+        zone: Callable[[bytes], str] | None,
     ) -> None:
         """Count queries over UDP that were answered together; without `zone` all names are in the root.
 
         This is on the way of every query: what differs in nothing is only counted here, and sorted out when asked for.
         """
         raw = self._raw
-        for query, reply in pairs:
+        for query, reply, author in replied:
             end = query.find(0, wire.HEADER) + 1
             where = zone(query[wire.HEADER : end].lower()) if zone else "."
             dnssec = query[_ADDITIONAL] > 0 and _wants_dnssec(query, end)
-            key = (where, "udp", family, query[end : end + 2], reply[3] & 15, len(query), len(reply), dnssec)
+            kind, rcode = query[end : end + 2], reply[3] & 15
+            key = (where, "udp", family, kind, rcode, author, len(query), len(reply), dnssec)
             raw[key] = raw.get(key, 0) + 1
-        self._histogram(self._seconds, where, SECONDS).observe(seconds / len(pairs), len(pairs))
+        self._histogram(self._seconds, where, SECONDS).observe(seconds / len(replied), len(replied))
         if len(raw) > _MOST_RAW:
             self._sort_out()
 
@@ -75,10 +84,10 @@ class Metrics:
             self._count(key, count)
 
     def _count(self, key: _Key, count: int) -> None:
-        zone, proto, family, kind, rcode, asked, answered, dnssec = key
+        zone, proto, family, kind, rcode, author, asked, answered, dnssec = key
         self._dnssec[zone] += count * dnssec
         self._requests[zone, proto, family, _NAMES.get(kind, "other")] += count
-        self._responses[zone, _RCODES.get(rcode, "OTHER")] += count
+        self._responses[zone, _RCODES.get(rcode, "OTHER"), _THEIR_NAMES.get(author, author)] += count
         self._histogram(self._asked, (zone, proto), _SIZES).observe(asked, count)
         self._histogram(self._answered, (zone, proto), _SIZES).observe(answered, count)
 
@@ -97,8 +106,8 @@ class Metrics:
         for (zone, proto, family, kind), count in self._requests.items():
             labels = (*base, ("zone", zone), ("view", ""), ("proto", proto), ("family", family), ("type", kind))
             yield _line("coredns_dns_requests_total", "counter", labels, count)
-        for (zone, rcode), count in self._responses.items():
-            labels = (*base, ("zone", zone), ("view", ""), ("rcode", rcode), ("plugin", ""))
+        for (zone, rcode, author), count in self._responses.items():
+            labels = (*base, ("zone", zone), ("view", ""), ("rcode", rcode), ("plugin", author))
             yield _line("coredns_dns_responses_total", "counter", labels, count)
         for zone, count in self._dnssec.items():
             labels = (*base, ("zone", zone), ("view", ""))
@@ -125,11 +134,14 @@ def server_name(listen: Listen) -> str:
 def plugin_lines(plugins: Iterable[object], server: str) -> Iterator[tuple[str, str, str]]:
     """Give the numbers that plug-ins keep themselves."""
     base = (("server", server),)
+    plugins = tuple(plugins)
+    dropped = sum(group.streams.dropped for each in plugins if isinstance(each, Forward) for group in each.groups)
     for plugin in plugins:
-        labels = (*base, ("zone", "."), ("view", ""), ("name", str(getattr(plugin, "name", ""))))
+        name = str(getattr(plugin, "name", ""))
+        labels = (*base, ("zone", "."), ("view", ""), ("name", _THEIR_NAMES.get(name, name)))
         yield _line("coredns_plugin_enabled", "gauge", labels, 1)
         if isinstance(plugin, Cache):
-            yield from _cache_lines(plugin, (*base, ("zones", "."), ("view", "")))
+            yield from _cache_lines(plugin, dropped, (*base, ("zones", "."), ("view", "")))
         elif isinstance(plugin, Forward):
             yield from _forward_lines(plugin)
         elif isinstance(plugin, HostsFiles):
@@ -161,8 +173,9 @@ def added(lines: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str, str
         yield name, kind, f"{series} {total!r}"
 
 
-def _cache_lines(cache: Cache, base: Labels) -> Iterator[tuple[str, str, str]]:
+def _cache_lines(cache: Cache, dropped: int, base: Labels) -> Iterator[tuple[str, str, str]]:
     counts = cache.counts
+    yield _line("coredns_cache_drops_total", "counter", base, dropped)
     for kind, size in zip(("success", "denial"), cache.sizes, strict=True):
         yield _line("coredns_cache_entries", "gauge", (*base, ("type", kind)), size)
     for kind, hits in (("success", counts.hits - counts.denials), ("denial", counts.denials)):

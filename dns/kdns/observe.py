@@ -14,7 +14,10 @@ from kdns import names, wire
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A query and its reply. `proto` is udp, tcp, tls or https; `family` is 1 for IPv4 and 2 for IPv6 (CoreDNS)."""
+    """A query and its reply, which plug-in `author` gave.
+
+    `proto` is udp, tcp, tls or https; `family` is 1 for IPv4 and 2 for IPv6 (CoreDNS).
+    """
 
     query: bytes
     reply: bytes
@@ -22,6 +25,7 @@ class Seen:
     proto: str
     family: str
     seconds: float
+    author: str = ""
 
 
 class Observer(Protocol):
@@ -36,8 +40,8 @@ class Observer(Protocol):
         """Take note of a query."""
         ...
 
-    def many(self, pairs: Sequence[tuple[bytes, bytes]], seconds: float, family: str) -> None:
-        """Take note of queries over UDP with their replies, answered together within `seconds`."""
+    def many(self, replied: Sequence[tuple[bytes, bytes, str]], seconds: float, family: str) -> None:
+        """Take note of queries over UDP, replies, and plug-ins they are from, answered together within `seconds`."""
         ...
 
 

@@ -65,6 +65,8 @@ class Responder:
         self._others = answering.others
         self._prepared: dict[bytes, bytes] = {}  # all but the two octets of identity, of queries and replies
         self._forms: dict[bytes, _Form] = {}  # by the same part of queries
+        self._authors: dict[bytes, str] = {}  # of what is prepared
+        self._author = ""  # of the last answer that was put together
 
     def plain(self, data: bytes) -> bytes | None:
         """Reply to the commonest forms of query: one question, no EDNS or its plainest, an answer in memory that fits.
@@ -75,6 +77,7 @@ class Responder:
             self._seen = self._changes.number
             self._prepared.clear()
             self._forms.clear()
+            self._authors.clear()
         known = data[2:]
         prepared = self._prepared.get(known)
         if prepared is not None:
@@ -102,11 +105,13 @@ class Responder:
             if steady is None:
                 _keep(self._forms, data[2:], form)
             elif reply is not None and not answer.stride:
-                _keep(self._prepared, data[2:], reply[2:])
+                known = data[2:]
+                _keep(self._prepared, known, reply[2:])
+                _keep(self._authors, known, answer.author)
         return reply
 
     def _put_together(self, data: bytes, form: _Form, answer: Answer) -> bytes | None:
-        flags, counts, tail, stride = answer
+        flags, counts, tail, stride, self._author = answer
         question, echoed, limit, opt = form
         if stride:
             tail = self._next_turn(answer).tail
@@ -130,6 +135,7 @@ class Responder:
 
         `limit` bounds the reply in octets; 0 is what the client allows over UDP. `client` is its address.
         """
+        self._author = ""
         try:
             query = queries.parse(data)
         except Malformed as error:
@@ -144,6 +150,10 @@ class Responder:
             return query
         return self.reply(query, answer, limit)
 
+    def author(self, data: bytes) -> str:
+        """Name the plug-in that gave the answer to a query, right after it was replied to; empty where none did."""
+        return self._authors.get(data[2:], self._author)
+
     def knows(self, data: bytes, client: str) -> bool:
         """Whether a query shows that its sender is at the address it came from."""
         try:
@@ -154,6 +164,7 @@ class Responder:
 
     def reply(self, query: Query, answer: Answer, limit: int = 0) -> bytes:
         """Give the reply that carries an answer; see `considered` for `limit`."""
+        self._author = answer.author
         if answer.stride:
             answer = self._next_turn(answer)
         options = self._options.answer(query, stream=limit > 0) if self._options else b""

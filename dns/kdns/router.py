@@ -38,10 +38,10 @@ class Router:
         found = self._of(query.name)
         return await found[1].resolve(query) if found else REFUSED
 
-    def transfer(self, query: Query) -> Iterator[Answer] | None:
+    async def transfer(self, query: Query) -> Iterator[Answer] | None:
         """See `Chain.transfer`."""
         found = self._of(query.name)
-        return found[1].transfer(query) if found else None
+        return await found[1].transfer(query) if found else None
 
     def chain(self, name: bytes) -> Chain | None:
         """Give the chain that answers for a name (lower-case)."""

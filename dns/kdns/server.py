@@ -109,7 +109,7 @@ class Answering(responder.Answering, Protocol):
         """See `Chain.resolve`."""
         ...
 
-    def transfer(self, query: Query) -> Iterator[Answer] | None:
+    async def transfer(self, query: Query) -> Iterator[Answer] | None:
         """See `Chain.transfer`."""
         ...
 
@@ -211,7 +211,7 @@ class Server:
             if self._limiter is not None or (observer is not None and observer.each):
                 batch.exchange(watched)
             elif observer is not None:
-                _counted(batch, answer, observer)
+                _counted(batch, answer, self._responder.author, observer)
             else:
                 batch.exchange(answer)
 
@@ -257,7 +257,8 @@ class Server:
             return
         family = "2" if ":" in client[0] else "1"
         try:
-            self.observer.one(Seen(data, reply, client, proto, family, perf_counter() - started))
+            author = self._responder.author(data)
+            self.observer.one(Seen(data, reply, client, proto, family, perf_counter() - started, author))
         except Exception:  # the outermost edge: a log that cannot be written (a full disk) costs nobody an answer
             self.failures += 1
             log.exception("a query could not be told of: %r", data)
@@ -287,7 +288,7 @@ class Server:
     async def _later_on_stream(self, data: bytes, query: Query, connection: _Connection) -> None:
         started = perf_counter()
         try:
-            whole = self._answering.transfer(query) if query.type in _TRANSFERS else None
+            whole = await self._answering.transfer(query) if query.type in _TRANSFERS else None
             if whole is not None:
                 await self._transfer(query, whole, connection)
                 return
@@ -316,20 +317,25 @@ class Server:
             return None
 
 
-def _counted(batch: Batch, answer: Callable[[bytes, int], bytes | None], observer: Observer) -> None:
+def _counted(
+    batch: Batch,
+    answer: Callable[[bytes, int], bytes | None],
+    author: Callable[[bytes], str],
+    observer: Observer,
+) -> None:
     """Answer what has arrived, and tell the observer of all of it at once."""
-    pairs: list[tuple[bytes, bytes]] = []
+    replied: list[tuple[bytes, bytes, str]] = []
 
     def noted(data: bytes, slot: int) -> bytes | None:
         reply = answer(data, slot)
         if reply is not None:
-            pairs.append((data, reply))
+            replied.append((data, reply, author(data)))
         return reply
 
     started = perf_counter()
     batch.exchange(noted)
-    if pairs:
-        observer.many(pairs, perf_counter() - started, batch.family)
+    if replied:
+        observer.many(replied, perf_counter() - started, batch.family)
 
 
 def _socket(address: Address, kind: socket.SocketKind) -> socket.socket:

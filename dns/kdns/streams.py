@@ -30,6 +30,7 @@ class Streams:
     def __init__(self) -> None:
         self.opened: dict[Upstream, int] = {}  # connections, since the start
         self.reused: dict[Upstream, int] = {}  # questions for which there was one already
+        self.dropped = 0  # replies to other questions than those that were asked, over UDP too
         self._connections: dict[Upstream, asyncio.Task[_Connection]] = {}
 
     async def ask(self, upstream: Upstream, query: Query) -> Answer:
@@ -52,6 +53,22 @@ class Streams:
                 task.result().close()
         self._connections.clear()
 
+    def drop(self) -> None:
+        """Count a reply to a question that was not asked: it is remembered by nobody."""
+        self.dropped += 1
+
+    async def _connect(self, upstream: Upstream) -> _Connection:
+        tls = _tls() if upstream.tls_name else None
+        async with asyncio.timeout(_PATIENCE):
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: _Connection(self.drop),
+                upstream.address,
+                upstream.port,
+                ssl=tls,
+                server_hostname=upstream.tls_name or None,
+            )
+        return connection
+
     def _open_one(self, upstream: Upstream) -> asyncio.Task[_Connection] | None:
         """Give the connection to an upstream that can be used, or is being made."""
         task = self._connections.get(upstream)
@@ -64,15 +81,16 @@ class Streams:
         task = self._open_one(upstream)
         if task is None:
             self.opened[upstream] = self.opened.get(upstream, 0) + 1
-            task = self._connections[upstream] = asyncio.get_running_loop().create_task(_connect(upstream))
+            task = self._connections[upstream] = asyncio.get_running_loop().create_task(self._connect(upstream))
             task.add_done_callback(_seen)  # who waited for it may have gone
         return task
 
 
 class _Connection(asyncio.Protocol):
-    """One connection and the questions that are out on it."""
+    """One connection and the questions that are out on it; `drop` is called for what answers none of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, drop: Callable[[], None]) -> None:
+        self._drop = drop
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._received = bytearray()
@@ -134,12 +152,15 @@ class _Connection(asyncio.Protocol):
         """Give an answer to who waits for it. A message that answers no question that is out is nobody's."""
         waiting = self._waiting.get(int.from_bytes(message[:2], "big")) if len(message) >= 2 else None
         if waiting is None:
+            self._drop()
             return
         query, future = waiting
         try:
             answer = answer_of(message, query.question)
         except Malformed:
             answer = None
+        if answer is None:
+            self._drop()
         if not future.done():
             if answer is not None:
                 future.set_result(answer)
@@ -150,16 +171,6 @@ class _Connection(asyncio.Protocol):
         while (ident := secrets.randbelow(0x10000)) in self._waiting:
             pass
         return ident
-
-
-async def _connect(upstream: Upstream) -> _Connection:
-    tls = _tls() if upstream.tls_name else None
-    made: Callable[[], _Connection] = _Connection
-    async with asyncio.timeout(_PATIENCE):
-        _, connection = await asyncio.get_running_loop().create_connection(
-            made, upstream.address, upstream.port, ssl=tls, server_hostname=upstream.tls_name or None
-        )
-    return connection
 
 
 def _seen(task: asyncio.Task[_Connection]) -> None:

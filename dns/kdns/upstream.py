@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 
 from kdns import wire
 from kdns.errors import Malformed, UpstreamFailed
@@ -24,7 +25,7 @@ async def ask(streams: Streams, upstream: Upstream, query: Query, timeout: float
     """Ask an upstream; `timeout` is in seconds for all of it. Raises `UpstreamFailed`."""
     try:
         async with asyncio.timeout(timeout):
-            answer = None if tcp or upstream.tls_name else await _over_udp(upstream, query)
+            answer = None if tcp or upstream.tls_name else await _over_udp(streams, upstream, query)
             if answer is None:
                 answer = await streams.ask(upstream, query)
             return scrubbed(answer, query.question)
@@ -37,7 +38,8 @@ async def ask(streams: Streams, upstream: Upstream, query: Query, timeout: float
 class _Waiting(asyncio.DatagramProtocol):
     """Waits for the one datagram that is the answer; None where it must be asked for over TCP."""
 
-    def __init__(self, query: Query, ident: int) -> None:
+    def __init__(self, query: Query, ident: int, drop: Callable[[], None]) -> None:
+        self._drop = drop
         self.answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._query = query
         self._ident = ident.to_bytes(2, "big")
@@ -45,6 +47,8 @@ class _Waiting(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002  # asyncio's signature
         """Take a datagram for the answer if it is one."""
         answer = self._read(data)
+        if answer is None:
+            self._drop()
         if answer is not None and not self.answer.done():
             whole = len(data) <= EDNS_LIMIT and not wire.is_truncated(answer)
             self.answer.set_result(answer if whole else None)
@@ -63,11 +67,11 @@ class _Waiting(asyncio.DatagramProtocol):
             return None
 
 
-async def _over_udp(upstream: Upstream, query: Query) -> Answer | None:
+async def _over_udp(streams: Streams, upstream: Upstream, query: Query) -> Answer | None:
     ident = secrets.randbelow(0x10000)
     loop = asyncio.get_running_loop()
     transport, waiting = await loop.create_datagram_endpoint(
-        lambda: _Waiting(query, ident), remote_addr=(upstream.address, upstream.port)
+        lambda: _Waiting(query, ident, streams.drop), remote_addr=(upstream.address, upstream.port)
     )
     try:
         transport.sendto(question_for(query, ident))

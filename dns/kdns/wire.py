@@ -60,13 +60,15 @@ class Answer(NamedTuple):
 
     `flags` are the header's, with the response code and without the bits echoed from the query; `counts` are the six
     octets of the header that count answer, authority and additional records; `stride` is the size in octets of each
-    record where they are of one size and their order is free, else 0.
+    record where they are of one size and their order is free, else 0. `author` is the plug-in that gave it, as the
+    chain writes it down.
     """
 
     flags: int
     counts: bytes
     tail: bytes
     stride: int = 0
+    author: str = ""
 
     @property
     def rcode(self) -> int:

@@ -52,7 +52,8 @@ EFFECTFUL = {
     },
     "dns/kdns": {
         "the command line, and files": "__main__ cli configured explain",
-        "processes, sockets, and the node": "app workers server batch upstream streams web nodelocal",
+        "processes, sockets, and the node": """app workers server batch upstream streams web nodelocal
+            certificate pulse""",
         "plug-ins follow the cluster, files and other servers": """chain router pods metrics plugins.cache
             plugins.cluster plugins.forward plugins.hosts plugins.loop plugins.rewrite plugins.static""",
         "for tests": "testing",

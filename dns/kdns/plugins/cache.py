@@ -45,7 +45,7 @@ class _Entry:
     __slots__ = ("_answer", "_records", "_second", "_since", "_start", "asked", "denies", "lifetime", "until")
 
     def __init__(self, answer: Answer, records: list[Record], question: int, now: float, lifetime: float) -> None:
-        self._answer = answer
+        self._answer = answer._replace(author=Cache.name)
         self.denies = answer.counts[:2] == b"\0\0"  # there is nothing in it but why
         self._records = tuple((record.ttl_at, record.ttl) for record in records)
         self._start = wire.HEADER + question

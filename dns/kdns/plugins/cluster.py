@@ -152,10 +152,12 @@ class Cluster:
             return await rest.next(query)
         return found or self._answers.deny(query.question) or SERVFAIL
 
-    def transfer(self, query: Query) -> Iterator[Answer] | None:
-        """Give a whole zone, in messages, to a client that may have it (AXFR, RFC 5936)."""
+    async def transfer(self, query: Query) -> Iterator[Answer] | None:
+        """Give a whole zone, in messages, to a client that may have it (AXFR, RFC 5936), once all is compiled."""
         allowed = {"*", query.client} & set(self._settings.transfer_to)
-        records = self._answers.whole(query.name) if allowed and self.ready and not self._backlog else None
+        while allowed and self.ready and self._backlog:  # noqa: ASYNC110  # rare, and over in seconds
+            await asyncio.sleep(_LOOK)
+        records = self._answers.whole(query.name) if allowed and self.ready else None
         return wire.messages(records) if records is not None else None
 
     async def run(self) -> None:

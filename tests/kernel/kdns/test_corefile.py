@@ -148,44 +148,51 @@ def test_a_query_that_is_refused_is_logged_and_ends_nothing(tmp_path: Path, dig:
         assert process.poll() is None
 
 
-def test_questions_over_tls_and_https(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    words = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    words += ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"]
+def certified(folder: Path) -> tuple[Path, Path]:
+    """A key and a certificate for localhost that trusts itself, in place of those there are."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    fresh = [folder / f"fresh-{path.name}" for path in (key, certificate)]
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    words += ["-days", "2", "-keyout", str(fresh[0]), "-out", str(fresh[1]), "-subj", "/CN=localhost"]
     subprocess.run([*words, "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+    for made, path in zip(fresh, (key, certificate), strict=True):
+        made.replace(path)
+    return key, certificate
+
+
+def over_tls(sock: ssl.SSLSocket, query: bytes) -> str:
+    sock.sendall(len(query).to_bytes(2, "big") + query)
+    size = int.from_bytes(sock.recv(2), "big")
+    return str(dnslib.DNSRecord.parse(sock.recv(size)).rr[0].rdata)
+
+
+def test_questions_over_tls_and_https_and_a_certificate_that_is_renewed(tmp_path: Path) -> None:
+    key, certificate = certified(tmp_path)
     tls, https = unused_port(), unused_port()
     file = tmp_path / "Corefile"
     shared = f" bind 127.0.0.1\n tls {certificate} {key}\n {HOSTS.format(address='192.0.2.1')}"
     file.write_text(f"tls://.:{tls} https://.:{https} {{\n{shared}}}\n")
-    context = ssl.create_default_context(cafile=str(certificate))
     query = bytes(dnslib.DNSRecord.question("a.example").pack())
-    with command(file):
-        with (
-            socket.create_connection(("127.0.0.1", tls), 5) as plain,
-            context.wrap_socket(plain, server_hostname="localhost") as sock,
-            sock.makefile("rb") as reader,
-        ):
-            for _ in range(2):
-                sock.sendall(len(query).to_bytes(2, "big") + query)
-                reply = dnslib.DNSRecord.parse(reader.read(int.from_bytes(reader.read(2), "big")))
-                assert str(reply.rr[0].rdata) == "192.0.2.1"
-        url = f"https://localhost:{https}/dns-query"
-        post = urllib.request.Request(url, query, {"Content-Type": "application/dns-message"})
-        with urllib.request.urlopen(post, timeout=5, context=context) as response:
-            assert str(dnslib.DNSRecord.parse(response.read()).rr[0].rdata) == "192.0.2.1"
-        with pytest.raises(urllib.error.HTTPError, match="400"):
-            urllib.request.urlopen(f"{url}?dns=AAAA", timeout=5, context=context)
+    url = f"https://localhost:{https}/dns-query"
+    post = urllib.request.Request(url, query, {"Content-Type": "application/dns-message"})
+
+    def connected() -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", tls), 5)
+        context = ssl.create_default_context(cafile=str(certificate))
+        return context.wrap_socket(plain, server_hostname="localhost")
+
+    with command(file), connected() as first:
+        for turn in range(2):
+            context = ssl.create_default_context(cafile=str(certificate))
+            with connected() as sock:
+                assert [over_tls(each, query) for each in (sock, sock, first)] == ["192.0.2.1"] * 3
+            with urllib.request.urlopen(post, timeout=5, context=context) as response:
+                assert str(dnslib.DNSRecord.parse(response.read()).rr[0].rdata) == "192.0.2.1"
+            with pytest.raises(urllib.error.HTTPError, match="400"):
+                urllib.request.urlopen(f"{url}?dns=AAAA", timeout=5, context=context)
+            if not turn:
+                certified(tmp_path)
+                time.sleep(1.3)
 
 
 @pytest.mark.parametrize("workers", ["1", "3"])
@@ -214,7 +221,8 @@ async def test_a_zone_is_given_away_whole_and_a_name_explained(tmp_path: Path, d
         server = f"http://127.0.0.1:{sock.getsockname()[1]}"
         port, told = unused_port(), unused_port()
         kubernetes = f"kubernetes cluster.local {{\n endpoint {server}\n }}"
-        lines = [kubernetes, "transfer {\n to 127.0.0.1\n }", f"ready 127.0.0.1:{told}"]
+        pages = [f"{page} 127.0.0.1:{told}" for page in ("ready", "prometheus")]
+        lines = [kubernetes, "transfer {\n to 127.0.0.1\n }", *pages]
         file = corefile(tmp_path, port, *lines)
         await asyncio.to_thread(transferred, file, port, told, dig, server)
 
@@ -232,6 +240,16 @@ def transferred(file: Path, port: int, told: int, dig: Dig, server: str) -> None
         lines = dig(port, "cluster.local", "AXFR")
         assert any("web.default.svc.cluster.local." in line and "10.96.77.7" in line for line in lines)
         assert sum("SOA" in line for line in lines) == 2
+        for transport in ("+notcp", "+notcp", "+tcp"):
+            assert dig(port, "web.default.svc.cluster.local", "+short", transport) == ["10.96.77.7"]
+        dig(port, "nobodys.example")
+        numbers = fetched(told, "/metrics")
+        counted = {
+            tuple(found) for found in re.findall(r'responses_total\{.*rcode="(\w+)",plugin="(\w*)"\} (\d+)', numbers)
+        }
+        assert counted == {("NOERROR", "kubernetes", "3"), ("REFUSED", "", "1")}
+        host = server.removeprefix("http://")
+        assert f'rest_client_requests_total{{code="200",host="{host}",method="GET"}} 6' in numbers, "lists and watches"
     words = [sys.executable, "-m", "kdns", "explain", "web", "--from", "default/x", "--server", server, "--no-forward"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True)
     assert "there is no pod default/x; this is what a pod of namespace default sees" in done.stdout

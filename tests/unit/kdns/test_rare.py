@@ -180,7 +180,7 @@ async def test_a_whole_zone_is_given_to_those_who_may_have_it() -> None:
     asked = parse(bytes(dnslib.DNSRecord.question(Z, "AXFR").pack()))
     assert asked is not None
     for client, given in (("192.0.2.1", True), ("192.0.2.2", False)):
-        found = chain.transfer(Query(1, 0, asked.sent, asked.question, client=client))
+        found = await chain.transfer(Query(1, 0, asked.sent, asked.question, client=client))
         assert (found is not None) == given
         if found is not None:
             every = [record for answer in found for record in records(answer, asked.sent)]

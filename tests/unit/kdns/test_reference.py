@@ -68,12 +68,14 @@ def test_the_order_of_plug_ins_is_told() -> None:
 
 
 def test_every_metric_is_told() -> None:
-    source = " ".join(file.read_text() for file in (KDNS / "metrics.py", KDNS / "app.py"))
+    source = " ".join((KDNS / f"{name}.py").read_text() for name in ("metrics", "app", "pulse", "calls"))
     known = set(re.findall(r"coredns_[a-z_]+[a-z]", source.replace("{name}_total", "")))
     for prefix, names in (
         ("coredns_cache_{}_total", re.findall(r'"(\w+)": counts\.', source)),
         ("coredns_proxy_conn_cache_{}_total", ["hits", "misses"]),
         ("coredns_dns_{}_size_bytes", ["request", "response"]),
+        ("coredns_health_request_{}", ["duration_seconds", "failures_total"]),
+        ("coredns_kubernetes_rest_client_request{}", ["s_total", "_duration_seconds"]),
     ):
         known |= {prefix.format(name) for name in names}
     whole = {name for name in known if not any(other != name and other.startswith(f"{name}_") for other in known)}
