@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kapi.resources import PODS, Resource
+from kapi.resources import PODS, SERVICE_ACCOUNTS, Resource
 from kapi.transport import JSON, HttpTransport, Request, Transport
 
 Json = dict[str, Any]
@@ -118,6 +118,14 @@ class Client:
         target = {"apiVersion": "v1", "kind": "Node", "name": node}
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod, "namespace": namespace}}
         return await self._send("POST", PODS.path(namespace, pod, "binding"), body={**body, "target": target})
+
+    async def token(self, account: str, namespace: str, *, audiences: Sequence[str] = (), seconds: int = 3600) -> str:
+        """Ask for a token of a ServiceAccount, for the API itself unless `audiences` are named."""
+        path = SERVICE_ACCOUNTS.path(namespace, account, "token")
+        spec = {"audiences": list(audiences), "expirationSeconds": seconds}
+        head = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+        answer = await self._send("POST", path, body={**head, "spec": spec})
+        return str(answer["status"]["token"])
 
     async def update(self, resource: Resource, obj: Json, *, subresource: str | None = None) -> Json:
         """Replace an object; with a resource version in it, only if it has not changed since."""

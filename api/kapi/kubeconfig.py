@@ -140,6 +140,7 @@ def dump(access: Access, name: str) -> str:
     cluster |= {"certificate-authority-data": _base64(access.ca)} if access.ca else {}
     cluster |= {"insecure-skip-tls-verify": True} if access.insecure else {}
     user: Json = {"token": access.token} if access.token else {}
+    user |= {"tokenFile": str(access.token_file)} if access.token_file else {}
     if access.certificate:
         user |= {"client-certificate-data": _base64(access.certificate), "client-key-data": _base64(access.key)}
     context = {"cluster": name, "user": name, "namespace": access.namespace}

@@ -13,9 +13,10 @@ import sys
 import termios
 import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from netnslab import mounting
 from netnslab.errors import KernelError
+from netnslab.mounting import Mount
 from netnslab.syscalls import (
     CLONE_NEWNET,
     CLONE_NEWNS,
@@ -51,6 +52,8 @@ class Program:
     cwd: str = "/"
     hostname: str = ""
     files: dict[str, str] = field(default_factory=dict)  # path in the container -> path of the file bound over it
+    mounts: list[Mount] = field(default_factory=list)  # volumes
+    stage: str = ""  # a folder for a root that has places for them, should the host's have none
     log: str = ""  # where standard output and error go; empty with `standard`
     standard: bool = False
     extra: int = 0
@@ -102,9 +105,10 @@ def flush() -> None:
 
 
 def _bind(program: Program) -> None:
-    """Put the pod's own files over the host's, for this process only."""
+    """Put the pod's own files over the host's, and its volumes in their places, for this process only."""
+    mounting.attach(program.mounts, program.stage)
     for path, source in program.files.items():
-        if Path(path).exists():  # a host without, say, /etc/resolv.conf has nothing to put a mount on
+        if os.path.exists(path):  # noqa: PTH110  # False as well where this user may not look
             mount(source, os.path.realpath(path), flags=MS_BIND)
     if not program.entry:
         # sysfs shows the network namespace it was mounted in. A user namespace may be refused it: then

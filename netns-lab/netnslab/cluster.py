@@ -22,7 +22,7 @@ from kapi.client import Client
 from kapi.events import Recorder
 from kapi.kubeconfig import Access
 from kapi.network import Address
-from kapi.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES
+from kapi.resources import CONFIG_MAPS, PODS, SECRETS, SERVICE_ACCOUNTS, SERVICES
 from kapi.server import ApiServer, Settings
 from kapi.source import ApiSource
 from kapi.store.sqlite import SqliteStore
@@ -31,7 +31,7 @@ from kproxy import backends
 from kproxy.host import InNamespace
 from kproxy.proxy import Proxy
 from kproxy.settings import Settings as ProxySettings
-from netnslab import outside, system, workloads
+from netnslab import outside, system, trust, workloads
 from netnslab.config import Config
 from netnslab.errors import Unsupported
 from netnslab.kept import kept
@@ -46,6 +46,7 @@ from netnslab.processes import Processes
 from netnslab.routes import Router
 from netnslab.state import LabFolder
 from netnslab.topology import CLIENT, ROUTER, SERVICE_CIDRS, NodeSpec, Topology
+from netnslab.trust import Trust
 
 Json = dict[str, Any]
 
@@ -84,6 +85,7 @@ class Ground:
     folder: LabFolder
     sockets: HostSockets
     processes: Processes
+    trust: Trust
 
 
 @dataclass(slots=True)
@@ -108,17 +110,18 @@ async def api(ground: Ground) -> AsyncIterator[Cluster]:
         pod_logs=pod_logs(kubelets),
         previous_logs=pod_logs(kubelets, previous=True),
         kubelets=Answering(kubelets),
+        tokens=ground.trust.tokens,
     )
     store = SqliteStore(ground.folder.path / "state.db", durability="process")
     async with ApiServer(store, settings) as server:
         await server.listen(ground.sockets.api, guard=ground.sockets.owners.refuse)
         for address in ground.topology.control_plane.addresses.both:
-            await server.listen(
-                _listening(ground.namespaces[ground.topology.control_plane.name], address, system.API_PORT)
-            )
+            sock = _listening(ground.namespaces[ground.topology.control_plane.name], address, system.API_PORT)
+            await server.listen(sock, ground.trust.tls)
         kubeconfig.write(
             ground.folder.kubeconfig, Access(server=ground.sockets.api_url), f"netns-lab-{ground.config.name}"
         )
+        trust.write_kubeconfigs(ground.trust, ground.folder, ground.topology)
         client = server.client()
         yield Cluster(ground, client, ApiSource(client), kubelets, time.monotonic())
 
@@ -177,9 +180,12 @@ def _kubelet(cluster: Cluster, node: NodeSpec, machine: Machine, tasks: asyncio.
         services=source.cache(SERVICES, decode.service),
         config_maps=source.cache(CONFIG_MAPS, same),
         secrets=source.cache(SECRETS, same),
+        accounts=source.cache(SERVICE_ACCOUNTS, same),
         folder=cluster.ground.folder.pods,
+        kubeconfig=cluster.ground.folder.pod_kubeconfig,
         dns_address=system.DNS_ADDRESS,
         zone=system.ZONE,
+        authority=cluster.ground.trust.root,
         host_resolv_conf=outside.resolv_conf(cluster.ground.topology),
         handed={system.HOST_INGRESS: cluster.ground.sockets.ingress},
     )

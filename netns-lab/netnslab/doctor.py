@@ -190,9 +190,10 @@ def _packages() -> None:
 _CONNTRACK = _file("/proc/sys/net/netfilter")
 _IPVS = _file("/proc/net/ip_vs")
 _KUBECTL = _command("kubectl")
+_OPENSSL = _command("openssl")
 _NFT = _command("nft")
 _IPTABLES = _command("iptables-restore")
-_ON_HOST: frozenset[Callable[[], None]] = frozenset({_packages, _CONNTRACK, _IPVS, _KUBECTL, _NFT, _IPTABLES})
+_ON_HOST: frozenset[Callable[[], None]] = frozenset({_packages, _CONNTRACK, _IPVS, _KUBECTL, _OPENSSL, _NFT, _IPTABLES})
 
 _CHECKS = (
     Check("the Python packages of a lab", _packages, "nothing runs: pip install 'kproxy[lab]'", needed=True),
@@ -218,6 +219,7 @@ _CHECKS = (
         "pods have no resolv.conf of their own: start the lab outside of this container",
         needed=True,
     ),
+    Check("the command openssl", _OPENSSL, "nothing runs: the API has no certificate; install openssl", needed=True),
     Check("nf_tables", _nftables, "the nftables backend cannot run: load nf_tables; other backends do not need it"),
     Check("connection tracking", _CONNTRACK, "no backend that translates addresses can run: load nf_conntrack"),
     Check("IPVS", _IPVS, "the ipvs backend cannot run; the others do"),

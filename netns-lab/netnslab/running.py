@@ -7,7 +7,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
-from netnslab import cluster, control, manifests, readiness, system, topology
+from netnslab import cluster, control, manifests, readiness, system, topology, trust
 from netnslab.caller import Caller
 from netnslab.cluster import Cluster, Ground, HostSockets
 from netnslab.config import Config
@@ -34,12 +34,14 @@ async def run(config: Config, folder: LabFolder, inherited: Inherited, line: soc
         loop.add_signal_handler(number, stop.set)
     loop.add_reader(caller.line, stop.set)  # nobody waits for this lab any more
     wanted = topology.default(config.nodes)
+    trusted = asyncio.create_task(asyncio.to_thread(trust.make, folder, wanted))  # openssl is another process
     sockets = HostSockets(inherited.api, inherited.ingress, Owners(inherited.connections, inherited.user))
     folder.pods.mkdir(exist_ok=True)
     listener = control.listen(folder)
     with listener, Processes(line).listening() as processes, network(wanted) as namespaces:
         caller.tell("network")
-        async with cluster.api(Ground(config, wanted, namespaces, folder, sockets, processes)) as lab:
+        ground = Ground(config, wanted, namespaces, folder, sockets, processes, await trusted)
+        async with cluster.api(ground) as lab:
             caller.tell("API server")
             living = asyncio.create_task(_live(lab, listener), name="living")
             starting = asyncio.create_task(_start(lab, caller), name="starting")
@@ -63,7 +65,7 @@ async def _live(lab: Cluster, listener: socket.socket) -> None:
 
 async def _start(lab: Cluster, caller: Caller) -> None:
     """Apply what is to run in the lab, and report when all answers."""
-    for obj in system.objects(lab.ground.topology):
+    for obj in system.objects(lab.ground.topology, str(lab.ground.folder.pod_kubeconfig)):
         await manifests.apply(lab.client, obj)
     caller.tell("components")
     await readiness.wait_up(lab)

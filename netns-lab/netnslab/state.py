@@ -6,7 +6,8 @@ A lab that was killed cannot remove it; the next command does, and keeps the end
 /run/netns-lab/NAME/          ($XDG_RUNTIME_DIR/netns-lab/NAME without root)
     lock          taken by the lab's process for as long as it lives (see `lock`)
     control.sock  where `netns-lab status` and `exec` ask
-    kubeconfig    for kubectl
+    kubeconfig    for kubectl; node.kubeconfig for commands on a node, pod.kubeconfig in a pod
+    certificates/ by which the API is known to pods and nodes
     lab.log       what the lab's components have to say
     state.db      the API's objects
     pods/UID/     each pod's logs and files
@@ -84,6 +85,21 @@ class LabFolder:
     def kubeconfig(self) -> Path:
         """The kubeconfig."""
         return self.path / "kubeconfig"
+
+    @property
+    def node_kubeconfig(self) -> Path:
+        """The kubeconfig for commands on a node."""
+        return self.path / "node.kubeconfig"
+
+    @property
+    def pod_kubeconfig(self) -> Path:
+        """The kubeconfig for programs in pods."""
+        return self.path / "pod.kubeconfig"
+
+    @property
+    def certificates(self) -> Path:
+        """The folder of the lab's certificates."""
+        return self.path / "certificates"
 
     @property
     def log(self) -> Path:

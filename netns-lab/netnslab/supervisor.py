@@ -18,10 +18,11 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
-from netnslab import syscalls
+from netnslab import mounting, syscalls
 from netnslab.caller import Caller
 from netnslab.config import Config
 from netnslab.errors import KernelError, Unsupported
+from netnslab.kubelet.volumespec import ACCOUNT_MOUNT
 from netnslab.lock import Lock
 from netnslab.state import LabFolder
 
@@ -118,6 +119,7 @@ def _main(config: Config, folder: LabFolder, inherited: Inherited) -> None:
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     with suppress(KernelError):  # a container may forbid it: then /proc shows the host's processes, and all else works
         syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+    mounting.make_folder(ACCOUNT_MOUNT.path)  # once, for all pods
     socket.sethostname(f"netns-lab-{config.name}")
     syscalls.name_process(f"lab {config.name}")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

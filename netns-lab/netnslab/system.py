@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Any
 
 from netnslab.kubelet.launch import HANDED
@@ -11,8 +12,8 @@ Json = dict[str, Any]
 
 NAMESPACE = "kube-system"
 ZONE = "cluster.local"
-API = "http://10.96.0.1:443"  # the `kubernetes` Service: the built-ins reach the API as any pod does
 API_PORT = 6443
+API_ADDRESS = IPv4Address("10.96.0.1")  # of the `kubernetes` Service: the built-ins reach the API as any pod does
 DNS_ADDRESS = "10.96.0.10"
 DNS = "kube-dns"
 INGRESS = "ingress"
@@ -22,14 +23,14 @@ OUTSIDE_NAMES = ("legacy.outside.test", "outside.test")
 _TOLERATIONS = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"}]
 
 
-def objects(topology: Topology) -> tuple[Json, ...]:
-    """All of them, in the order in which they are created."""
+def objects(topology: Topology, kubeconfig: str) -> tuple[Json, ...]:
+    """All of them, in the order in which they are created; `kubeconfig` is the file that the built-ins find the API by."""
     return (
         _dns_service(),
-        _deployment(DNS, "kproxy.io/kdns", _dns_container(topology)),
+        _deployment(DNS, "kproxy.io/kdns", _dns_container(topology, kubeconfig)),
         _ingress_class(),
         _ingress_service(),
-        _deployment(INGRESS, "kproxy.io/kingress", _ingress_container(), {HANDED: HOST_INGRESS}),
+        _deployment(INGRESS, "kproxy.io/kingress", _ingress_container(kubeconfig), {HANDED: HOST_INGRESS}),
     )
 
 
@@ -43,9 +44,9 @@ def outside_corefile(topology: Topology) -> str:
     return f". {{\n  bind {' '.join(map(str, addresses))}\n  hosts {{\n{entries}  }}\n}}\n"
 
 
-def _dns_container(topology: Topology) -> Json:
+def _dns_container(topology: Topology, kubeconfig: str) -> Json:
     arguments = [
-        f"--server={API}",
+        f"--kubeconfig={kubeconfig}",
         f"--zone={ZONE}",
         "--listen=0.0.0.0:53",
         "--listen=[::]:53",
@@ -64,9 +65,9 @@ def _dns_container(topology: Topology) -> Json:
     }
 
 
-def _ingress_container() -> Json:
+def _ingress_container(kubeconfig: str) -> Json:
     arguments = [
-        f"--server={API}",
+        f"--kubeconfig={kubeconfig}",
         "--listen=0.0.0.0:80",
         "--listen=[::]:80",
         "--listen-tls=0.0.0.0:443",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from netnslab.cluster import Cluster
 from netnslab.errors import LabError, NoSuchTarget
 from netnslab.kernel import Namespace
 from netnslab.kubelet import launch
-from netnslab.kubelet.environment import Missing
 from netnslab.kubelet.kubelet import same
 from netnslab.kubelet.pod import PodWorker
 from netnslab.kubelet.surroundings import PATH
@@ -26,22 +26,18 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A namespace to run commands in, and what belongs to it. `cwd` is "" where the caller's own is right."""
+    """A namespace to run commands in, and how they are run. A `cwd` of "" stands for the caller's own."""
 
     namespace: Namespace
-    hostname: str
-    files: dict[str, str]
-    env: dict[str, str]
-    cwd: str = ""
+    like: Program
 
     def program(self, argv: list[str], env: dict[str, str], cwd: str, *, terminal: bool) -> Program:
         """A command that runs here with the caller's descriptors."""
-        return Program(
-            argv,
-            env={"PATH": PATH} | (launch.prompt(self.hostname) if terminal else {}) | env | self.env,
-            cwd=self.cwd or (cwd if Path(cwd).is_dir() else "/"),
-            hostname=self.hostname,
-            files=self.files,
+        return replace(
+            self.like,
+            argv=argv,
+            env={"PATH": PATH} | (launch.prompt(self.like.hostname) if terminal else {}) | env | self.like.env,
+            cwd=self.like.cwd or (cwd if Path(cwd).is_dir() else "/"),
             standard=True,
             terminal=terminal,
         )
@@ -52,24 +48,25 @@ def find(cluster: Cluster, name: str) -> Target:
 
     Raises NoSuchTarget, naming what comes close.
     """
+    ground = cluster.ground
+    files = outside.files(ground.folder)
     if name in (CLIENT, ROUTER):
-        return Target(cluster.ground.namespaces[name], name, outside.files(cluster.ground.folder), {})
+        return Target(ground.namespaces[name], Program([], cwd="", hostname=name, files=files))
     node = name.removeprefix("node/")
     if node != name:
         if node not in cluster.kubelets:
             raise NoSuchTarget(f"no node {node!r} is in this lab: there are {', '.join(cluster.kubelets)}")
-        return Target(cluster.ground.namespaces[node], node, outside.files(cluster.ground.folder), {})
+        env = {"PATH": f"{PATH}:{Path(sys.executable).parent}", "KUBECONFIG": str(ground.folder.node_kubeconfig)}
+        return Target(ground.namespaces[node], Program([], env=env, cwd="", hostname=node, files=files))
     worker = pod(cluster, name)
     assert worker.sandbox is not None
     if all(state.final for state in worker.states()):
         raise LabError(f"pod {worker.spec.key} has ended, and nothing can be run in it: see `netns-lab logs`")
-    place = worker.place(worker.sandbox, worker.spec.containers[0])
-    try:
-        env = launch.variables(place)
-    except Missing as error:
-        raise LabError(f"pod {worker.spec.key} cannot run anything: {error}") from error
+    place = worker.place(worker.spec.containers[0].name)
+    if place is None or not place.variables:
+        raise LabError(f"pod {worker.spec.key} cannot run anything: its container has not been started")
     folder = str(worker.sandbox.folder / "work")
-    return Target(worker.sandbox.namespace, worker.spec.hostname, launch.files(worker.sandbox), env, folder)
+    return Target(worker.sandbox.namespace, replace(launch.program(place, []), log="", cwd=folder))
 
 
 def pod(cluster: Cluster, name: str) -> PodWorker:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from tests.cluster.space import Space
 
+from kapi.resources import NAMESPACES, PODS
 from netnslab import doctor
 from netnslab.lab import Lab
+
+_numbers = itertools.count(1)
 
 
 def missing() -> str:
@@ -39,3 +44,13 @@ async def lab(running_lab: Lab) -> AsyncIterator[Lab]:
     """The session's lab, with a client of this test's own."""
     async with running_lab.connected():
         yield running_lab
+
+
+@pytest.fixture
+async def space(lab: Lab) -> AsyncIterator[Space]:
+    name = f"pods-{next(_numbers)}"
+    await lab.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield Space(lab, name)
+    for pod in (await lab.client.list(PODS, name)).items:
+        await lab.client.delete(PODS, pod["metadata"]["name"], name, grace_seconds=0)
+    await lab.client.delete(NAMESPACES, name)

@@ -69,11 +69,12 @@ EFFECTFUL = {
     "netns-lab/netnslab": {
         "the command line": "cli commands parser completing terminal targets remote check doctor",
         "the host: namespaces, files, processes": """kernel syscalls network routes place state lock lifecycle lab
-            outside descriptors growing owners""",
+            outside descriptors growing owners mounting""",
         "the lab's processes": "supervisor zygote child caller control processes running kept readiness",
-        "the assembly": "cluster facts manifests",
+        "the assembly": "cluster facts manifests trust",
         "pods": """echo kubelet.clearing kubelet.kubelet kubelet.launch kubelet.pod kubelet.probing kubelet.runner
-            kubelet.sandbox kubelet.standin kubelet.surroundings kubelet.execution kubelet.answering""",
+            kubelet.sandbox kubelet.standin kubelet.surroundings kubelet.execution kubelet.answering
+            kubelet.podvolumes kubelet.volumefiles""",
         "workloads": "workloads workloads.controllers workloads.effects workloads.world",
     },
 }

@@ -11,7 +11,6 @@ from kapi.server.statuses import bad_request, internal
 from netnslab.errors import LabError
 from netnslab.growing import GrowingLog
 from netnslab.kernel import Namespace
-from netnslab.kubelet.environment import Missing
 from netnslab.kubelet.execution import execute
 from netnslab.kubelet.kubelet import Kubelet
 from netnslab.kubelet.pod import PodWorker
@@ -48,14 +47,14 @@ class Answering:
     async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str], streams: Streams) -> int:
         """See `Kubelets.execute`."""
         worker = self._worker(namespace, pod)
-        found = next((one for one in worker.spec.containers if one.name == container), None)
-        if found is None:
+        place = worker.place(container)
+        if place is None:
             raise bad_request(f"container {container} is not valid for pod {pod}")
-        if worker.sandbox is None or not self._living(worker, container):
+        if not place.variables or not self._living(worker, container):
             raise bad_request(f'cannot exec into container "{container}" of pod "{pod}": it does not run')
         try:
-            return await execute(worker.place(worker.sandbox, found), command, streams)
-        except (LabError, Missing) as error:
+            return await execute(place, command, streams)
+        except LabError as error:
             raise internal(str(error)) from error
 
     async def attach(self, namespace: str, pod: str, container: str, streams: Streams) -> int:

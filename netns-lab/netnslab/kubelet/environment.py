@@ -72,7 +72,7 @@ def _value(pod: PodSpec, item: Json, known: Mapping[str, str], placement: Placem
     if not origin:
         return expand(item.get("value") or "", known)
     if "fieldRef" in origin:
-        return _field(pod, origin["fieldRef"]["fieldPath"], placement)
+        return pod_field(pod, origin["fieldRef"]["fieldPath"], placement)
     if "configMapKeyRef" in origin:
         return _key(pod, origin["configMapKeyRef"], "ConfigMap", sources.config_maps)
     if "secretKeyRef" in origin:
@@ -80,7 +80,8 @@ def _value(pod: PodSpec, item: Json, known: Mapping[str, str], placement: Placem
     return "0"  # resourceFieldRef: pods of a lab have no limits
 
 
-def _field(pod: PodSpec, path: str, placement: Placement) -> str:
+def pod_field(pod: PodSpec, path: str, placement: Placement) -> str:
+    """A field of the pod as a text. Raises Missing for one that cannot be had."""
     if match := _SUBSCRIPT.match(path):
         return str((pod.labels if match[1] == "labels" else pod.annotations).get(match[2], ""))
     known = {
@@ -95,7 +96,7 @@ def _field(pod: PodSpec, path: str, placement: Placement) -> str:
         "status.podIPs": ",".join(placement.pod_ips),
     }
     if path not in known:
-        raise Missing(f"fieldRef {path!r} is not a field that a variable can have")
+        raise Missing(f"fieldRef {path!r} is not a field that a container can be told")
     return known[path]
 
 

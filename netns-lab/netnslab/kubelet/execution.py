@@ -37,7 +37,7 @@ class Ends:
 async def execute(place: Place, command: Sequence[str], streams: Streams) -> int:
     """Run a command in a container and give its exit code. Cancelling this ends the command.
 
-    Raises LabError when it cannot be started, `environment.Missing` for an object that a variable refers to.
+    Raises LabError when it cannot be started.
     """
     program = _program(place, command, terminal=streams.terminal)
     with ExitStack() as ours:

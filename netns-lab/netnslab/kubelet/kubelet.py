@@ -22,6 +22,7 @@ from netnslab.kubelet.node import Machine
 from netnslab.kubelet.pod import PodWorker
 from netnslab.kubelet.sandbox import PodNetwork
 from netnslab.kubelet.surroundings import Surroundings, stamp
+from netnslab.kubelet.volumespec import SourceKind
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -52,13 +53,15 @@ class Kubelet:
         """Register the node, then run its pods until cancelled."""
         around = self._surroundings
         uid = await self._register(tainted=tainted)
-        await wait_synced(self._pods, around.services, around.config_maps, around.secrets)
+        await wait_synced(self._pods, around.services, around.config_maps, around.secrets, around.accounts)
         async with asyncio.TaskGroup() as tasks:
             for name, keep in (("lease", partial(self._keep_lease, uid)), ("ports", self._keep_ports)):
                 name = f"{name} of {around.node.name}"
                 tasks.create_task(kept(name, keep), name=name)
             pods = _listening(self._pods, lambda change: self._take(change, tasks))
-            with pods, _listening(around.services, self._note_service):
+            maps = _listening(around.config_maps, partial(self._note_source, SourceKind.CONFIG_MAP))
+            secrets = _listening(around.secrets, partial(self._note_source, SourceKind.SECRET))
+            with pods, maps, secrets, _listening(around.services, self._note_service):
                 await asyncio.Event().wait()  # until cancelled
 
     def pod(self, key: str) -> PodWorker | None:
@@ -95,6 +98,10 @@ class Kubelet:
 
     def _note_service(self, _: Change[Service]) -> None:
         self._services_changed.set()
+
+    def _note_source(self, kind: SourceKind, change: Change[Json]) -> None:
+        for worker in self.workers.values():
+            worker.renew_volumes(kind, change.key)
 
     async def _keep_ports(self) -> None:
         """Have stand-ins answer on ports that Services name, as Services come and go."""

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from netnslab.child import Program
 from netnslab.errors import LabError
-from netnslab.kubelet import environment, images
+from netnslab.kubelet import environment, images, volumefiles
 from netnslab.kubelet.images import Kind
 from netnslab.kubelet.podspec import Container, PodSpec
 from netnslab.kubelet.sandbox import Sandbox
 from netnslab.kubelet.standin import Control
 from netnslab.kubelet.surroundings import PATH, Surroundings, executable
+from netnslab.mounting import Mount
 from netnslab.processes import Process
 
 HANDED = "netns-lab.kproxy.io/socket"  # annotation: which of the host's sockets a built-in finds as descriptor 3
-FILES = {"/etc/resolv.conf": "resolv.conf", "/etc/hosts": "hosts"}
+_FILES = {"/etc/resolv.conf": "resolv.conf", "/etc/hosts": "hosts", "/root/.kube/config": "kubeconfig"}
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where and for whom a container runs."""
+    """Where and for whom a container runs.
+
+    Its variables and mounts are those of its start, and stay for whatever is run in it afterwards.
+    """
 
     surroundings: Surroundings
     pod: PodSpec
     container: Container
     sandbox: Sandbox
+    variables: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
 
     @property
     def running(self) -> images.Running:
@@ -57,10 +63,20 @@ class Instance:
             self.control.close()
 
 
-async def start(place: Place) -> Instance:
-    """Start a container; a stand-in is started when it listens.
+def prepared(place: Place) -> Place:
+    """The place with what a container is to find there, as of now.
 
-    Raises `environment.Missing` for an object that a variable refers to, LabError when it cannot be started.
+    Raises `environment.Missing` for an object that a variable refers to, or a volume that is not there.
+    """
+    found = variables(place)
+    mounts = volumefiles.mounts(place.sandbox, place.pod.volumes, place.container, found)
+    return replace(place, variables=found, mounts=mounts)
+
+
+async def start(place: Place) -> Instance:
+    """Start a container in a place that is prepared; a stand-in is started when it listens.
+
+    Raises LabError when it cannot be started.
     """
     running = place.running
     if running.kind is not Kind.STAND_IN:
@@ -96,10 +112,12 @@ def program(place: Place, argv: list[str], *, entry: str = "", extra: int = 0, w
     return Program(
         argv,
         entry=entry,
-        env=variables(place),
+        env=dict(place.variables),
         cwd=_directory(place),
         hostname=place.pod.hostname,
         files=files(place.sandbox),
+        mounts=list(place.mounts),
+        stage=str(place.sandbox.stage),
         log=str(place.sandbox.log(place.container.name)),
         extra=extra,
         whole=whole,
@@ -110,7 +128,8 @@ def variables(place: Place) -> dict[str, str]:
     """The whole environment of a container. Raises `environment.Missing`."""
     around = place.surroundings
     own = environment.variables(place.pod, place.container, around.placement(place.sandbox), around.sources())
-    return {"PATH": PATH, "HOME": "/root", "HOSTNAME": place.pod.hostname} | own
+    home = "/root" if os.access("/root", os.X_OK) else "/"  # without root, a lab may not look into root's
+    return {"PATH": PATH, "HOME": home, "HOSTNAME": place.pod.hostname} | own
 
 
 def prompt(hostname: str) -> dict[str, str]:
@@ -120,11 +139,11 @@ def prompt(hostname: str) -> dict[str, str]:
 
 def files(sandbox: Sandbox) -> dict[str, str]:
     """The pod's own files, by the path they have in its containers."""
-    return {path: str(sandbox.folder / name) for path, name in FILES.items()}
+    return {path: str(sandbox.folder / name) for path, name in _FILES.items()}
 
 
 def _arguments(place: Place, entry: str) -> list[str]:
-    container, values = place.container, variables(place)
+    container, values = place.container, place.variables
     name = [entry.partition(".")[0]] if entry else []
     command = () if entry else container.command
     return name + [environment.expand(word, values) for word in (*command, *container.args)]

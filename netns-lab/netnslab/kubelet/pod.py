@@ -13,13 +13,16 @@ from kapi.resources import PODS
 from netnslab.errors import LabError
 from netnslab.kubelet import podfiles, podreading, podspec, podstatus
 from netnslab.kubelet.backoff import Backoff
+from netnslab.kubelet.environment import Missing
 from netnslab.kubelet.images import Kind
 from netnslab.kubelet.launch import Place
 from netnslab.kubelet.podspec import PodSpec, RestartPolicy
 from netnslab.kubelet.podstatus import ContainerState, Network, PodState
+from netnslab.kubelet.podvolumes import PodVolumes
 from netnslab.kubelet.runner import Runner
 from netnslab.kubelet.sandbox import PodNetwork, Sandbox
 from netnslab.kubelet.surroundings import Surroundings, stamp
+from netnslab.kubelet.volumespec import SourceKind
 
 Json = dict[str, Any]
 
@@ -43,6 +46,8 @@ class PodWorker:
         self._exists = True
         self._init: tuple[Runner, ...] = ()
         self._main: tuple[Runner, ...] = ()
+        self._volumes: PodVolumes | None = None
+        self._sources_changed = asyncio.Event()
 
     def update(self, obj: Json) -> None:
         """Take in what the API has about this pod now."""
@@ -66,6 +71,10 @@ class PodWorker:
         """Run the pod until it has been deleted; its deletion is finished whatever becomes of it before."""
         for problem in self.spec.problems:
             self._warn("PartlyRun", f"left out: {problem}")
+        for volume in self.spec.volumes:
+            if volume.unknown:
+                what = f"volume {volume.name}: {volume.unknown} cannot be had here"
+                self._warn("VolumeStandIn", f"{what}; an empty folder of the pod's own stands in for it")
         try:
             if self.spec.containers:
                 await self._run_again_and_again()
@@ -126,9 +135,14 @@ class PodWorker:
         """How its containers are, init containers first."""
         return tuple(runner.state for runner in (*self._init, *self._main))
 
-    def place(self, sandbox: Sandbox, container: podspec.Container) -> Place:
-        """Where one of its containers runs."""
-        return Place(self._surroundings, self.spec, container, sandbox)
+    def place(self, container: str) -> Place | None:
+        """Where one of its containers runs, as it was prepared when that was started; None where there is none."""
+        return next((runner.place for runner in self._main if runner.place.container.name == container), None)
+
+    def renew_volumes(self, kind: SourceKind, key: str) -> None:
+        """Take in that a ConfigMap or Secret has changed."""
+        if self._volumes is not None and self._volumes.uses(kind, key):
+            self._sources_changed.set()
 
     def _connected(self) -> AbstractAsyncContextManager[Sandbox]:
         folder = self._surroundings.folder / self.spec.uid
@@ -139,25 +153,56 @@ class PodWorker:
         around = self._surroundings
         resolv_conf = podfiles.resolv_conf(self.spec, around.dns_address, around.zone, around.host_resolv_conf)
         (sandbox.folder / "resolv.conf").write_text(resolv_conf)
+        (sandbox.folder / "kubeconfig").symlink_to(around.kubeconfig)
         (sandbox.folder / "hosts").write_text(podfiles.hosts(self.spec, sandbox.addresses, around.zone))
+        self._volumes = PodVolumes(around, self.spec, sandbox)
         self._init = tuple(self._runner(sandbox, container) for container in self.spec.init_containers)
         self._main = tuple(self._runner(sandbox, container) for container in self.spec.containers)
 
     def _runner(self, sandbox: Sandbox, container: podspec.Container) -> Runner:
         waiting = bool(self.spec.init_containers) and container in self.spec.containers
-        return Runner(self.place(sandbox, container), self._changed.set, "PodInitializing" if waiting else "")
+        place = Place(self._surroundings, self.spec, container, sandbox)
+        return Runner(place, self._changed.set, "PodInitializing" if waiting else "")
 
     async def _live(self, sandbox: Sandbox) -> None:
         """Run the containers, and tell the API, until the pod is to end; then end them."""
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(self._tell(sandbox), name=f"status {self.spec.key}")
-            containers = tasks.create_task(self._run_containers(), name=f"containers {self.spec.key}")
+            containers = tasks.create_task(self._run_mounted(), name=f"containers {self.spec.key}")
             await self._ending.wait()
             grace = podreading.grace_of(self._object) if self._exists else 0
             await asyncio.gather(*(runner.stop(grace) for runner in self._main))
             await asyncio.gather(*(runner.stop(grace) for runner in reversed(self._init)))
             containers.cancel()
             telling.cancel()
+
+    async def _run_mounted(self) -> None:
+        """Run the containers when there are all volumes, and keep the files of these as their objects are."""
+        assert self._volumes is not None
+        await self._mounted(self._volumes)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._run_containers())
+            while self._volumes.change:
+                await self._sources_changed.wait()
+                self._sources_changed.clear()
+                with suppress(Missing):  # of what has been deleted since, the containers keep what they have
+                    self._volumes.write()
+
+    async def _mounted(self, volumes: PodVolumes) -> None:
+        """Make the volumes, again and again while something lacks; every time another thing lacks, say so."""
+        said, backoff = "", Backoff()
+        while True:
+            self._sources_changed.clear()
+            try:
+                return await volumes.make()
+            except (Missing, LabError) as error:
+                if str(error) != said:
+                    said, backoff = str(error), Backoff()
+                    self._changed.set()
+                    self._warn("FailedMount", said)
+            delay, backoff = backoff.after(0)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._sources_changed.wait(), max(delay, _RETRY))
 
     async def _run_containers(self) -> None:
         """Init containers one after the other, sidecars among them staying; then all containers together."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from kapi.network import Problem, Reference
+from netnslab.kubelet.volumespec import Mount, Volume
 
 Json = dict[str, Any]
 
@@ -72,6 +73,7 @@ class Container:
     env: tuple[Json, ...] = ()
     env_from: tuple[Json, ...] = ()
     cwd: str = ""
+    mounts: tuple[Mount, ...] = ()
     ports: tuple[Port, ...] = ()
     readiness: Probe | None = None
     liveness: Probe | None = None
@@ -112,6 +114,8 @@ class PodSpec:
     readiness_gates: tuple[str, ...] = ()
     service_links: bool = True
     service_account: str = "default"
+    account_token: bool | None = None  # None leaves it to the ServiceAccount
+    volumes: tuple[Volume, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()  # what could not be read, and was left out

@@ -121,6 +121,7 @@ class Runner:
                         await self._something_else_than(str(error))
 
     async def _start_once(self) -> Instance:
+        self.place = launch.prepared(self.place)
         instance = self._instance = await launch.start(self.place)
         try:
             await self.listen()
@@ -135,7 +136,7 @@ class Runner:
         while True:
             await asyncio.sleep(_LOOK_AGAIN)
             try:
-                launch.variables(self.place)
+                launch.prepared(self.place)
             except Missing as error:
                 if str(error) != complaint:
                     return
@@ -213,7 +214,7 @@ class Runner:
                 await asyncio.sleep(container.pre_stop_sleep)
                 if container.pre_stop and executable(container.pre_stop[0]):
                     await launch.execute(self.place, container.pre_stop)
-        except (TimeoutError, LabError, Missing) as error:
+        except (TimeoutError, LabError) as error:
             self._event("Warning", "FailedPreStopHook", f"container {self._name}: {error or 'no time left'}")
 
     def _announce(self) -> None:

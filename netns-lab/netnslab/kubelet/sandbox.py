@@ -27,6 +27,21 @@ class Sandbox:
     addresses: tuple[str, ...]
     folder: Path
 
+    @property
+    def volumes(self) -> Path:
+        """The folder of the pod's volumes, a folder each."""
+        return self.folder / "volumes"
+
+    @property
+    def parts(self) -> Path:
+        """The folder of what containers have mounted of volumes as a part by itself."""
+        return self.folder / "parts"
+
+    @property
+    def stage(self) -> Path:
+        """A folder that a container may mount a root of its own on."""
+        return self.folder / "root"
+
     def log(self, container: str) -> Path:
         """The file that a container's output goes to."""
         return self.folder / f"{container}.log"
@@ -100,7 +115,8 @@ class PodNetwork:
 
 @contextmanager
 def _folder(path: Path) -> Iterator[None]:
-    (path / "work").mkdir(parents=True, exist_ok=True)
+    for name in ("work", "volumes", "root"):
+        (path / name).mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:

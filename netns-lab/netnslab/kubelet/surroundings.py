@@ -31,8 +31,9 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Surroundings:
     """One kubelet's surroundings.
 
-    `network` is the node's namespace; `handed` are host sockets that a built-in pod may ask for by name; `writes` is
-    held while a pod is written to the API: hundreds of pods at once must not hold up everybody else's requests.
+    `network` is the node's namespace; `kubeconfig` is what a program in a pod finds the API by, `authority` is the
+    certificate by which that is known (PEM); `handed` are host sockets that a built-in pod may ask for; `writes`
+    is held while a pod is written to the API: hundreds of pods at once must not hold up everybody else's requests.
     """
 
     node: NodeSpec
@@ -43,10 +44,13 @@ class Surroundings:
     services: Cache[Service]
     config_maps: Cache[Json]
     secrets: Cache[Json]
+    accounts: Cache[Json]
     folder: Path
+    kubeconfig: Path
     dns_address: str
     zone: str
     host_resolv_conf: str
+    authority: str
     handed: Mapping[str, socket.socket]
     writes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_WRITES))
 

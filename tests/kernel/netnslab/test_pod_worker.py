@@ -12,7 +12,7 @@ from kapi.client import Client
 from kapi.decode import service
 from kapi.errors import NotFound
 from kapi.events import Recorder
-from kapi.resources import CONFIG_MAPS, EVENTS, PODS, SECRETS, SERVICES
+from kapi.resources import CONFIG_MAPS, EVENTS, PODS, SECRETS, SERVICE_ACCOUNTS, SERVICES
 from kapi.server import ApiServer
 from kapi.source import ApiSource
 from kapi.store.memory import MemoryStore
@@ -58,10 +58,13 @@ async def around(client: Client, pods: PodNetwork, processes: Processes, tmp_pat
         services=source.cache(SERVICES, service),
         config_maps=source.cache(CONFIG_MAPS, same),
         secrets=source.cache(SECRETS, same),
+        accounts=source.cache(SERVICE_ACCOUNTS, same),
         folder=tmp_path,
+        kubeconfig=tmp_path / "kubeconfig",
         dns_address="10.96.0.10",
         zone="cluster.local",
         host_resolv_conf="",
+        authority="",
         handed={},
     )
     tasks = [asyncio.create_task(run()) for run in (recorder.run, source.run)]

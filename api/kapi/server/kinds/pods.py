@@ -38,6 +38,10 @@ def default_spec(spec: Json) -> None:
         spec["serviceAccountName"] = spec["serviceAccount"] = account
     for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
         _default_container(container)
+    for volume in spec.get("volumes") or ():
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            if isinstance(token := source.get("serviceAccountToken"), dict):
+                token.setdefault("expirationSeconds", 3600)
 
 
 def _default_container(container: Json) -> None:

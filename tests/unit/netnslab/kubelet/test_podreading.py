@@ -43,6 +43,16 @@ def read(container: Json | None = None, **spec: Any) -> PodSpec:
             read({"readinessProbe": {"httpGet": {"port": 80, "httpHeaders": [{"value": "x"}]}}}),
             "spec.containers[0].readinessProbe[0].httpGet.httpHeaders[0]: name is missing",
         ),
+        (read(volumes=[{"name": "../x", "emptyDir": {}}]), "spec.volumes[0]: name '../x' is no name of a volume"),
+        (
+            read(volumes=[{"name": "a", "configMap": {"items": [{"key": "k", "path": "../k"}]}}]),
+            "spec.volumes[0].configMap.items[0]: path '../k' leads out of the volume",
+        ),
+        (
+            read(volumes=[{"name": "a", "projected": {"sources": [{"clusterTrustBundle": {}}]}}]),
+            "spec.volumes[0].projected.sources[0]: it has none of configMap, secret, downwardAPI, serviceAccountToken",
+        ),
+        (read({"volumeMounts": [{"name": "a"}]}), "spec.containers[0].volumeMounts[0]: mountPath is missing"),
         (
             read({"livenessProbe": {"periodSeconds": 3}}),
             "spec.containers[0].livenessProbe[0]: it has none of httpGet, tcpSocket, exec, grpc",
@@ -101,6 +111,7 @@ CONTAINER = st.fixed_dictionaries(
         "envFrom": lists(objects("configMapRef", "secretRef", "prefix")),
         "ports": lists(objects("name", "containerPort", "protocol")),
         "readinessProbe": PROBE,
+        "volumeMounts": lists(objects("name", "mountPath", "subPath", "subPathExpr", "readOnly")),
         "lifecycle": ANYTHING | st.fixed_dictionaries({"preStop": objects("exec", "sleep")}),
         **dict.fromkeys(("image", "command", "args", "workingDir", "restartPolicy"), ANYTHING),
     },
@@ -111,6 +122,16 @@ SPEC = st.fixed_dictionaries(
         "initContainers": lists(CONTAINER),
         "hostAliases": lists(objects("ip", "hostnames")),
         "readinessGates": lists(objects("conditionType")),
+        "volumes": lists(
+            st.fixed_dictionaries(
+                {"name": st.just("a")},
+                optional={
+                    "configMap": ANYTHING | objects("name", "items", "defaultMode"),
+                    "projected": ANYTHING | st.fixed_dictionaries({"sources": lists(objects("secret", "downwardAPI"))}),
+                    "nfs": ANYTHING,
+                },
+            )
+        ),
         "dnsConfig": ANYTHING
         | st.fixed_dictionaries(
             {"options": lists(objects("name", "value"))}, optional=dict.fromkeys(("nameservers", "searches"), ANYTHING)

@@ -1,0 +1,86 @@
+"""Makes the volumes of one pod, and keeps their files as the objects are that they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kapi.errors import NotFound
+from netnslab.kubelet import volumefiles, volumes
+from netnslab.kubelet.environment import Missing
+from netnslab.kubelet.podspec import PodSpec
+from netnslab.kubelet.sandbox import Sandbox
+from netnslab.kubelet.surroundings import Surroundings
+from netnslab.kubelet.volumes import File, Given
+from netnslab.kubelet.volumespec import ACCOUNT, SourceKind, Volume
+
+Json = dict[str, Any]
+
+TOKEN_SECONDS = 365 * 24 * 3600  # longer than any lab: tokens are not renewed
+
+
+class PodVolumes:
+    """The volumes of one pod in its sandbox."""
+
+    def __init__(self, surroundings: Surroundings, pod: PodSpec, sandbox: Sandbox) -> None:
+        self._surroundings = surroundings
+        self._pod = pod
+        self._sandbox = sandbox
+        self._volumes: tuple[Volume, ...] = ()
+        self._tokens: dict[str, str] = {}
+        self._written: dict[str, dict[str, File]] = {}
+
+    async def make(self) -> None:
+        """Make all of them. Raises Missing for what an object lacks, in the kubelet's words, and LabError."""
+        wanted = (*self._pod.volumes, ACCOUNT) if self._shows_account() else self._pod.volumes
+        for audience in volumes.audiences(wanted) - self._tokens.keys():
+            self._tokens[audience] = await self._token(audience)
+        for volume in wanted:
+            if not volume.made:
+                volumefiles.make_empty(self._folder(volume))
+        self._volumes = wanted
+        self.write()
+
+    def write(self) -> None:
+        """Write the files of which something has changed. Raises Missing and LabError."""
+        around = self._surroundings
+        given = Given(self._pod, around.placement(self._sandbox), around.sources(), self._tokens, around.authority)
+        for volume in self._volumes:
+            if not volume.made:
+                continue
+            try:
+                files = volumes.files(volume, given)
+            except Missing as error:
+                raise Missing(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from error
+            if self._written.get(volume.name) != files:
+                volumefiles.write(self._folder(volume), files)
+                self._written[volume.name] = files
+
+    @property
+    def change(self) -> bool:
+        """Whether there are any that may change."""
+        return bool(volumes.objects(self._pod.volumes))
+
+    def uses(self, kind: SourceKind, key: str) -> bool:
+        """Whether an object, `namespace/name`, is one that files come from."""
+        namespace, _, name = key.partition("/")
+        return namespace == self._pod.namespace and (kind, name) in volumes.objects(self._pod.volumes)
+
+    def _folder(self, volume: Volume) -> Path:
+        return self._sandbox.volumes / volume.name
+
+    def _shows_account(self) -> bool:
+        """Whether the pod is to have a token of its ServiceAccount: it says so itself, or its account does."""
+        if self._pod.account_token is not None:
+            return self._pod.account_token
+        account = self._surroundings.accounts.get(f"{self._pod.namespace}/{self._pod.service_account}") or {}
+        return account.get("automountServiceAccountToken") is not False
+
+    async def _token(self, audience: str) -> str:
+        account, namespace = self._pod.service_account, self._pod.namespace
+        told = [audience] if audience else []
+        try:
+            return await self._surroundings.client.token(account, namespace, audiences=told, seconds=TOKEN_SECONDS)
+        except NotFound as error:
+            reason = f'failed to fetch token: serviceaccounts "{account}" not found'
+            raise Missing(f'MountVolume.SetUp failed for volume "{ACCOUNT.name}" : {reason}') from error
