@@ -24,7 +24,7 @@ _TOLERATIONS = [{"key": "node-role.kubernetes.io/control-plane", "operator": "Ex
 
 
 def objects(topology: Topology, kubeconfig: str) -> tuple[Json, ...]:
-    """All of them, in the order in which they are created; `kubeconfig` is the file that the built-ins find the API by."""
+    """All of them, in the order in which they are created; `kubeconfig` is the file by which built-ins find the API."""
     return (
         _dns_service(),
         _deployment(DNS, "kproxy.io/kdns", _dns_container(topology, kubeconfig)),
