@@ -16,7 +16,7 @@ from kapi.network import Network
 from kapi.queue import Queue
 from kapi.resources import SERVICES
 from kapi.source import Source
-from netnslab.workloads import deployment, nodes, replicas, scheduler
+from netnslab.workloads import deployment, nodes, replicas, scheduler, unattended
 from netnslab.workloads.actions import Decision, Patch
 from netnslab.workloads.addresses import Assignment, Balanced, assign
 from netnslab.workloads.clock import stamp
@@ -47,6 +47,7 @@ class Controllers:
         self._client = client
         self._recorder = recorder
         self._settings = settings
+        self._source = source
         self._world = World(source)
         self._effects = Effects(client, recorder, self._world)
         self._queue: Queue[Job] = Queue()
@@ -65,6 +66,7 @@ class Controllers:
                 tasks.create_task(view.settle(self._client, resource))
             tasks.create_task(self._queue.work(self._work, workers=_WORKERS))
             tasks.create_task(self._look())
+            tasks.create_task(unattended.run(self._source, self._recorder))
 
     async def _look(self) -> None:
         """See again and again which nodes are alive.

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, assert_never
 
 from kapi.client import Client
-from kapi.errors import ApiError, Conflict, NotFound
+from kapi.errors import ApiError, Conflict, Forbidden, NotFound
 from kapi.events import Recorder
 from kapi.resources import PODS, Resource
 from netnslab.workloads.actions import Action, Bind, Create, Delete, Patch, Tell
@@ -51,19 +51,28 @@ class Effects:
                 assert_never(action)
 
     async def _create(self, action: Create) -> None:
-        """Create in growing batches, so that a template which the server refuses costs one request and not hundreds."""
+        """Create in growing batches, so that a template which the server refuses costs one request and not hundreds.
+
+        In a namespace that is being deleted nothing is created, and nothing is to be tried again: its objects go.
+        """
         left, batch = action.count, 1
-        while left:
-            now = min(batch, left, _AT_ONCE)
-            await _all_of([self._create_one(action) for _ in range(now)])
-            left -= now
-            batch *= 2
+        try:
+            while left:
+                now = min(batch, left, _AT_ONCE)
+                await _all_of([self._create_one(action) for _ in range(now)])
+                left -= now
+                batch *= 2
+        except Forbidden as error:
+            if not _is_terminating(error):
+                raise
 
     async def _create_one(self, action: Create) -> None:
         kind = action.resource.kind
         try:
             reply = await self._client.create(action.resource, action.obj)
         except ApiError as error:
+            if isinstance(error, Forbidden) and _is_terminating(error):
+                raise
             if action.resource == PODS:
                 self._recorder.event(action.owner, "Warning", "FailedCreate", f"Error creating: {error}")
             raise
@@ -121,6 +130,12 @@ async def _all_of(calls: list[Any]) -> None:
     for result in await asyncio.gather(*calls, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
+
+
+def _is_terminating(error: Forbidden) -> bool:
+    """Whether a refusal is because the namespace is being deleted."""
+    causes = (error.status.get("details") or {}).get("causes") or ()
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
 def _is_gone(reply: Json) -> bool:

@@ -18,8 +18,10 @@ from kapi.errors import Forbidden, NotFound
 from kapi.events import Recorder
 from kapi.informer import Informer
 from kapi.resources import (
+    DAEMON_SETS,
     DEPLOYMENTS,
     EVENTS,
+    JOBS,
     NODES,
     PODS,
     REPLICA_SETS,
@@ -100,12 +102,14 @@ class Quota:
         self.close = inner.close
         self.left = 1000
         self.refused = 0
+        self.causes: list[Json] = []
 
     async def send(self, request: Request) -> Json:
         if request.method == "POST" and request.path.endswith("/pods"):
             if not self.left:
                 self.refused += 1
-                raise Forbidden({"message": "exceeded quota", "reason": "Forbidden", "code": 403})
+                why = {"message": "exceeded quota", "reason": "Forbidden", "code": 403}
+                raise Forbidden(why | {"details": {"causes": self.causes}})
             self.left -= 1
         return await self._inner.send(request)
 
@@ -326,6 +330,37 @@ async def test_pods_the_server_refuses_are_told_and_tried_sparingly_until_it_tak
         assert lab.quota.refused < 10
         lab.quota.left = 1000
         await lab.becomes(50, lab.count)
+
+
+async def test_in_a_namespace_that_is_being_deleted_nothing_is_tried_again() -> None:
+    async with running() as lab:
+        lab.quota.left = 0
+        lab.quota.causes = [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]
+        await lab.client.create(REPLICA_SETS, workload(3))
+        await lab.becomes(0, lab.status, REPLICA_SETS, "replicas")
+        await asyncio.sleep(0.05)
+        refused = lab.quota.refused
+        await asyncio.sleep(0.15)  # tries after a failure come within milliseconds, and then half as often each time
+        assert 0 < lab.quota.refused == refused
+        assert not (await lab.client.list(EVENTS, "default")).items
+
+
+async def test_workloads_that_nobody_acts_on_are_told_of_once() -> None:
+    async with running() as lab:
+        job = {"metadata": {"name": "once"}, "spec": {"template": template()}}
+        job["spec"]["template"]["spec"]["restartPolicy"] = "Never"
+        await lab.client.create(JOBS, job, "default")
+        await lab.client.create(DAEMON_SETS, workload(1))
+
+        async def told() -> set[tuple[str, str]]:
+            events = (await lab.client.list(EVENTS, "default")).items
+            return {(e["involvedObject"]["kind"], e["message"]) for e in events if e["reason"] == "NotActedOn"}
+
+        no_pods = "and does not act on it: no pods come of it"
+        expected = {(kind, f"this lab keeps a {kind} {no_pods}") for kind in ("Job", "DaemonSet")}
+        await lab.becomes(expected, told)
+        await lab.client.patch(JOBS, "once", {"metadata": {"labels": {"a": "b"}}}, "default")
+        await lab.becomes(expected, told)
 
 
 async def balancer(lab: Lab, name: str, **spec: Any) -> None:

@@ -1,0 +1,51 @@
+"""Tells people of the workloads that nobody here acts on, by an Event on each: otherwise they would seem to wait."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from kapi.cache import Change
+from kapi.events import Recorder
+from kapi.network import Reference
+from kapi.resources import (
+    CRON_JOBS,
+    DAEMON_SETS,
+    HORIZONTAL_POD_AUTOSCALERS,
+    JOBS,
+    STATEFUL_SETS,
+    Resource,
+)
+from kapi.source import Source
+
+Json = dict[str, Any]
+
+_NO_PODS = "no pods come of it"
+_WHY = {
+    STATEFUL_SETS: _NO_PODS,
+    DAEMON_SETS: _NO_PODS,
+    JOBS: _NO_PODS,
+    CRON_JOBS: _NO_PODS,
+    HORIZONTAL_POD_AUTOSCALERS: "nothing is scaled by it",
+}
+
+
+def reference(obj: Json) -> Reference:
+    """What an Event about an object points at."""
+    meta = obj["metadata"]
+    return Reference(obj["kind"], meta.get("namespace") or "", meta["name"], meta.get("uid") or "", obj["apiVersion"])
+
+
+async def run(source: Source, recorder: Recorder) -> None:
+    """Tell of each of them once, until cancelled."""
+
+    def tell(resource: Resource, change: Change[Reference]) -> None:
+        about = change.new
+        if about is not None and (change.old is None or change.old.uid != about.uid):
+            message = f"this lab keeps a {resource.kind} and does not act on it: {_WHY[resource]}"
+            recorder.event(about, "Warning", "NotActedOn", message)
+
+    for resource in _WHY:
+        source.cache(resource, reference).listen(partial(tell, resource))
+    await asyncio.Event().wait()
