@@ -347,8 +347,9 @@ async def test_in_a_namespace_that_is_being_deleted_nothing_is_tried_again() -> 
 
 async def test_workloads_that_nobody_acts_on_are_told_of_once() -> None:
     async with running() as lab:
-        job = {"metadata": {"name": "once"}, "spec": {"template": template()}}
-        job["spec"]["template"]["spec"]["restartPolicy"] = "Never"
+        once = template()
+        once["spec"]["restartPolicy"] = "Never"
+        job = {"metadata": {"name": "once"}, "spec": {"template": once}}
         await lab.client.create(JOBS, job, "default")
         await lab.client.create(DAEMON_SETS, workload(1))
 
