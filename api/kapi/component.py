@@ -93,6 +93,19 @@ async def followed(client: Client, name: str) -> AsyncIterator[tuple[ApiSource, 
             await client.close()
 
 
+def source_without_api(manifests: Path | None, *, events: bool) -> Source | None:
+    """Give what the cluster is known from where that is a folder or standard input; None where it is an API."""
+    if manifests is not None:
+        from kapi.manifests import Manifests  # noqa: PLC0415  # `--help` has no need of it
+
+        return Manifests(manifests)
+    if events:
+        from kapi.pipe import Pipe  # noqa: PLC0415  # as above
+
+        return Pipe(sys.stdin.buffer)
+    return None
+
+
 @contextlib.asynccontextmanager
 async def cluster(
     name: str, server: str | None, kubeconfig: Path | None, manifests: Path | None = None, *, events: bool = False
@@ -100,14 +113,9 @@ async def cluster(
     """Give where the cluster is known from, and who is told of problems: without an API, the log is."""
     from kapi.events import Recorder  # noqa: PLC0415  # `--help` has no need of it
 
-    if manifests is not None:
-        from kapi.manifests import Manifests  # noqa: PLC0415  # as above
-
-        yield Manifests(manifests), Recorder(name)
-    elif events:
-        from kapi.pipe import Pipe  # noqa: PLC0415  # as above
-
-        yield Pipe(sys.stdin.buffer), Recorder(name)
+    source = source_without_api(manifests, events=events)
+    if source is not None:
+        yield source, Recorder(name)
     else:
         from kapi.kubeconfig import client_from  # noqa: PLC0415  # as above
 

@@ -6,10 +6,8 @@ import argparse
 import asyncio
 import sys
 
+from kapi import component
 from kapi.errors import ApiError
-from kapi.events import Recorder
-from kapi.kubeconfig import client_from
-from kapi.source import ApiSource
 from kingress.controller import Controller
 from kingress.explain import Question, explain
 from kingress.settings import Settings
@@ -37,16 +35,26 @@ def _question(options: argparse.Namespace) -> Question:
 
 
 async def _explain(options: argparse.Namespace, what: Question) -> None:
-    client = client_from(options.kubeconfig, options.server)
-    source = ApiSource(client)
-    controller = Controller(source, Recorder("kingress"), Settings(), class_name=options.ingress_class)
-    controller.start()
-    reading = asyncio.create_task(source.run())
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            await controller.wait_synced()
-        for line in explain(controller.routes.table, controller.resolve, what):
-            print(line)  # noqa: T201  # it is what was asked
-    finally:
-        reading.cancel()
-        await client.close()
+    places = options.server, options.kubeconfig, options.manifests
+    async with component.cluster("kingress", *places, events=bool(options.events)) as (source, recorder):
+        controller = Controller(source, recorder, Settings(), class_name=options.ingress_class)
+        controller.start()
+        reading = asyncio.create_task(source.run())
+        try:
+            await _synced(controller, reading)
+            for line in explain(controller.routes.table, controller.resolve, what, controller.strangers()):
+                print(line)  # noqa: T201  # it is what was asked
+        finally:
+            reading.cancel()
+
+
+async def _synced(controller: Controller, reading: asyncio.Task[None]) -> None:
+    """Wait until the cluster is read. Raises what reading it raises, and TimeoutError."""
+    waiting = asyncio.create_task(controller.wait_synced())
+    done, _ = await asyncio.wait((waiting, reading), timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+    if reading in done:
+        await reading
+    if not done:
+        waiting.cancel()
+        raise TimeoutError
+    await waiting

@@ -32,6 +32,8 @@ examples:
         as a cluster's ingress, behind a Service whose address goes into the status of the Ingresses
   kingress --server URL --trust 10.0.0.0/8 --access-log off
         behind a load balancer in that network, whose X-Forwarded-For is believed
+  kingress --manifests shop/ --listen 127.0.0.1:8080
+        no API: the Ingresses, Services, EndpointSlices and Secrets in the files of that folder, also when they change
 
   kingress explain http://shop.example/cart --server URL
         which rule would answer, why it and not others, and which endpoints there are; sends nothing
@@ -45,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     about = "The HTTP entrance of a Kubernetes cluster: one address, many Services, by host and path."
     made = component.parser("kingress", about, _EXAMPLES)
     component.add_api(made)
+    component.add_sources(made)
     _add_places(made.add_argument_group("where it listens").add_argument)
     _add_cluster(made.add_argument_group("what it does in the cluster").add_argument)
     _add_requests(made.add_argument_group("requests").add_argument)
@@ -181,6 +184,7 @@ def explainer() -> argparse.ArgumentParser:
     add("--method", "-X", metavar="METHOD", default="GET", help="its method (%(default)s)")
     add("--client", metavar="ADDRESS", default="127.0.0.1", help="who would ask (%(default)s)")
     component.add_api(made)
+    component.add_sources(made)
     add("--ingress-class", metavar="NAME", default="", help="as of the ingress")
     return made
 
@@ -189,10 +193,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the ingress until SIGTERM or SIGINT; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["explain"]:
-        return ask.run(explainer().parse_args(words[1:]))
-    options = parser().parse_args(words)
+        return ask.run(_parsed(explainer(), words[1:]))
+    options = _parsed(parser(), words)
     component.log_to_stderr(verbose=options.verbose)
     return component.exit_code("kingress", lambda: _serve(options))
+
+
+def _parsed(by: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """Give the options; ends with code 2 where one excludes another."""
+    options = by.parse_args(words)
+    try:
+        place = component.source_of(options)
+    except ValueError as error:
+        by.error(str(error))
+    asked = vars(options)
+    if place != "api":
+        for name in ("publish_service", "publish_address", "leader_elect"):
+            if asked.get(name):
+                by.error(f"--{name.replace('_', '-')} writes to an API, and there is none with --{place}")
+    if place == "events" and (asked.get("workers", 1) > 1 or asked.get("handover")):
+        by.error("--events is read by one process: it goes with neither --workers nor --handover")
+    return options
 
 
 def _serve(options: argparse.Namespace) -> int:

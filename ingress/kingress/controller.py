@@ -13,9 +13,10 @@ import ssl
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from kapi import decode as core
-from kapi.cache import Change
+from kapi.cache import Cache, Change
 from kapi.client import Client
 from kapi.errors import ApiError, NotFound
 from kapi.events import Recorder
@@ -30,14 +31,24 @@ from kingress.certificates import Certificate
 from kingress.ejections import Ejections
 from kingress.metrics import Metrics
 from kingress.objects import BackendRef, Ingress, IngressClass, Target
-from kingress.ownership import owned
+from kingress.ownership import owned, why_not
 from kingress.policy import Conduct
 from kingress.routes import Routes
+from kingress.secrets import Data
 from kingress.settings import Settings
 from kingress.tls import Tls
 from kingress.upstreams import Upstreams
 
 _SECRETS_WAIT = 5.0  # seconds; a Secret that may not be read hinders no other
+
+
+class Reason(StrEnum):
+    """What an Event on an Ingress is about; `docs/reference/kingress.md` tells what each says."""
+
+    SKIPPED = "Skipped"
+    CONFLICT = "Conflict"
+    BACKEND_MISSING = "BackendMissing"
+    CERTIFICATE = "Certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,10 @@ class Publishing:
 
 
 class Controller:
-    """Feeds `routes` and `upstreams` from a source. Without `publishing`, no status is written."""
+    """Feeds `routes` and `upstreams` from a source. Without `publishing`, no status is written.
+
+    Secrets are read with `client`, one by one, or are among the `secrets` that come with everything else.
+    """
 
     def __init__(
         self,
@@ -58,6 +72,7 @@ class Controller:
         settings: Settings,
         *,
         client: Client | None = None,
+        secrets: Cache[Data] | None = None,
         class_name: str = "",
         publishing: Publishing | None = None,
         default_certificate: str = "",
@@ -68,7 +83,12 @@ class Controller:
         self.routes = Routes()
         self._queue: Queue[str] = Queue()  # keys of Ingresses whose Events and status are to be looked at
         self.tls = Tls(
-            self._queue.add, self._secret_changed, client=client, default=default_certificate, stand_in=stand_in
+            self._queue.add,
+            self._secret_changed,
+            client=client,
+            at_hand=secrets,
+            default=default_certificate,
+            stand_in=stand_in,
         )
         self.routes.table.lacks = self.tls.lacks
         self.upstreams = Upstreams(settings, self.resolve, self._context, ejections)
@@ -128,6 +148,12 @@ class Controller:
 
     def _context(self, conduct: Conduct) -> ssl.SSLContext:
         return client_context(conduct, self.tls.secrets)
+
+    def strangers(self) -> Iterator[tuple[Ingress, str]]:
+        """Give the Ingresses that are not ours, and why they are not."""
+        for ingress in self._ingresses.values():
+            if not self._owned(ingress):
+                yield ingress, why_not(ingress, self._classes, self._class_name)
 
     def problem_counts(self) -> Iterator[tuple[str, str, str, int]]:
         """Give namespace and name of each Ingress with problems, the reason of these, and how many they are."""
@@ -208,6 +234,7 @@ class Controller:
 
     async def _report(self, key: str) -> None:
         """Tell what is wrong with an Ingress, once, and where it is reached."""
+        await asyncio.sleep(0)  # where thousands are looked at, and nothing is to be written, requests come between
         ingress = self._ingresses.get(key)
         if ingress is None or key not in self.routes.ingresses:
             self._told.pop(key, None)
@@ -219,17 +246,17 @@ class Controller:
         with contextlib.suppress(NotFound):  # deleted meanwhile
             await self._write_status(ingress, self._addresses())
 
-    def _wrong(self, key: str, ingress: Ingress) -> list[tuple[str, str]]:
+    def _wrong(self, key: str, ingress: Ingress) -> list[tuple[Reason, str]]:
         """Give what is wrong with an Ingress: reasons and messages of Events."""
         problems = self.routes.problems(key)
         own: set[Problem] = set(ingress.problems)
-        found = [("Skipped" if problem in own else "Conflict", str(problem)) for problem in problems]
-        found += [("Certificate", text) for text in self.tls.problems(ingress)]
+        found = [(Reason.SKIPPED if problem in own else Reason.CONFLICT, str(problem)) for problem in problems]
+        found += [(Reason.CERTIFICATE, text) for text in self.tls.problems(ingress)]
         for ref in {target.ref for target in ingress.targets}:
             service = self._services.get(ref.service_key)
             resolution = self.resolve(ref)
             if service is None or (not resolution.addresses and "endpoints" not in resolution.reason):
-                found.append(("BackendMissing", resolution.reason))
+                found.append((Reason.BACKEND_MISSING, resolution.reason))
         return found
 
     def _addresses(self) -> tuple[str, ...]:

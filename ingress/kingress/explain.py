@@ -5,7 +5,7 @@ The request is read, judged and written by what reads, judges and writes request
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from kingress import steps
@@ -17,8 +17,9 @@ from kingress.h1.writer import request_head
 from kingress.listing import asked
 from kingress.match import HostRoutes, Route, Table
 from kingress.message import Refused, Request
-from kingress.objects import BackendRef, PathType
+from kingress.objects import BackendRef, Ingress, PathType
 from kingress.policy import PLAIN
+from kingress.routes import Routes
 from kingress.steps import Asked
 
 _MANY = 8  # rules of a host that are listed
@@ -39,8 +40,13 @@ class Question:
         return 443 if self.scheme == "https" else 80
 
 
-def explain(table: Table, resolve: Callable[[BackendRef], Resolution], question: Question) -> Iterator[str]:
-    """Give the explanation, line by line."""
+def explain(
+    table: Table,
+    resolve: Callable[[BackendRef], Resolution],
+    question: Question,
+    strangers: Iterable[tuple[Ingress, str]] = (),
+) -> Iterator[str]:
+    """Give the explanation, line by line. `strangers` are Ingresses that are not served here, and why."""
     request = RequestReader().feed(question.raw)[0]
     if isinstance(request, Refused):
         yield f"{request.status}: the request is refused: {request.why}"
@@ -49,6 +55,7 @@ def explain(table: Table, resolve: Callable[[BackendRef], Resolution], question:
     yield f"  host {request.host or '(none)'}, path {request.path}"
     route = table.find(request.host, request.path)
     yield from _considered(table, request, route)
+    yield from _passed_over(strangers, request)
     if route is None:
         yield "404: no rule applies, and there is no default backend"
         return
@@ -75,6 +82,16 @@ def _considered(table: Table, request: Request, chosen: Route | None) -> Iterato
         yield from _rules(routes, request.path, chosen)
         if chosen is not None and routes.find(request.path) is chosen:
             return
+
+
+def _passed_over(strangers: Iterable[tuple[Ingress, str]], request: Request) -> Iterator[str]:
+    """Name what would match if it were ours: a class that is wrong or missing is what is overlooked most."""
+    for ingress, why in strangers:
+        alone = Routes()
+        alone.put(ingress)
+        route = alone.table.find(request.host, request.path)
+        if route is not None:
+            yield f"  passed over: {route} would match, but {why}"
 
 
 def _rules(routes: HostRoutes, path: str, chosen: Route | None) -> Iterator[str]:

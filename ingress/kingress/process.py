@@ -24,6 +24,7 @@ from kapi.election import Elector, Terms
 from kapi.errors import LeaseLost
 from kapi.events import Recorder
 from kapi.kubeconfig import client_from
+from kapi.resources import SECRETS
 from kapi.source import ApiSource
 from kingress.access import AccessLog, JsonLog
 from kingress.certificates import Certificate
@@ -34,6 +35,7 @@ from kingress.gateway import Gateway
 from kingress.identity import become
 from kingress.listening import Listener
 from kingress.mates import Mates
+from kingress.secrets import decode
 from kingress.server import Server
 from kingress.settings import Settings
 from kingress.state import State
@@ -62,7 +64,8 @@ def run(options: argparse.Namespace, place: Place) -> int:
     _check_parser()
     component.allow_files()  # each request may need two connections
     with _access_log(options.access_log) as write:
-        client = client_from(options.kubeconfig, options.server)
+        apart = options.manifests is not None or options.events
+        client = None if apart else client_from(options.kubeconfig, options.server)
         if options.user:
             for name in _LATE:
                 importlib.import_module(name)
@@ -89,20 +92,25 @@ def _check_parser() -> None:
 
 
 async def _run(
-    options: argparse.Namespace, place: Place, client: Client, write: Callable[[str], object] | None
+    options: argparse.Namespace, place: Place, client: Client | None, write: Callable[[str], object] | None
 ) -> None:
     """Put the parts together and serve until a signal comes. Of several processes, the first writes to the API."""
     end = component.signalled(LEAVE)
     settings = _settings(options)
     first = place.index == 0
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(client.close)
-        source, recorder = ApiSource(client), Recorder("kingress", client if first else None)
+        source = component.source_without_api(options.manifests, events=bool(options.events))
+        if client is not None:
+            stack.push_async_callback(client.close)
+            source = ApiSource(client)
+        assert source is not None
+        recorder = Recorder("kingress", client if first else None)
         controller = Controller(
             source,
             recorder,
             settings,
             client=client,
+            secrets=None if client else source.cache(SECRETS, decode),
             class_name=options.ingress_class,
             publishing=Publishing(tuple(options.publish_address), options.publish_service or "") if first else None,
             default_certificate=options.default_certificate or "",
@@ -146,9 +154,9 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
 
 
-async def _report(options: argparse.Namespace, controller: Controller, client: Client) -> None:
+async def _report(options: argparse.Namespace, controller: Controller, client: Client | None) -> None:
     """Write Events and status; of several ingresses alike, the one that holds the lease does."""
-    if not options.leader_elect:
+    if not options.leader_elect or client is None:
         await controller.run()
         return
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"

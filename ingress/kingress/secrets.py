@@ -32,15 +32,23 @@ def decode(obj: Json) -> Data:
 
 
 class Secrets:
-    """Keeps the wanted Secrets current. Without a client it is filled by `put` and `remove` alone."""
+    """Keeps the wanted Secrets current. Without a client it is filled by `put` and `remove` alone.
 
-    def __init__(self, changed: Callable[[str], None], client: Client | None = None) -> None:
+    `at_hand` is where all Secrets come with the other objects, from manifests or a pipe: there is nothing to ask for.
+    """
+
+    def __init__(
+        self, changed: Callable[[str], None], client: Client | None = None, at_hand: Cache[Data] | None = None
+    ) -> None:
         self._client = client
+        self._at_hand = at_hand
         self._changed = changed
         self._caches: dict[str, Cache[Data]] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._named: dict[str, frozenset[str]] = {}  # by user
         self._users: dict[str, set[str]] = {}  # by the key of the Secret
+        if at_hand is not None:
+            at_hand.listen(self._tell)
 
     @property
     def wanted(self) -> set[str]:
@@ -55,7 +63,7 @@ class Secrets:
     def known(self, key: str) -> bool:
         """Whether it is known of a Secret what it holds, or that it does not exist."""
         cache = self._caches.get(key)
-        return cache is not None and (self._client is None or cache.synced)
+        return cache is not None and (cache.synced or (self._client is None and self._at_hand is None))
 
     def users(self, key: str) -> set[str]:
         """Give who names a Secret."""
@@ -76,6 +84,10 @@ class Secrets:
                 self._end(key)
 
     def _begin(self, key: str) -> None:
+        if self._at_hand is not None:
+            self._caches[key] = self._at_hand
+            self._changed(key)
+            return
         self._caches[key] = cache = Cache(SECRETS, decode)
         cache.listen(self._tell)
         if self._client is not None:
@@ -123,4 +135,5 @@ class Secrets:
             watch.cancel()
 
     def _tell(self, change: Change[Data]) -> None:
-        self._changed(change.key)
+        if change.key in self._caches:
+            self._changed(change.key)

@@ -12,10 +12,11 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 
+from kapi.cache import Cache
 from kapi.client import Client
 from kingress.certificates import BadCertificate, Certificate, load, server_context
 from kingress.objects import Ingress
-from kingress.secrets import Secrets
+from kingress.secrets import Data, Secrets
 from kingress.sni import SniTable, secrets_of
 
 
@@ -31,11 +32,12 @@ class Tls:
         changed: Callable[[str], object],
         *,
         client: Client | None = None,
+        at_hand: Cache[Data] | None = None,
         default: str = "",
         stand_in: Certificate | None = None,
     ) -> None:
         self.table = SniTable()
-        self.secrets = Secrets(self._secret_changed, client)
+        self.secrets = Secrets(self._secret_changed, client, at_hand)
         self.certificates: dict[str, Certificate] = {}  # by the key of the Secret
         self.default = default  # `namespace/name` of the Secret for hosts that have none
         self.stand_in = stand_in  # shown where a certificate is missing

@@ -15,12 +15,11 @@ from typing import Any, Final
 
 import httptools
 
+from kingress.h1.reader import LONGEST, REMEMBERED
 from kingress.headers import REQUEST_SPECIAL
 from kingress.message import Request
 from kingress.target import BadTarget, host_of, normal_target
 
-_REMEMBERED: Final = 1024  # heads, and names
-_LONGEST: Final = 1024  # bytes of a head that is worth remembering
 _LONGEST_NAME: Final = 64
 _METHODS: Final = (b"GET ", b"HEAD ")  # those without a body
 _LOGGED: Final = frozenset((b"user-agent", b"referer"))  # passed on, and looked for in one of these spellings
@@ -60,7 +59,7 @@ class PlainReader:
         self._targets.clear()
         if request is None:
             self._parser = httptools.HttpRequestParser(self)  # this one may be amid something
-        elif len(data) <= _LONGEST:
+        elif len(data) <= LONGEST:
             self._note(data, request)
         return request
 
@@ -70,7 +69,7 @@ class PlainReader:
         if head in heads:
             heads[head] = request
             return
-        if len(heads) >= _REMEMBERED:
+        if len(heads) >= REMEMBERED:
             heads.clear()
         heads[head] = None
 
@@ -104,7 +103,7 @@ class PlainReader:
                 continue
             if lower in REQUEST_SPECIAL or lower in _LOGGED or b"_" in name or len(name) > _LONGEST_NAME:
                 return False
-            if len(names) >= _REMEMBERED:
+            if len(names) >= REMEMBERED:
                 names.clear()
                 names.update(_SPELLINGS)
             names.add(name)

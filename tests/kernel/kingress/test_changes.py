@@ -184,6 +184,18 @@ async def test_a_bad_object_touches_nothing_but_itself(shop: Any) -> None:
     assert (await live.get())[0] == 200
 
 
+async def test_while_many_ingresses_are_reported_on_requests_come_between(shop: Any) -> None:
+    live, _ = shop
+    for number in range(100):
+        live.ingress(f"i{number}", [(f"h{number}.example", "Prefix", "/", "web")])
+    reporting, turns = asyncio.create_task(live.controller._queue.work(live.controller._report)), 0
+    while len(live.controller._queue):
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 100
+    reporting.cancel()
+
+
 @pytest.mark.parametrize("connections", [1, 20])
 async def test_draining_lets_responses_end_and_takes_no_more(
     shop: Any, patient: asyncio.Event, connections: int

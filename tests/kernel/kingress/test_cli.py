@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -40,21 +41,24 @@ def ingress(name: str, host: str, service: str, path: str = "/") -> Json:
     }
 
 
+CLASS = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "IngressClass",
+    "metadata": {"name": "kproxy"},
+    "spec": {"controller": "kproxy.io/ingress"},
+}
+
+
+def service(port: int) -> Json:
+    """A Service whose endpoint is named: an API server takes no loopback address into a slice."""
+    spec = {"type": "ExternalName", "externalName": "localhost", "ports": [{"name": "http", "port": port}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "default", "name": "web"}, "spec": spec}
+
+
 async def apply(client: Client, port: int) -> None:
     """The objects of a small shop whose only endpoint is on 127.0.0.1."""
-    await client.create(
-        INGRESS_CLASSES,
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "IngressClass",
-            "metadata": {"name": "kproxy"},
-            "spec": {"controller": "kproxy.io/ingress"},
-        },
-    )
-    # An API server takes no loopback address into a slice, so the endpoint is named.
-    spec = {"type": "ExternalName", "externalName": "localhost", "ports": [{"name": "http", "port": port}]}
-    meta = {"namespace": "default", "name": "web"}
-    await client.create(SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec})
+    await client.create(INGRESS_CLASSES, CLASS)
+    await client.create(SERVICES, service(port))
     await client.create(INGRESSES, ingress("web", "shop.example", "web"))
 
 
@@ -258,6 +262,84 @@ async def test_without_the_openssl_command_a_missing_certificate_ends_the_handsh
     assert said.count(sentence) == 1
 
 
+@contextlib.asynccontextmanager
+async def running(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The ingress, from when it serves, with a pipe to its standard input."""
+    pipe = asyncio.subprocess.PIPE
+    command = (sys.executable, "-m", "kingress", *arguments)
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+async def answered(port: int, path: str = "/", tls: ssl.SSLContext | None = None) -> tuple[int, str]:
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{port}{path}"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, headers={"Host": "shop.example"}, ssl=tls or True, server_hostname="shop.example") as answer,
+    ):
+        return answer.status, await answer.text()
+
+
+async def test_a_folder_of_manifests_is_served_with_its_certificates_and_followed(
+    upstream: Any, tmp_path: Path, signed: Any
+) -> None:
+    certificate, key = signed("shop.example")
+    shop = ingress("web", "shop.example", "web", "/cart")
+    shop["spec"]["tls"] = [{"hosts": ["shop.example"], "secretName": "c"}]
+    data = {"tls.crt": base64.b64encode(certificate).decode(), "tls.key": base64.b64encode(key).decode()}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "c"}, "data": data}
+    (tmp_path / "shop.json").write_text(json.dumps({"kind": "List", "items": [CLASS, secret, shop]}))
+    (tmp_path / "web.json").write_text(json.dumps(service((await upstream(b"hello")).port)))
+    port, secure = unused_port(), unused_port()
+    places = ("--listen", f"127.0.0.1:{port}", "--listen-tls", f"127.0.0.1:{secure}")
+    trusting = ssl.create_default_context(cadata=certificate.decode())
+    async with running("--manifests", str(tmp_path), *places) as process:
+        assert process.stdout is not None
+        assert b"serves 1 Ingresses" in await asyncio.wait_for(process.stdout.readline(), 10)
+        assert await answered(port, "/cart") == (200, "hello")
+        assert await answered(secure, "/cart", trusting) == (200, "hello")
+        assert (await answered(port))[0] == 404
+        (tmp_path / "more.json").write_text(json.dumps(ingress("more", "shop.example", "web")))
+
+        async def more() -> bool:
+            return await answered(port) == (200, "hello")
+
+        await eventually(more)
+
+
+async def test_what_is_told_on_standard_input_is_served(upstream: Any) -> None:
+    port, web = unused_port(), await upstream(b"hello")
+    async with running("--events", "-", "--listen", f"127.0.0.1:{port}") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for obj in (CLASS, service(web.port), ingress("web", "shop.example", "web")):
+            process.stdin.write(json.dumps({"type": "ADDED", "object": obj}).encode() + b"\n")
+        process.stdin.write(b"SYNC\n")
+        assert b"serves 1 Ingresses" in await asyncio.wait_for(process.stdout.readline(), 10)
+        assert await answered(port) == (200, "hello")
+
+
+def test_explain_reads_manifests_and_names_what_is_of_another_class(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = ingress("other", "shop.example", "web")
+    other["spec"]["ingressClassName"] = "nginx"
+    (tmp_path / "shop.json").write_text(json.dumps({"kind": "List", "items": [CLASS, service(80), other]}))
+    assert cli.main(["explain", "http://shop.example/cart", "--manifests", str(tmp_path)]) == 0
+    told = capfd.readouterr().out
+    assert "404: no rule applies" in told
+    assert (
+        "passed over: Ingress default/other spec.rules[0].http.paths[0] would match, "
+        "but it is of class nginx, and there is no such IngressClass"
+    ) in told
+    assert cli.main(["explain", "http://shop.example/", "--manifests", str(tmp_path / "none")]) == 1
+    assert "is no folder: --manifests names a folder" in capfd.readouterr().err
+
+
 async def test_it_does_not_run_with_a_parser_written_in_python(api: tuple[Client, str]) -> None:
     arguments = ("--server", api[1], "--listen", "127.0.0.1:0")
     process = await asyncio.create_subprocess_exec(
@@ -294,9 +376,19 @@ def test_wrong_usage_is_explained(capfd: pytest.CaptureFixture[str]) -> None:
             cli.main(arguments)
         assert stopped.value.code == 2
         assert "such as" in capfd.readouterr().err
+    for arguments in (
+        ["--manifests", ".", "--server", "http://127.0.0.1:9"],
+        ["--manifests", ".", "--leader-elect"],
+        ["--events", "-", "--publish-address", "192.0.2.1"],
+        ["--events", "-", "--workers", "2"],
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(arguments)
+        assert stopped.value.code == 2
+        assert re.search(r"exclude each other|writes to an API|read by one process", capfd.readouterr().err)
     for url in ("ftp://shop.example/", "http://[::1/", "http:///cart", ""):
         with pytest.raises(SystemExit) as stopped:
             cli.main(["explain", url])
         assert stopped.value.code == 2
         assert "is not the URL of a request, such as http://shop.example/cart" in capfd.readouterr().err
-    assert json.dumps(cli.parser().format_help()).count("kingress --") == 3
+    assert json.dumps(cli.parser().format_help()).count("kingress --") == 4

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kingress import match
 from kingress.certificates import BadCertificate, Certificate, self_signed
 
 RULES = [(host, "Prefix", "/", "web") for host in ("a.example", "b.example", "*.w.example")]
@@ -65,6 +66,23 @@ async def test_what_is_wrong_is_answered_over_tls_and_nothing_is_forwarded(lacki
             assert page.startswith(PAGE.partition("{}")[0].format() + why)
     assert (await ask(live, "A.example.", name="a.example"))[0] == 503
     assert not web.requests
+
+
+async def test_many_hosts_under_one_wildcard_are_answered_alike_and_leave_nothing_behind(lacking: Any) -> None:
+    live, web = lacking
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", live.tls_port, ssl=ANYTHING, server_hostname="x.w.example"
+    )
+    known = match._uncertified.cache_info().currsize
+    asked = [f"GET /{n} HTTP/1.1\r\nHost: x{n}.w.example\r\n\r\n" for n in range(1500)]
+    writer.write("".join([*asked, "GET / HTTP/1.1\r\nHost: x.w.example\r\nConnection: close\r\n\r\n"]).encode())
+    answers = (await asyncio.wait_for(reader.read(), 10)).decode()
+    assert answers.count("HTTP/1.1 503 ") == answers.count(PAGE.format("it does not exist")) == 1501
+    live.gateway.metrics.gather()
+    assert [values[0] for values in live.gateway.metrics.requests.values()] == [1501]
+    assert match._uncertified.cache_info().currsize <= known + 1
+    assert not web.requests
+    writer.close()
 
 
 async def test_other_hosts_and_plain_http_are_served_meanwhile(lacking: Any, signed: Any) -> None:

@@ -93,3 +93,15 @@ def test_a_request_that_would_be_refused_is_told_as_that() -> None:
     assert told(WEB, url="/../x") == "400: the request is refused: the request target climbs above the root"
     assert told(WEB, host="a@b").startswith("400: the request is refused: ")
     assert told(WEB, said="Transfer-Encoding: chunked\r\nContent-Length: 1\r\n").startswith("400: ")
+
+
+def test_an_ingress_that_would_match_if_it_were_ours_is_named() -> None:
+    routes = Routes()
+    routes.put(decode.ingress(WEB))
+    question = Question(b"GET /cart/1 HTTP/1.1\r\nHost: a.example\r\n\r\n")
+    strangers = [(decode.ingress(CART), "it is of class nginx"), (decode.ingress(ingress("x", [])), "it is of none")]
+    text = list(explain(routes.table, lambda _: Resolution(reason="none"), question, strangers))
+    (line,) = [each for each in text if "passed over" in each]
+    assert line == (
+        "  passed over: Ingress shop/cart spec.rules[0].http.paths[0] would match, but it is of class nginx"
+    )

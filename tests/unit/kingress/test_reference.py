@@ -9,6 +9,7 @@ from tests import reference
 from tests.reference import code, rows, section
 
 from kingress import admin, cli
+from kingress.controller import Reason
 from kingress.features import FEATURES, FOREIGN_GUARDS, NGINX
 from kingress.settings import Settings
 
@@ -55,6 +56,10 @@ def test_every_limit_is_told_with_its_value() -> None:
         (code(name), f"{value:g}") for name, value in asdict(Settings()).items() if name not in BY_FLAGS | NEVER_TOLD
     }
     assert {(row[0], row[2]) for row in told("Limits and time-outs")} == wanted
+
+
+def test_every_reason_of_an_event_is_told() -> None:
+    assert {row[0] for row in told("Events")} == {code(reason) for reason in Reason}
 
 
 def test_every_page_is_told() -> None:
