@@ -37,7 +37,8 @@ from netnslab.errors import Unsupported
 from netnslab.kept import kept
 from netnslab.kernel import Namespace
 from netnslab.kubelet.answering import Answering
-from netnslab.kubelet.kubelet import Kubelet, pod_logs, same
+from netnslab.kubelet.kubelet import Kubelet, log_times, pod_logs, same
+from netnslab.kubelet.logtimes import LogTimes
 from netnslab.kubelet.node import Machine
 from netnslab.kubelet.sandbox import PodNetwork
 from netnslab.kubelet.surroundings import Surroundings
@@ -86,6 +87,7 @@ class Ground:
     sockets: HostSockets
     processes: Processes
     trust: Trust
+    log_times: LogTimes
 
 
 @dataclass(slots=True)
@@ -109,6 +111,7 @@ async def api(ground: Ground) -> AsyncIterator[Cluster]:
         port=system.API_PORT,
         pod_logs=pod_logs(kubelets),
         previous_logs=pod_logs(kubelets, previous=True),
+        log_times=log_times(kubelets, ground.log_times),
         kubelets=Answering(kubelets),
         tokens=ground.trust.tokens,
     )
@@ -187,6 +190,7 @@ def _kubelet(cluster: Cluster, node: NodeSpec, machine: Machine, tasks: asyncio.
         zone=system.ZONE,
         authority=cluster.ground.trust.root,
         host_resolv_conf=outside.resolv_conf(cluster.ground.topology),
+        log_times=cluster.ground.log_times,
         handed={system.HOST_INGRESS: cluster.ground.sockets.ingress},
     )
     return Kubelet(surroundings, PodNetwork(node, namespace), source.cache(PODS, same), machine)

@@ -12,6 +12,7 @@ from netnslab.caller import Caller
 from netnslab.cluster import Cluster, Ground, HostSockets
 from netnslab.config import Config
 from netnslab.errors import LabError
+from netnslab.kubelet.logtimes import LogTimes
 from netnslab.network import network
 from netnslab.owners import Owners
 from netnslab.processes import Processes
@@ -38,9 +39,10 @@ async def run(config: Config, folder: LabFolder, inherited: Inherited, line: soc
     sockets = HostSockets(inherited.api, inherited.ingress, Owners(inherited.connections, inherited.user))
     folder.pods.mkdir(exist_ok=True)
     listener = control.listen(folder)
-    with listener, Processes(line).listening() as processes, network(wanted) as namespaces:
+    times = LogTimes()
+    with listener, Processes(line).listening() as processes, network(wanted) as namespaces, times.listening():
         caller.tell("network")
-        ground = Ground(config, wanted, namespaces, folder, sockets, processes, await trusted)
+        ground = Ground(config, wanted, namespaces, folder, sockets, processes, await trusted, times)
         async with cluster.api(ground) as lab:
             caller.tell("API server")
             living = asyncio.create_task(_live(lab, listener), name="living")

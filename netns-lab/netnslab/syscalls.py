@@ -1,4 +1,4 @@
-"""The system calls of namespaces(7) that Python 3.11 does not have, each raising `KernelError` in words."""
+"""The system calls of namespaces(7) and inotify(7), which Python 3.11 lacks, each raising `KernelError` in words."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ _NAMES = {
     CLONE_NEWUTS: "UTS",
 }
 _LIMITED = "as many as user.max_*_namespaces allows are there already"  # what the kernel means by ENOSPC here
+_IN_MODIFY = 2
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -55,6 +56,20 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
     """Attach a file system to the tree at `target`, with MS_* flags."""
     arguments = (os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data.encode() or None)
     _check(_libc.mount(*arguments), f"mounting {source} on {target}")
+
+
+def inotify() -> int:
+    """A descriptor that tells of changes in files (inotify(7)), without waiting."""
+    fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    _check(min(fd, 0), "asking for inotify")
+    return fd
+
+
+def watch_file(fd: int, path: str) -> int:
+    """Have such a descriptor tell when a file is written to; gives the number of the watch."""
+    number: int = _libc.inotify_add_watch(fd, os.fsencode(path), _IN_MODIFY)
+    _check(min(number, 0), f"watching {path}")
+    return number
 
 
 def adopt_orphans() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -400,3 +401,23 @@ async def test_pods_of_one_node_and_of_two_reach_each_other_and_themselves_by_a_
         async with asyncio.timeout(20):  # the Service is new, and has its name and endpoints in a moment
             while answers != sorted(f"pod: {one}" for one in names):
                 answers = (await space.exec(name, "sh", "-c", script)).splitlines()
+
+
+async def test_logs_have_the_times_of_their_lines_also_after_a_restart(space: Space) -> None:
+    """`kubectl` asks by the second."""
+    script = "test -e again || { touch again; echo old; exit 1; }; echo first; sleep 1.1; echo second; sleep 60"
+    name = await space.create({"containers": [command("sh", "-c", script)]})
+
+    async def lines(*options: str) -> list[tuple[datetime, str]]:
+        told = await space.lab.kubectl("logs", f"--namespace={space.name}", name, "--timestamps", *options)
+        parts = (line.partition(" ") for line in told.check().splitlines())
+        return [(datetime.fromisoformat(stamp), words) for stamp, _, words in parts]
+
+    await space.says(name, "second")
+    ((before, _),) = await lines("--previous")
+    (new, first), (newer, second) = await lines()
+    assert (first, second) == ("first", "second")
+    assert before < new
+    assert 1 < (newer - new).total_seconds() < 6
+    assert await lines(f"--since-time={newer.isoformat()}") == [(newer, "second")]
+    assert await lines("--since=1h", "--tail=1") == [(newer, "second")]

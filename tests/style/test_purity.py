@@ -74,7 +74,7 @@ EFFECTFUL = {
         "the assembly": "cluster facts manifests trust",
         "pods": """echo kubelet.clearing kubelet.kubelet kubelet.launch kubelet.pod kubelet.probing kubelet.runner
             kubelet.sandbox kubelet.standin kubelet.surroundings kubelet.execution kubelet.answering
-            kubelet.podvolumes kubelet.volumefiles""",
+            kubelet.podvolumes kubelet.volumefiles kubelet.logtimes""",
         "workloads": "workloads workloads.controllers workloads.effects workloads.unattended workloads.world",
     },
 }

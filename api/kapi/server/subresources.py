@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -91,17 +92,28 @@ class Subresources:
         record = self._get(route)
         container = _container(record.object, request.query.get("container", ""))
         previous = request.query.get("previous", "") in ("true", "1")
-        cut = logs.Cut.of(request.query)
+        cut = logs.Cut.of(request.query, self._now())
+        told = logs.warnings(request.query) if self._settings.log_times is None else ()
+        if told:
+            cut = replace(cut, since=None, stamped=False)
+
+        def times() -> logs.Times:
+            ask = self._settings.log_times
+            return ask(route.namespace, route.name, container, previous) if ask is not None and cut.timed else ()
+
         if request.query.get("follow", "") in ("true", "1") and not previous and self._settings.kubelets is not None:
             pieces = self._settings.kubelets.follow(route.namespace, route.name, container)
-            return Streamed(cut.stream(pieces), logs.warnings(request.query))
+            return Streamed(cut.stream(pieces, times, self._now), told)
         ask = self._settings.previous_logs if previous else self._settings.pod_logs
         log = ask(route.namespace, route.name, container) if ask is not None else None
         if log is None and previous:
             raise statuses.bad_request(f'previous terminated container "{container}" in pod "{route.name}" not found')
         if log is None:
             raise statuses.bad_request(f'container "{container}" in pod "{route.name}" has no log here')
-        return Answer(Raw(cut.whole(await log)), media_type="text/plain", warnings=logs.warnings(request.query))
+        return Answer(Raw(cut.whole(await log, times(), self._now())), media_type="text/plain", warnings=told)
+
+    def _now(self) -> float:
+        return self._settings.clock().timestamp()
 
     def _token(self, request: Request, route: Route[Kind]) -> Answer:
         """Answer an authentication.k8s.io/v1 TokenRequest for a ServiceAccount."""

@@ -79,6 +79,7 @@ async def start(place: Place) -> Instance:
     Raises LabError when it cannot be started.
     """
     running = place.running
+    place.surroundings.log_times.begin(place.sandbox.log(place.container.name))
     if running.kind is not Kind.STAND_IN:
         entry = running.entry
         argv = _arguments(place, entry)

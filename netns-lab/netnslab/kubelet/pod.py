@@ -185,8 +185,10 @@ class PodWorker:
             while self._volumes.change:
                 await self._sources_changed.wait()
                 self._sources_changed.clear()
-                with suppress(Missing):  # of what has been deleted since, the containers keep what they have
+                try:
                     self._volumes.write()
+                except (Missing, LabError) as error:  # the containers keep what they have
+                    log.info("the volumes of pod %s are not renewed: %s", self.spec.key, error)
 
     async def _mounted(self, volumes: PodVolumes) -> None:
         """Make the volumes, again and again while something lacks; every time another thing lacks, say so."""

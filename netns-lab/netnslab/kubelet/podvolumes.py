@@ -42,19 +42,23 @@ class PodVolumes:
         self.write()
 
     def write(self) -> None:
-        """Write the files of which something has changed. Raises Missing and LabError."""
+        """Write the files of which something has changed. Raises LabError, and when all is done the first Missing."""
         around = self._surroundings
         given = Given(self._pod, around.placement(self._sandbox), around.sources(), self._tokens, around.authority)
+        lacking: list[Missing] = []
         for volume in self._volumes:
             if not volume.made:
                 continue
             try:
                 files = volumes.files(volume, given)
             except Missing as error:
-                raise Missing(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from error
+                lacking.append(Missing(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}'))
+                continue
             if self._written.get(volume.name) != files:
                 volumefiles.write(self._folder(volume), files)
                 self._written[volume.name] = files
+        if lacking:
+            raise lacking[0]
 
     @property
     def change(self) -> bool:

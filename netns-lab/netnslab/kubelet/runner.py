@@ -55,7 +55,9 @@ class Runner:
             if delay:
                 self._event("Warning", "BackOff", f"back-off {delay:g} s: container {self._name} ended again")
             await asyncio.sleep(delay)
-            self.place.sandbox.turn_log(self._name)
+            sandbox = self.place.sandbox
+            sandbox.turn_log(self._name)
+            self.place.surroundings.log_times.turn(sandbox.log(self._name), sandbox.previous_log(self._name))
             self._set(restarts=self.state.restarts + 1)
 
     def pass_over(self) -> None:

@@ -17,6 +17,7 @@ from kapi.events import Recorder, now
 from kapi.network import Service
 from netnslab.kernel import Namespace
 from netnslab.kubelet.environment import Placement, Sources
+from netnslab.kubelet.logtimes import LogTimes
 from netnslab.kubelet.sandbox import Sandbox
 from netnslab.processes import Processes
 from netnslab.topology import NodeSpec
@@ -52,6 +53,7 @@ class Surroundings:
     host_resolv_conf: str
     authority: str
     handed: Mapping[str, socket.socket]
+    log_times: LogTimes = field(default_factory=LogTimes)
     writes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_WRITES))
 
     def sources(self) -> Sources:
