@@ -320,27 +320,27 @@ def _read_address(text: str) -> Address:
 
 
 def _endpoint(item: Json, path: str, family: int, problems: list[Problem]) -> Endpoint | None:
-    addresses = tuple(_read_address(a) for a in item.get("addresses") or ())
-    fitting = tuple(a for a in addresses if a.version == family)
+    # Read for every endpoint of a slice whenever one of them changes: what is not there costs nothing.
+    addresses = [_read_address(address) for address in item.get("addresses") or ()]
+    fitting = tuple([address for address in addresses if address.version == family])
     if len(fitting) < len(addresses):
         problems.append(Problem(f"{path}.addresses", f"an address is not IPv{family}, the slice's addressType"))
     if not fitting:
         return None
-    conditions = as_object(item.get("conditions"))
-    hints, target = as_object(item.get("hints")), as_object(item.get("targetRef"))
+    conditions, hints, target = (as_object(item.get(name)) for name in ("conditions", "hints", "targetRef"))
     ready, serving = conditions.get("ready"), conditions.get("serving")  # not said is true, of both
     return Endpoint(
-        addresses=fitting,
-        ready=ready is None or bool(ready),
-        serving=serving is None or bool(serving),
-        terminating=bool(conditions.get("terminating")),
-        node_name=_text(item.get("nodeName")),
-        zone=_text(item.get("zone")),
-        hostname=_text(item.get("hostname")),
-        pod=_text(target.get("name")) if target.get("kind") == "Pod" else "",
-        target=_reference(target, _text(target.get("namespace"))) if target else None,
-        zone_hints=_names(hints.get("forZones")),
-        node_hints=_names(hints.get("forNodes")),
+        fitting,
+        ready is None or bool(ready),
+        serving is None or bool(serving),
+        bool(conditions.get("terminating")),
+        _text(item.get("nodeName")),
+        _text(item.get("zone")),
+        _text(item.get("hostname")),
+        _text(target.get("name")) if target.get("kind") == "Pod" else "",
+        _reference(target, _text(target.get("namespace"))) if target else None,
+        _names(hints.get("forZones")),
+        _names(hints.get("forNodes")),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any
+from typing import Any, NamedTuple
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -139,9 +139,11 @@ class Service:
         return Reference("Service", self.namespace, self.name, self.uid)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One endpoint of a slice. `addresses` all belong to one pod; a service proxy uses the first only."""
+class Endpoint(NamedTuple):
+    """One endpoint of a slice. `addresses` all belong to one pod; a service proxy uses the first only.
+
+    A tuple: all those of a slice are made, and compared, whenever one of them changes.
+    """
 
     addresses: tuple[Address, ...]
     ready: bool = True

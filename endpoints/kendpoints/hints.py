@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from kapi.network import Endpoint, Service
 from kendpoints.labels import TOPOLOGY_HINTS, TOPOLOGY_MODE
 
@@ -26,4 +24,4 @@ def hinted(endpoint: Endpoint, preference: str) -> Endpoint:
     if preference not in _SAME_ZONE or not endpoint.ready:
         return endpoint
     nodes = (endpoint.node_name,) if preference == "PreferSameNode" and endpoint.node_name else ()
-    return replace(endpoint, zone_hints=(endpoint.zone,) if endpoint.zone else (), node_hints=nodes)
+    return endpoint._replace(zone_hints=(endpoint.zone,) if endpoint.zone else (), node_hints=nodes)

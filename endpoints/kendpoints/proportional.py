@@ -128,7 +128,7 @@ def _lend(endpoints: Sequence[Endpoint], giving: Counter[str], receiving: Counte
             giving[zone] -= 1
             zone = next(iter(+receiving))
             receiving[zone] -= 1
-        yield replace(endpoint, zone_hints=(zone,) if endpoint.ready else (), node_hints=())
+        yield endpoint._replace(zone_hints=(zone,) if endpoint.ready else (), node_hints=())
 
 
 def _without_hints(changes: Changes, unchanged: Iterable[EndpointSlice]) -> Changes:
@@ -141,4 +141,4 @@ def _without_hints(changes: Changes, unchanged: Iterable[EndpointSlice]) -> Chan
 
 
 def _bare(one: EndpointSlice) -> EndpointSlice:
-    return replace(one, endpoints=tuple(replace(e, zone_hints=(), node_hints=()) for e in one.endpoints))
+    return replace(one, endpoints=tuple(e._replace(zone_hints=(), node_hints=()) for e in one.endpoints))

@@ -167,7 +167,7 @@ def _hints(service: Service, existing: Iterable[EndpointSlice]) -> Callable[[End
         preference = distribution(service)
         return lambda endpoint: hinted(endpoint, preference)
     known = {identity(endpoint): endpoint.zone_hints for one in existing for endpoint in one.endpoints}
-    return lambda endpoint: replace(endpoint, zone_hints=known.get(identity(endpoint), ()) if endpoint.ready else ())
+    return lambda endpoint: endpoint._replace(zone_hints=known.get(identity(endpoint), ()) if endpoint.ready else ())
 
 
 def _spread(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
 import json
 import socket
 import sys
@@ -28,6 +27,7 @@ from kproxy.backends.nftables import seen
 from kproxy.configuration import AUTO, Configuration
 from kproxy.errors import Misconfigured, ProxyError, Unavailable
 from kproxy.host import Host, ThisHost
+from kproxy.longlived import LongLived
 from kproxy.model import Absence
 from kproxy.proxy import Proxy
 from kproxy.rules import explain
@@ -164,16 +164,24 @@ async def _run(options: Options, backend: Backend, host: Host) -> None:
     end = component.signalled()
     async with _cluster(options) as (source, recorder):
         chosen = settings(options, backend.name, host)
-        proxy = Proxy(source, options.node_name, backend, recorder=recorder, settings=chosen)
-        await component.until(end, (source.run(), recorder.run(), proxy.run(), _after_the_start(proxy, host)))
+        known = LongLived()
+        proxy = Proxy(
+            source,
+            options.node_name,
+            backend,
+            recorder=recorder,
+            settings=chosen,
+            done=lambda done: known.note(done.services),
+        )
+        await component.until(end, (source.run(), recorder.run(), proxy.run(), _after_the_start(proxy, host, known)))
 
 
-async def _after_the_start(proxy: Proxy, host: Host) -> None:
+async def _after_the_start(proxy: Proxy, host: Host, known: LongLived) -> None:
     """Once the rules of this mode are in place, remove those of others: so there is no moment without any."""
     await proxy.wait_synced()
     if proxy.backend.host is not None:
         await modes.clear_others(host, proxy.backend.name)
-    gc.freeze()  # what is known of the cluster is no garbage, and need not be looked through again
+    known.start()
 
 
 def _cluster(options: Options) -> AbstractAsyncContextManager[tuple[Source, Recorder]]:

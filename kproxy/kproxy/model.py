@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from kapi.network import Address, Network, Problem, Protocol, Reference
 
@@ -28,8 +29,7 @@ class Absence(StrEnum):
     DROP = "drop"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Target:
+class Target(NamedTuple):
     """One endpoint's address and port. Repeating a target in a pool gives it more weight."""
 
     address: Address

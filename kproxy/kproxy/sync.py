@@ -7,11 +7,9 @@ after a failed commit, when the node itself changed, and when somebody else has 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kapi.network import Address, EndpointSlice, Network, Problem, Reference, Service
@@ -20,6 +18,7 @@ from kproxy.backends import Backend
 from kproxy.claims import Claims
 from kproxy.desired import duties
 from kproxy.errors import ProxyError
+from kproxy.longlived import uncollected
 from kproxy.model import Datagrams, Duties, NodeDuties, Place
 from kproxy.pending import Pending
 from kproxy.settings import Settings
@@ -101,6 +100,7 @@ class Sync:
         self._settled = asyncio.Event()
         self._full = True
         self._look_due = clock() + settings.drift_seconds
+        self._rest_due = clock()
         self._ready: tuple[NodeDuties, Here] | None = None
         self.synced = asyncio.Event()  # set once the first state is in place
 
@@ -144,12 +144,14 @@ class Sync:
                 continue
             if not self._full and self._clock() >= self._look_due:
                 await self._look()
+            await self._rest()
             full = self._full
             self._full = False
             taken, self.pending = self.pending, Pending()
             self._taken = taken
             try:
                 await self._work(*self._ready, taken, full)
+                self._rest_due = self._clock() + self._settings.rest_seconds
                 delay = self._settings.retry_seconds
                 self._taken = None
             except (ProxyError, OSError) as error:
@@ -173,6 +175,13 @@ class Sync:
         await self._wake.wait()
         timer.cancel()
 
+    async def _rest(self) -> None:
+        """After a commit, wait a moment for what else changes; but no change waits longer than that."""
+        since, rest = self.pending.since, self._settings.rest_seconds
+        due = self._rest_due if since is None else min(self._rest_due, since + rest)
+        if (left := due - self._clock()) > 0:
+            await asyncio.sleep(left)
+
     async def _look(self) -> None:
         """See whether somebody else has changed the rules, and try again what was refused."""
         if await self._drifted():  # and never back: the node itself may have changed meanwhile
@@ -195,7 +204,7 @@ class Sync:
         started = time.perf_counter()
         if full:
             self._claims = Claims()
-            with _uncollected():
+            with uncollected():
                 wanted = await self._settle(list(self._world.services), here)
                 refused = await self._backend.resync(node, wanted)
         elif taken.keys:
@@ -260,19 +269,3 @@ class Sync:
         for owed in wanted.values():
             if owed.problems:
                 self._report(owed.reference, owed.problems)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Do without the cyclic garbage collector while hundreds of thousands of objects are made, none of them garbage.
-
-    At 10,000 Services it would walk through all of them again and again, hold up the event loop for a second at a
-    time, and make a full sync take twice as long.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

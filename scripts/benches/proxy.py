@@ -73,7 +73,8 @@ def _ours() -> Iterator[Row]:
         yield row(f"memory, caches included, {size}", found["megabytes"], "MB", most=most, digits=0)
         if "core" in found:
             yield row(f"1,000 changes/s for {SUSTAINED:g} s, share of a core", found["core"], "", most=0.5)
-            yield row("the latest of them", found["late"] * 1e3, "ms", most=100.0)
+            yield row("of that, what bringing them takes", found["bringing"], "")
+            yield row("the latest of them, from when it was due", found["late"] * 1e3, "ms", most=100.0)
 
 
 def _others() -> Iterator[Row]:

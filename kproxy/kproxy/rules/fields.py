@@ -21,6 +21,7 @@ ORDER = sys.byteorder
 PORTS = Port | SourcePort | CalledPort
 
 
+@cache  # there are few, and each is written with every endpoint and frontend that has it
 def port_bytes(number: int) -> bytes:
     """Write a port, padded as a field among others."""
     return pack(">H", number) + _PORTS_PADDING

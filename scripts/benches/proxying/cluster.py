@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any
@@ -14,6 +14,7 @@ from kapi.network import EndpointSlice, Service
 from kapi.resources import ENDPOINT_SLICES, SERVICES
 from kproxy.backends import load
 from kproxy.host import InNamespace
+from kproxy.longlived import LongLived
 from kproxy.model import LocalTraffic
 from kproxy.settings import Settings, here, node_duties
 from kproxy.sync import Done, Sync, World
@@ -64,12 +65,12 @@ def slices(services: int, endpoints: int) -> Iterator[Json]:
 
 
 class Running:
-    """A proxy's caches, sync and backend in one network namespace; `finished` tells of each commit."""
+    """A proxy's caches, sync and backend in one network namespace; `finished` tells of each commit, and when it was."""
 
     def __init__(self, namespace: Namespace, mode: str) -> None:
         self.services: Cache[Service] = Cache(SERVICES, decode.service)
         self.slices: Cache[EndpointSlice] = Cache(ENDPOINT_SLICES, decode.endpoint_slice)
-        self.finished: asyncio.Queue[Done] = asyncio.Queue()
+        self.finished: asyncio.Queue[tuple[float, Done]] = asyncio.Queue()
         self.backend = load(mode)(InNamespace(namespace.fd))
         self.settings = Settings(local_traffic=LocalTraffic(), drift_seconds=3600)
         self.world = World(self.services)
@@ -78,25 +79,30 @@ class Running:
             self.backend,
             self.settings,
             report=lambda about, problems: print(about, *problems),
-            done=self.finished.put_nowait,
+            done=self._done,
         )
+        self._known = LongLived()
         self._task: asyncio.Task[None] | None = None
 
     def fill(self, services: int, endpoints: int) -> None:
         """Take in a cluster."""
-        self.slices.listen(lambda change: self.sync.touch(self.world.put_slice(change.old, change.new)))
+        self.slices.listen(lambda change: self.sync.touch(self.world.put_slice(change.old, change.new), slices=1))
         for number in range(services):
             self.services.put(service(number))
         for piece in slices(services, endpoints):
             self.slices.put(piece)
-        gc.collect()
-        gc.freeze()
+        self._known.start()
 
     async def start(self) -> None:
         """Put everything in place."""
         self._task = asyncio.create_task(self.sync.run())
         self.sync.renew(node_duties(self.settings, None), here(self.settings, NODE, None))
         await self.finished.get()
+        self._known.start()
+
+    def _done(self, done: Done) -> None:
+        self._known.note(done.services)
+        self.finished.put_nowait((time.perf_counter(), done))
 
     async def stop(self) -> None:
         """End; the namespace takes the rules with it."""

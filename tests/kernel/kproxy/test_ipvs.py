@@ -15,7 +15,7 @@ from kproxy.backends.addresses import addresses, exists
 from kproxy.backends.ipvs import wire
 from kproxy.backends.ipvs.backend import Ipvs
 from kproxy.backends.ipvs.compile import Server, Virtual
-from kproxy.backends.ipvs.layout import DEVICE
+from kproxy.backends.ipvs.layout import DEVICE, LOOP_BACK
 from kproxy.host import InNamespace
 from kproxy.model import Duties, Frontend, Kind, NodeDuties, Place, Target
 from kproxy.modes import clear_others
@@ -183,3 +183,31 @@ async def test_clearing_leaves_no_trace(backend: Ipvs) -> None:
     assert not backend._host.run(["ipset", "list", "-name"]).stdout
     assert backend._host.run(["ip", "link", "show", DEVICE]).returncode
     await backend.clear()
+
+
+async def test_what_two_services_owe_stays_until_neither_does(backend: Ipvs) -> None:
+    one = replace(duties(2), own=(ip_address("10.244.1.2"),))
+    moved = tuple(replace(f, place=replace(f.place, address=ip_address("10.96.0.2"))) for f in one.frontends[:1])
+    other = replace(one, key="default/other", frontends=moved, cluster_ips=(ip_address("10.96.0.2"),))
+    await backend.resync(NODE, {"default/web": one, "default/other": other})
+    await backend.commit({"default/other": None})
+    assert loops(backend) == 1
+    await backend.commit({"default/web": None})
+    assert loops(backend) == 0
+
+
+def loops(backend: Ipvs) -> int:
+    """The endpoints that may reach themselves, as the kernel has them."""
+    assert backend.host
+    saved = backend.host.run(["ipset", "save", LOOP_BACK]).stdout.decode()
+    return sum(line.startswith("add ") for line in saved.splitlines())
+
+
+async def test_an_address_that_goes_from_a_service_to_another_is_served_on(backend: Ipvs) -> None:
+    first = duties(2)
+    second = replace(duties(2, 3), key="default/heir")
+    await backend.resync(NODE, {"default/web": first})
+    assert not await backend.commit({"default/heir": second, "default/web": None})
+    assert weights(backend) == {2: 1, 3: 1}
+    assert backend.host
+    assert VIP in addresses(backend.host, DEVICE)[True]

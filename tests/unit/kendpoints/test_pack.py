@@ -143,8 +143,8 @@ def test_identity_is_address_hostname_and_pod_and_nothing_else(build: Any) -> No
     one = build.endpoint(1, target=Reference("Pod", "default", "p", "uid-1"), ready=True)
     same = build.endpoint(1, target=Reference("Pod", "default", "p", "uid-2"), ready=False, zone="z")
     assert identity(one) == identity(same)
-    assert identity(one) != identity(replace(one, hostname="h"))
-    assert identity(one) != identity(replace(one, target=Reference("Pod", "default", "q", "uid-1")))
+    assert identity(one) != identity(one._replace(hostname="h"))
+    assert identity(one) != identity(one._replace(target=Reference("Pod", "default", "q", "uid-1")))
 
 
 @given(st.lists(st.sets(st.integers(0, 60)), max_size=8), st.integers(1, 12))

@@ -18,7 +18,7 @@ from kproxy.backends.ipvs.compile import FIRST_MARK, Compiled, Server, Virtual, 
 from kproxy.backends.ipvs.kernel import Ipvs as Kernel
 from kproxy.errors import CommitFailed, ProxyError, Refused, Unavailable
 from kproxy.host import Host, ThisHost
-from kproxy.model import Duties, NodeDuties, Target
+from kproxy.model import Duties, NodeDuties
 from kproxy.rules.evaluate import Outcome, Packet, evaluate
 from kproxy.rules.model import Ruleset
 
@@ -108,22 +108,22 @@ class Ipvs:
         tool = self._usable_tool()
         place = InPlace(node, addresses.answering(self._host, layout.DEVICE, node.node_port_networks))
         mine = self._mine(self._kernel.services())
-        place.services = {k: self._compile(d, place.own) for k, d in services.items() if d.frontends}
+        place.take({k: self._compile(d, place.own) for k, d in services.items() if d.frontends})
         for family in FAMILIES:
             self._ipset(sets.replace(family, place.elements(family)))
             there = xtables.read(tool.save(family), layout.is_ours)
             table = next(t for t in place.ruleset().tables if t.family == family)
             tool.restore(family, xtables.everything(table, there, layout.TABLES))
-        bound, wanted = addresses.addresses(self._host, layout.DEVICE)[True], place.addresses()
+        bound, wanted = addresses.addresses(self._host, layout.DEVICE)[True], set(place.bound)
         addresses.change(self._host, layout.DEVICE, wanted - bound, ())
-        refused = self._balance(self._present(mine | place.virtuals().keys()), place)
+        refused = self._balance(self._present(mine | place.virtuals.keys()), place)
         addresses.change(self._host, layout.DEVICE, (), bound - wanted)
         self._place, self._digest = place, ""
         return refused
 
     def _mine(self, present: Iterable[Server]) -> set[Server]:
         """Give the virtual servers that are ours, or a proxy's before us: by our sets, our marks, our device."""
-        known = self._place.virtuals().keys() | self._retiring
+        known = self._place.virtuals.keys() | self._retiring
         known |= set(sets.served(self._checked(["ipset", "save"])))
         bound = {address.packed for address in addresses.addresses(self._host, layout.DEVICE)[True]}
         return {s for s in present if s in known or s.mark >= FIRST_MARK or s.address in bound}
@@ -139,42 +139,38 @@ class Ipvs:
         return found
 
     def _balance(self, present: Mapping[Server, Virtual], place: InPlace) -> dict[str, str]:
-        todo: list[wire.Request] = []
-        for compiled in place.services.values():
-            old = {server: present[server] for server in compiled.virtuals if server in present}
-            todo += changes.requests(compiled.key, old, compiled.virtuals)
-        wanted = place.virtuals()
-        stale = {server: virtual for server, virtual in present.items() if server not in wanted}
-        todo += changes.requests("", stale, {})
-        self._retiring |= present.keys()
+        todo = [
+            request
+            for compiled in place.services.values()
+            for request in changes.requests(compiled.key, present, compiled.virtuals)
+        ]
+        stale = {server: virtual for server, virtual in present.items() if server not in place.virtuals}
+        todo += changes.endings("", stale)
+        self._retiring = {s for s, v in present.items() if s in stale or v.weights.keys() - place.weights(s).keys()}
         return self._carry_out(todo)
 
     # -- one change ----------------------------------------------------------------------------------------------------
 
     def _commit(self, services: Mapping[str, Duties | None]) -> dict[str, str]:
-        old = {key: self._place.services[key] for key in services if key in self._place.services}
-        new: dict[str, Compiled] = {}
+        new: dict[str, Compiled | None] = {}
         for key, duties in services.items():
-            if duties is not None and duties.frontends:
-                new[key] = self._compile(duties, self._place.own)
-            else:
+            wanted = duties is not None and duties.frontends
+            new[key] = self._compile(duties, self._place.own) if duties and wanted else None
+            if not wanted:
                 self._marks.pop(key, None)
-        before = self._place.addresses()
-        self._place.services = {k: c for k, c in self._place.services.items() if k not in services} | new
-        after = self._place.addresses()
-        todo = [
-            request
-            for key in services
-            for request in changes.requests(key, _virtuals(old.get(key)), _virtuals(new.get(key)))
-        ]
-        self._retiring.update(server for c in old.values() for server in c.virtuals)
+        old = self._place.take(new)
+        coming = {key: compiled for key, compiled in new.items() if compiled}
+        todo = list(changes.between(self._place, old, coming))
         refused = self._carry_out(todo)
-        addresses.change(self._host, layout.DEVICE, after - before, ())
+        had, have = (frozenset(a for c in part.values() for a in c.addresses) for part in (old, coming))
+        addresses.change(self._host, layout.DEVICE, have - had, ())
         for family in FAMILIES:
-            these, those = (changes.merged((c.elements for c in part.values()), family) for part in (old, new))
-            self._ipset(sets.update(family, these, those))
-        addresses.change(self._host, layout.DEVICE, (), before - after)
-        self._sweep()
+            gone = changes.gone(self._place, old.values(), family)
+            self._ipset(sets.update(family, gone, changes.merged((c.elements for c in coming.values()), family)))
+        addresses.change(self._host, layout.DEVICE, (), {a for a in had if a not in self._place.bound})
+        retired = {server for c in old.values() for server in c.virtuals}
+        self._retiring |= retired
+        self._sweep(retired)
         return refused
 
     def _compile(self, duties: Duties, own: Iterable[Address]) -> Compiled:
@@ -198,23 +194,20 @@ class Ipvs:
 
     # -- looking after it ----------------------------------------------------------------------------------------------
 
-    def _sweep(self) -> None:
+    def _sweep(self, servers: Iterable[Server]) -> None:
         """Take away endpoints out of service that have no connection left, and virtual servers without endpoints."""
-        wanted = {server: virtual.weights for server, (_, virtual) in self._place.virtuals().items()}
-        there = self._kernel.services() if self._retiring else {}
-        for server in tuple(self._retiring):
-            weights: Mapping[Target, int] = wanted.get(server, {})
-            real = self._kernel.destinations(server) if server in there else []
-            left = [r for r in real if r.target not in weights]
+        for server in servers:
+            wanted = self._place.weights(server)
+            left = [r for r in self._kernel.destinations(server) if r.target not in wanted]
             ended = [r.target for r in left if not r.connections]
             self._carry_out([wire.delete_destination(server, target) for target in ended])
             if len(ended) == len(left):
                 self._retiring.discard(server)
-                if server not in wanted and server in there:
+                if server not in self._place.virtuals:
                     self._carry_out([wire.delete_service(server)])
 
     def _drifted(self) -> bool:
-        self._sweep()
+        self._sweep(tuple(self._retiring))
         tool = self._usable_tool()
         listings = [tool.save(family) for family in FAMILIES]
         before, self._digest = self._digest, self._summary(listings)
@@ -231,7 +224,7 @@ class Ipvs:
         """Sum up the chains, the addresses of the device and of the node, and the virtual servers."""
         own = addresses.answering(self._host, layout.DEVICE, self._place.node.node_port_networks)
         bound = sorted(map(str, addresses.addresses(self._host, layout.DEVICE)[True]))
-        virtual = sorted(self._place.virtuals().keys() & self._kernel.services().keys())
+        virtual = sorted(self._place.virtuals.keys() & self._kernel.services().keys())
         return f"{xtables.digest(listings, layout.is_ours)} {own} {bound} {virtual}"
 
     def _usable_tool(self) -> Tool:
@@ -259,7 +252,3 @@ class Ipvs:
         if ran.returncode:
             raise CommitFailed(f"{command[0]}: {' '.join(ran.stderr.decode().split())}")
         return ran.stdout.decode()
-
-
-def _virtuals(compiled: Compiled | None) -> Mapping[Server, Virtual]:
-    return compiled.virtuals if compiled else {}

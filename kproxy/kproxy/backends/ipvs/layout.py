@@ -51,6 +51,7 @@ FIREWALLED, ALLOWED = "KUBE-FIREWALLED", "KUBE-ALLOWED"
 REJECT, DROP = "KUBE-REJECT", "KUBE-DROP"
 ADDRESSES = "KUBE-ADDRESSES"  # clusterIPs
 LOOP_BACK = "KUBE-LOOP-BACK"  # endpoints that may reach themselves
+SHARED = frozenset({ADDRESSES, LOOP_BACK})  # sets whose elements several Services may owe
 
 PREPARE = "mangle/KUBE-IPVS-PREPARE"
 OUTSIDERS = "mangle/KUBE-IPVS-OUTSIDERS"

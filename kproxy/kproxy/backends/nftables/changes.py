@@ -21,6 +21,7 @@ from kproxy.rules.model import Chain, Elements, Ruleset, Set, Table, Value
 
 SHARED = frozenset({CLUSTER_IPS, HAIRPIN})
 FAMILIES = (4, 6)
+_SHARED = tuple((family, name) for family in FAMILIES for name in sorted(SHARED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,10 @@ class InPlace:
     def take(self, changes: Iterable[Change]) -> None:
         """Note that `changes` have happened."""
         for change in changes:
-            for where, key in _shared(change.old):
-                self.shared[where, key] -= 1
-                if not self.shared[where, key]:
-                    del self.shared[where, key]
-            self.shared.update(_shared(change.new))
+            for element, more in _shared(change):
+                count = self.shared.pop(element, 0) + more
+                if count:
+                    self.shared[element] = count
             if change.new is None:
                 self.services.pop(change.key, None)
             else:
@@ -178,9 +178,9 @@ def _elements(place: InPlace, changes: tuple[Change, ...]) -> tuple[Going, Comin
         old = change.old.elements if change.old else {}
         new = change.new.elements if change.new else {}
         for where in old.keys() | new.keys() if old else new.keys():
-            if where[1] in SHARED:
-                continue
             before, after = old.get(where, {}), new.get(where, {})
+            if where[1] in SHARED or before == after:
+                continue
             if before:
                 gone = [key for key, value in before.items() if key not in after or after[key] != value]
                 after = {key: value for key, value in after.items() if key not in before or before[key] != value}
@@ -197,10 +197,10 @@ def _shared_elements(place: InPlace, changes: tuple[Change, ...], going: Going, 
     difference: Counter[tuple[Where, bytes]] = Counter()
     owners: dict[tuple[Where, bytes], str] = {}
     for change in changes:
-        for element in _shared(change.new):
-            difference[element] += 1
-            owners[element] = change.key
-        difference.subtract(_shared(change.old))
+        for element, more in _shared(change):
+            difference[element] += more
+            if more > 0:
+                owners[element] = change.key
     for element, count in difference.items():
         before = place.shared.get(element, 0)
         where, key = element
@@ -210,8 +210,12 @@ def _shared_elements(place: InPlace, changes: tuple[Change, ...], going: Going, 
             coming.append((owners[element], where, {key: None}))
 
 
-def _shared(compiled: Compiled | None) -> Iterator[tuple[Where, bytes]]:
-    if compiled is not None:
-        for where, elements in compiled.elements.items():
-            if where[1] in SHARED:
-                yield from ((where, key) for key in elements)
+def _shared(change: Change) -> Iterator[tuple[tuple[Where, bytes], int]]:
+    """Give the shared elements that a Service begins to owe (1), and those that it does not owe any more (-1)."""
+    old = change.old.elements if change.old else {}
+    new = change.new.elements if change.new else {}
+    for where in _SHARED:
+        before, after = old.get(where, {}), new.get(where, {})
+        if before.keys() != after.keys():
+            yield from (((where, key), 1) for key in after if key not in before)
+            yield from (((where, key), -1) for key in before if key not in after)
