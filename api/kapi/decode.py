@@ -95,16 +95,13 @@ def endpoint_slice(obj: Json) -> EndpointSlice:
     labels = _labels(meta.get("labels"))
     annotations = _labels(meta.get("annotations"))
 
-    def endpoint(item: Json, path: str) -> Endpoint | None:
-        return _endpoint(item, path, family, problems)
-
     return EndpointSlice(
         namespace=namespace,
         name=name,
         uid=_text(meta.get("uid")),
         service=_text(labels.get("kubernetes.io/service-name")),
         family=family,
-        endpoints=_each(obj.get("endpoints") if family else None, "endpoints", endpoint, problems),
+        endpoints=_endpoints(obj.get("endpoints") if family else None, family, problems),
         ports=_each(obj.get("ports"), "ports", _endpoint_port, problems),
         labels=labels,
         annotations=annotations,
@@ -319,15 +316,30 @@ def _read_address(text: str) -> Address:
     return ip_address(text)
 
 
-def _endpoint(item: Json, path: str, family: int, problems: list[Problem]) -> Endpoint | None:
-    # Read for every endpoint of a slice whenever one of them changes: what is not there costs nothing.
+def _endpoints(items: Any, family: int, problems: list[Problem]) -> tuple[Endpoint, ...]:
+    """Read the endpoints of a slice as `_each` does, with nothing to spare: all are read whenever one changes."""
+    found: list[Endpoint] = []
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        try:
+            endpoint = _endpoint(item, index, family, problems)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            problems.append(Problem(f"endpoints[{index}]", str(error)))
+        else:
+            if endpoint is not None:
+                found.append(endpoint)
+    return tuple(found)
+
+
+def _endpoint(item: Json, index: int, family: int, problems: list[Problem]) -> Endpoint | None:
     addresses = [_read_address(address) for address in item.get("addresses") or ()]
     fitting = tuple([address for address in addresses if address.version == family])
     if len(fitting) < len(addresses):
-        problems.append(Problem(f"{path}.addresses", f"an address is not IPv{family}, the slice's addressType"))
+        where = f"endpoints[{index}].addresses"
+        problems.append(Problem(where, f"an address is not IPv{family}, the slice's addressType"))
     if not fitting:
         return None
-    conditions, hints, target = (as_object(item.get(name)) for name in ("conditions", "hints", "targetRef"))
+    conditions = as_object(item.get("conditions"))
+    hints, target = as_object(item.get("hints")), as_object(item.get("targetRef"))
     ready, serving = conditions.get("ready"), conditions.get("serving")  # not said is true, of both
     return Endpoint(
         fitting,
@@ -339,8 +351,8 @@ def _endpoint(item: Json, path: str, family: int, problems: list[Problem]) -> En
         _text(item.get("hostname")),
         _text(target.get("name")) if target.get("kind") == "Pod" else "",
         _reference(target, _text(target.get("namespace"))) if target else None,
-        _names(hints.get("forZones")),
-        _names(hints.get("forNodes")),
+        _names(hints.get("forZones")) if hints else (),
+        _names(hints.get("forNodes")) if hints else (),
     )
 
 

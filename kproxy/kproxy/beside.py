@@ -13,8 +13,10 @@ from aiohttp import web
 
 from kapi.network import Address, Node
 from kproxy import counting, health
+from kproxy.backends import Backend, Ruled, Telling
 from kproxy.conntrack import Conntrack
 from kproxy.counting import Counting
+from kproxy.errors import ProxyError
 from kproxy.health import Health, HealthChecks
 from kproxy.host import Host
 from kproxy.localhost import Localhost
@@ -34,6 +36,7 @@ class NodeServices:
     def __init__(
         self,
         host: Host,
+        backend: Backend,
         settings: Settings,
         sync: Sync,
         metrics: Metrics,
@@ -43,6 +46,7 @@ class NodeServices:
         tell: Callable[[str, str], None],
     ) -> None:
         self._host = host
+        self._backend = backend
         self._settings = settings
         self._mode = metrics.mode
         self._sync = sync
@@ -52,8 +56,7 @@ class NodeServices:
         self._checks = HealthChecks(host, self._health_addresses, self._alive, tell)
         forwards = self._mode != "userspace" and on_localhost(settings)  # that mode listens on loopback itself
         self._localhost = Localhost(host, tell) if forwards else None
-        shown = settings.metrics is not None and settings.traffic is not Traffic.NONE and counting.counts(self._mode)
-        self._counting = Counting(host, endpoints=settings.traffic is Traffic.ENDPOINTS) if shown else None
+        self._counting = self._counted_by() if settings.metrics and settings.traffic is not Traffic.NONE else None
 
     def take(self, done: Done) -> None:
         """Follow a finished sync."""
@@ -73,7 +76,7 @@ class NodeServices:
 
     async def run(self) -> None:
         """Work for ever."""
-        if not self._counting:
+        if not self._counting or not counting.counts(self._mode):
             await asyncio.to_thread(counting.clear, self._host)  # of a proxy before this one
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._checks.run(), name="kproxy health checks")
@@ -108,17 +111,26 @@ class NodeServices:
     async def _exposed(self) -> web.Response:
         pending = {"service": self._sync.pending.services, "endpoint": self._sync.pending.slices}
         forgotten = self._conntrack.forgotten if self._conntrack else 0
-        lines = [*self._metrics.lines(pending, forgotten), *await self._counted()]
-        return web.Response(text="\n".join([*lines, ""]), content_type="text/plain", charset="utf-8")
+        rules = self._backend.rules() if isinstance(self._backend, Ruled) else {}
+        on_localhost = self._localhost.accepted if self._localhost else 0
+        own = "\n".join([*self._metrics.lines(pending, forgotten, rules, on_localhost), ""])
+        return web.Response(text=own + await self._counted(), content_type="text/plain", charset="utf-8")
 
-    async def _counted(self) -> list[str]:
+    def _counted_by(self) -> Counting | None:
+        """Give what counts traffic in this mode: the packet filter, or the backend itself."""
+        told = self._backend.traffic if isinstance(self._backend, Telling) else None
+        if told is None and not counting.counts(self._mode):
+            return None
+        return Counting(self._host, endpoints=self._settings.traffic is Traffic.ENDPOINTS, told=told)
+
+    async def _counted(self) -> str:
         if not self._counting:
-            return []
+            return ""
         try:
-            return await self._counting.lines()
-        except OSError as error:
+            return await self._counting.text()
+        except (ProxyError, OSError) as error:
             log.warning("the counters of traffic could not be read: %s", error)
-            return []
+            return ""
 
     async def _proxy_mode(self) -> web.Response:
         return web.Response(text=self._mode)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -121,15 +121,16 @@ def run(options: Options, host: Host) -> None:
     backend, why = modes.choose(options.configuration.mode, host)
     with contextlib.closing(backend):
         print(f"kproxy: {why}", file=sys.stderr)
-        choose_endpoints(backend, options.configuration.ipvs.scheduler)
+        set_up(backend, options.configuration.ipvs)
         sysctls.write(host, options.configuration.conntrack)
         asyncio.run(_run(options, backend, host))
 
 
-def choose_endpoints(backend: Backend, scheduler: str) -> None:
-    """Let a backend that can choose endpoints by this scheduler; "" leaves its own."""
-    if scheduler and isinstance(backend, Scheduled):
-        backend.scheduler = scheduler
+def set_up(backend: Backend, chosen: configuration.Ipvs) -> None:
+    """Tell a backend that can choose endpoints how; "" leaves its own scheduler."""
+    if isinstance(backend, Scheduled):
+        backend.scheduler = chosen.scheduler or backend.scheduler
+        backend.excluded = tuple(ip_network(word, strict=False) for word in chosen.exclude_cidrs)
 
 
 def explained(asked: argparse.Namespace, host: Host) -> str:
@@ -138,12 +139,16 @@ def explained(asked: argparse.Namespace, host: Host) -> str:
     options = read(asked)
     if options.configuration.mode not in _EXPLAINED:
         raise Misconfigured(f"explain tells of mode nftables, not of {options.configuration.mode}")
-    found = asyncio.run(_answer(connection, options, settings(options, "nftables", host)))
+    chosen = settings(options, "nftables", host)
+    found = asyncio.run(_answer(connection, options, chosen))
+    open_question = question.not_known(found, chosen)
     way = _seen(connection, found, asked.live, host) if asked.live else None
     if asked.json:
         written = explain.written(found.rules, found.packet, found.outcome)
-        return json.dumps(written | ({"live": seen.written(way)} if way else {}), indent=2)
+        more = {"notKnown": open_question} if open_question else {}
+        return json.dumps(written | more | ({"live": seen.written(way)} if way else {}), indent=2)
     foretold = explain.explain(found.rules, found.packet, found.outcome)
+    foretold += f"\n\n{open_question}" if open_question else ""
     return f"{foretold}\n\n{seen.told(way)}" if way else foretold
 
 

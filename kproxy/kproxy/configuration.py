@@ -88,6 +88,7 @@ def _bind(word: str) -> str:
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Networks = Annotated[str, BeforeValidator(lambda value: "" if value is None else value), AfterValidator(_networks)]
 Places = Annotated[list[Annotated[str, AfterValidator(_place)]], BeforeValidator(_list)]
+CIDRs = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_list)]
 Listen = Annotated[str, AfterValidator(_bind)]
 Bit = Annotated[int, Field(ge=0, le=31)]
 Scheduler = Literal[  # of IPVS, as the kernel names them
@@ -115,7 +116,7 @@ class Ipvs(_Part):
     scheduler: Scheduler = ""
     sync_period: Seconds = 30.0
     min_sync_period: Seconds = 0.0
-    exclude_cidrs: Annotated[list[str], BeforeValidator(_list)] = Field(default=[], alias="excludeCIDRs")
+    exclude_cidrs: CIDRs = Field(default=[], alias="excludeCIDRs")
     strict_arp: bool = Field(default=False, alias="strictARP")
     tcp_timeout: Seconds = 0.0
     tcp_fin_timeout: Seconds = 0.0

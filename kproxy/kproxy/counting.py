@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from threading import Lock
 
@@ -14,11 +14,11 @@ from kproxy.backends.nftables.encode import Operation
 from kproxy.backends.nftables.kernel import Kernel
 from kproxy.errors import AlreadyThere, ProxyError
 from kproxy.host import Host
-from kproxy.model import Place
+from kproxy.longlived import uncollected
+from kproxy.model import Counted, Place
 from kproxy.netlink import text
 from kproxy.sync import Done
 from kproxy.totals import Owners, Totals
-from kproxy.traffic import Counted
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +41,18 @@ def clear(host: Host) -> None:
 class Counting:
     """Knows which Service port a place belongs to, and adds up what the kernel has counted there.
 
-    `take` and `lines` are for the event loop; the kernel is read, and the lines are written, in a thread.
+    `take` and `text` are for the event loop; the kernel is read, and the text is written, in a thread.
     """
 
-    def __init__(self, host: Host, *, endpoints: bool = True) -> None:
+    def __init__(
+        self, host: Host, *, endpoints: bool = True, told: Callable[[], Iterable[Counted]] | None = None
+    ) -> None:
         self._host = host
+        self._told = told  # by a mode that counts by itself; else the packet filter does
         self._endpoints = endpoints
         self._owners = Owners()
         self._known = False  # before the first full sync nobody can say whose the counters are
+        self._reader = traffic.Reader()
         self._totals = Totals()
         self._reading = asyncio.Lock()
         self._making = Lock()
@@ -64,11 +68,11 @@ class Counting:
         for key, owed in done.wanted.items():
             self._owners.put(key, {frontend.place: frontend.origin for frontend in owed.frontends})
 
-    async def lines(self) -> list[str]:
+    async def text(self) -> str:
         """Write the totals for Prometheus; nothing where the kernel cannot count. Raises OSError."""
         async with self._reading:
             if not self._known:
-                return []
+                return ""
             origins, changed = dict(self._owners.origins), frozenset(self._owners.changed)
             self._owners.changed.clear()
             try:
@@ -77,16 +81,22 @@ class Counting:
                 self._owners.changed |= changed
                 raise
 
-    def _read(self, origins: Mapping[Place, str], changed: frozenset[Place]) -> list[str]:
-        self._ensure(closely=True)
-        if self._missing:
-            return []
-        with closing(Kernel(self._host)) as kernel:
-            self._totals.take(_counted(kernel), origins, changed)
-        return list(self._totals.lines(endpoints=self._endpoints))
+    def _read(self, origins: Mapping[Place, str], changed: frozenset[Place]) -> str:
+        with uncollected():  # looking through all that is known would hold up the event loop, too
+            if self._told is not None:
+                self._totals.take(self._told(), origins, changed)
+            else:
+                self._ensure(closely=True)
+                if self._missing:
+                    return ""
+                with closing(Kernel(self._host)) as kernel:
+                    self._totals.take(_counted(kernel, self._reader), origins, changed)
+            return "".join(f"{line}\n" for line in self._totals.lines(endpoints=self._endpoints))
 
     def _ensure(self, *, closely: bool = False) -> None:
         """Put the rules in place where they are not; what they have counted stays."""
+        if self._told is not None:
+            return
         try:
             with self._making, closing(Kernel(self._host)) as kernel:
                 if not closely:
@@ -123,9 +133,9 @@ def _mend(kernel: Kernel) -> bool:
     return mended
 
 
-def _counted(kernel: Kernel) -> Iterator[Counted]:
+def _counted(kernel: Kernel, reader: traffic.Reader) -> Iterator[Counted]:
     """Read every element."""
     for family in _FAMILIES:
         for name in traffic.sets():
             listed = kernel.dump(Operation.GET_ELEMENTS, family, text(1, traffic.TABLE) + text(2, name))
-            yield from traffic.read(listed, name, family)
+            yield from reader.read(listed, name, family)

@@ -6,7 +6,7 @@ API and of kube-proxy, as `docs/reference/nftables.md` and the conformance cases
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import collapse_addresses, ip_network
 
@@ -76,7 +76,7 @@ def duties(
             frontends += knocked
             own.update(served.own)
             if port.protocol is Protocol.UDP:
-                serving = frozenset(e.addresses[0] for _, e in reachable if e.ready or e.serving)
+                serving = frozenset(e.addresses[0] for e in reachable.values() if e.ready or e.serving)
                 datagrams += [Datagrams(frontend.place, serving) for frontend in knocked]
     return Duties(
         key=service.key,
@@ -91,7 +91,7 @@ def duties(
     )
 
 
-def _endpoints(slices: Iterable[EndpointSlice], port: ServicePort, here: Here) -> list[tuple[Target, Endpoint]]:
+def _endpoints(slices: Iterable[EndpointSlice], port: ServicePort, here: Here) -> dict[Target, Endpoint]:
     """List the endpoints of one Service port over all its slices: each address and port once, the local copy first."""
     found: dict[Target, Endpoint] = {}
     for piece in slices:
@@ -103,7 +103,7 @@ def _endpoints(slices: Iterable[EndpointSlice], port: ServicePort, here: Here) -
             known = found.setdefault(target, endpoint)
             if known is not endpoint and known.node_name != here.node and endpoint.node_name == here.node:
                 found[target] = endpoint
-    return list(found.items())
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +119,18 @@ class _Served:
     absence: Absence
 
 
-def _served(reachable: list[tuple[Target, Endpoint]], here: Here, shares: Weights, absence: Absence | None) -> _Served:
-    chosen = categorise([endpoint for _, endpoint in reachable], here)
-    targets = {id(endpoint): target for target, endpoint in reachable}
-    used = (*chosen.cluster, *chosen.local)
+def _served(reachable: Mapping[Target, Endpoint], here: Here, shares: Weights, absence: Absence | None) -> _Served:
+    chosen = categorise(reachable.values(), here)
+    targets = {id(endpoint): target for target, endpoint in reachable.items()}
+    near = ("", here.node)
+
+    def pool(endpoints: tuple[Endpoint, ...]) -> Pool:
+        return weights.pool([targets[id(e)] for e in endpoints], endpoints, shares)
+
     return _Served(
-        weights.pool([(targets[id(e)], e) for e in chosen.cluster], shares),
-        weights.pool([(targets[id(e)], e) for e in chosen.local], shares),
-        frozenset(e.addresses[0] for e in used if e.node_name in ("", here.node)),
+        pool(chosen.cluster),
+        pool(chosen.local),
+        frozenset([e.addresses[0] for e in (*chosen.cluster, *chosen.local) if e.node_name in near]),
         absence or (Absence.DROP if chosen.cluster else Absence.REJECT),
     )
 

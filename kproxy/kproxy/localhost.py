@@ -50,6 +50,7 @@ class Localhost:
         self._frontends: dict[str, dict[tuple[int, int], Frontend]] = {}  # by Service, then by IP family and port
         self._by_port: dict[tuple[int, int], tuple[str, Frontend]] = {}
         self._memory: dict[str, _Remembered] = {}
+        self.accepted = 0  # connections
         self._ports = Ports(self._serve, self._tell)
         self.run = self._ports.run
 
@@ -79,6 +80,7 @@ class Localhost:
     def _forwarding(self, place: tuple[int, int]) -> Callable[[Reader, Writer], Awaitable[None]]:
         async def forward(reader: Reader, writer: Writer) -> None:
             upstream: tuple[Reader, Writer] | None = None
+            self.accepted += 1
             try:
                 upstream = await self._connected(place)
                 if upstream is not None:

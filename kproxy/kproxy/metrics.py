@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kproxy.exposition import Histogram, family
@@ -17,6 +18,7 @@ from kproxy.model import Absence, Duties, Kind
 if TYPE_CHECKING:
     from kproxy.sync import Done
 
+Rules = Mapping[str, tuple[int, int]]
 _SYNC_BOUNDS = tuple(0.001 * 2**power for power in range(15))
 _PROGRAMMING_BOUNDS = (0.25, 0.5, *range(1, 60), *range(60, 120, 5), *range(120, 301, 30))
 
@@ -73,8 +75,14 @@ class Metrics:
         """Somebody asked for /healthz or /livez."""
         self._pages[name, status] += 1
 
-    def lines(self, pending: Mapping[str, int], forgotten: int) -> Iterator[str]:
-        """Write everything; `pending` counts objects that wait, by "service" and "endpoint", `forgotten` UDP flows."""
+    def lines(
+        self, pending: Mapping[str, int], forgotten: int, rules: Rules = MappingProxyType({}), on_localhost: int = 0
+    ) -> Iterator[str]:
+        """Write everything.
+
+        `pending` counts objects that wait, by "service" and "endpoint", `forgotten` UDP flows, `rules` those that there
+        are and those that the last sync wrote, by table, `on_localhost` connections to NodePorts there.
+        """
         for histogram in (*self._syncs.values(), self._programming):
             yield from histogram.lines()
         prefix = "kubeproxy_sync_proxy_rules"
@@ -89,6 +97,7 @@ class Metrics:
             yield from family(f"{prefix}_{kind}_changes_pending", "gauge", told, [({}, pending.get(kind, 0))])
         yield from self._no_local(f"{prefix}_no_local_endpoints_total")
         yield from self._failed(prefix)
+        yield from self._of_iptables(rules, on_localhost)
         for name in ("healthz", "livez"):
             series = [
                 ({"code": str(code)}, count) for (page, code), count in sorted(self._pages.items()) if page == name
@@ -96,6 +105,19 @@ class Metrics:
             yield from family(f"kubeproxy_proxy_{name}_total", "counter", f"Answers of /{name}.", series)
         told = "UDP flows that were forgotten, because their endpoint no longer serves."
         yield from family("kubeproxy_conntrack_reconciler_deleted_entries_total", "counter", told, [({}, forgotten)])
+
+    def _of_iptables(self, rules: Rules, on_localhost: int) -> Iterator[str]:
+        if self.mode.partition("-")[0] != "iptables":
+            return
+        for place, what, told in (
+            (0, "total", "Rules of iptables that there are."),
+            (1, "last", "Rules of iptables that the last sync wrote."),
+        ):
+            series = [({"table": table}, counted[place]) for table, counted in rules.items()]
+            yield from family(f"kubeproxy_sync_proxy_rules_iptables_{what}", "gauge", told, series)
+        told = "First packets of connections to NodePorts on localhost that were accepted."
+        name = "kubeproxy_iptables_localhost_nodeports_accepted_packets_total"
+        yield from family(name, "counter", told, [({}, on_localhost)])
 
     def _no_local(self, name: str) -> Iterator[str]:
         counted = Counter(policy for policies in self._without_local.values() for policy in policies)

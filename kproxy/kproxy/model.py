@@ -126,3 +126,13 @@ class NodeDuties:
     service_cidrs: tuple[Network, ...] = ()  # new connections to their unallocated addresses are dropped
     masquerade_all: bool = False
     masquerade_mark: int = 0x4000
+
+
+class Counted(NamedTuple):
+    """What went between one endpoint and the clients that called one place; `direction` is "in" or "out"."""
+
+    called: Place
+    endpoint: Target
+    direction: str
+    packets: int
+    bytes: int

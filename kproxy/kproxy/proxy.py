@@ -140,6 +140,7 @@ class Proxy:
             return None
         return NodeServices(
             self.backend.host,
+            self.backend,
             self._settings,
             self._sync,
             self.metrics,

@@ -13,7 +13,7 @@ from kapi.source import Source
 from kproxy.backends.memory import Memory
 from kproxy.errors import Misconfigured, ProxyError
 from kproxy.proxy import Proxy
-from kproxy.rules.evaluate import ANYWHERE, Outcome, Packet
+from kproxy.rules.evaluate import ANYWHERE, Ending, Outcome, Packet
 from kproxy.rules.fields import PROTOCOLS
 from kproxy.rules.model import Ruleset
 from kproxy.settings import Settings, addresses
@@ -83,6 +83,18 @@ async def answer(question: Question, source: Source, node_name: str, settings: S
         raise Misconfigured(f"--node-name: there is no Node {node_name}; there are {', '.join(sorted(nodes))}")
     packet = question.packet(frozenset(addresses(settings, nodes.get(node_name))))
     return Answer(backend.ruleset(), packet, backend.evaluate(packet))
+
+
+def not_known(answer: Answer, settings: Settings) -> str:
+    """Say what the answer hangs on and nobody has told; "" is nothing."""
+    family = answer.packet.destination.version
+    untouched = all(p.ending is Ending.UNTOUCHED for p in answer.outcome.possibilities)
+    if not untouched or any(network.version == family for network in settings.service_cidrs):
+        return ""
+    return (
+        f"Not known: whether {answer.packet.destination} is within the network of Services. Where --service-cidr tells "
+        "kproxy of that, here and on the node, an address in it that no Service has is dropped."
+    )
 
 
 async def _in_time(proxy: Proxy) -> bool:

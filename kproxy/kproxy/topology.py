@@ -6,7 +6,7 @@ The rules are those of KEP-1669 (terminating endpoints), KEP-2433 and KEP-3015 (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from kapi.network import Address, Endpoint
@@ -29,12 +29,13 @@ class Categories:
     local: tuple[Endpoint, ...]
 
 
-def categorise(endpoints: Sequence[Endpoint], here: Here) -> Categories:
+def categorise(endpoints: Collection[Endpoint], here: Here) -> Categories:
     """Choose the two sets. Readiness comes first; only where nothing is ready do terminating endpoints still serve."""
-    ready = tuple(e for e in endpoints if e.ready)
+    node = here.node
+    ready = tuple([e for e in endpoints if e.ready])
     cluster = hinted(ready, here) if ready else _draining(endpoints)
-    own = tuple(e for e in endpoints if e.node_name == here.node)
-    local = tuple(e for e in own if e.ready) or _draining(own)
+    own = [e for e in endpoints if e.node_name == node]
+    local = tuple([e for e in own if e.ready]) or _draining(own)
     return Categories(cluster, local)
 
 
@@ -51,5 +52,5 @@ def hinted(ready: tuple[Endpoint, ...], here: Here) -> tuple[Endpoint, ...]:
     return ready
 
 
-def _draining(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+def _draining(endpoints: Collection[Endpoint]) -> tuple[Endpoint, ...]:
     return tuple(e for e in endpoints if e.serving and e.terminating)

@@ -13,8 +13,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from kproxy.exposition import family as metric
-from kproxy.model import Place, Target
-from kproxy.traffic import Counted
+from kproxy.model import Counted, Place, Target
 
 Element = tuple[Place, Target, str]
 Labels = tuple[tuple[str, str], ...]
@@ -84,7 +83,8 @@ class Totals:
                 gained = now.since(before) if whose == origin else Amount()
                 labels = (*_labels(origin, one), ("endpoint", str(one.endpoint)))
                 gains[labels] = gains[labels].plus(gained)
-        self._seen = seen
+        self._seen, last = seen, self._seen
+        _let_go(last)
         self._add(gains, set(origins.values()))
 
     def lines(self, *, endpoints: bool) -> Iterator[str]:
@@ -101,6 +101,12 @@ class Totals:
             services[labels] = services.get(labels, Amount()).plus(gained)
         self._services = services
         self._endpoints = {k: self._endpoints.get(k, Amount()).plus(gained) for k, gained in gains.items()}
+
+
+def _let_go(many: dict[Element, tuple[str | None, Amount]]) -> None:
+    """Free what was seen, a little at a time: all at once would hold up other threads."""
+    while many:
+        many.popitem()
 
 
 def _of_node(called: Place) -> Place:

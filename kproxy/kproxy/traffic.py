@@ -8,14 +8,14 @@ whose destination was rewritten, whoever did it: the modes nftables and iptables
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
+from struct import Struct
 from zlib import crc32
 
 from kapi.network import Protocol
 from kproxy.backends.nftables import encode
 from kproxy.backends.nftables.encode import Step
-from kproxy.model import Place, Target
+from kproxy.model import Counted, Place, Target
 from kproxy.netlink import Reply, attributes, items
 from kproxy.rules.fields import PROTOCOLS, fields
 from kproxy.rules.model import (
@@ -41,19 +41,9 @@ from kproxy.rules.model import (
 TABLE = "kproxy-traffic"
 SECONDS = 86400  # an endpoint without a packet for so long is forgotten
 _BEFORE_SOURCE_NAT = 90  # answers still carry the address of the endpoint
+_COUNT = Struct(">Q")
 _IN, _OUT = "in", "out"  # to the endpoint, and from it
 _NAMES = {_IN: "asked", _OUT: "answered"}
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What went between one endpoint and the clients that called one place; `direction` is "in" or "out"."""
-
-    called: Place
-    endpoint: Target
-    direction: str
-    packets: int
-    bytes: int
 
 
 def table(family: int) -> Table:
@@ -87,23 +77,64 @@ def sets() -> tuple[str, ...]:
     return tuple(name for _, _, name, _ in _sets())
 
 
-def read(listed: Iterable[Reply], name: str, family: int) -> Iterator[Counted]:
-    """Read the elements of a set."""
-    protocol, direction, key = next((p, d, k) for p, d, n, k in _sets() if n == name)
-    for reply in listed:
-        for _, element in items(attributes(reply.body).get(3, b"")):
+class Reader:
+    """Reads the elements of the sets. What a key means is worked out once, for as long as its element is there."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], dict[bytes, tuple[Place, Target]]] = {}
+
+    def read(self, listed: Iterable[Reply], name: str, family: int) -> Iterator[Counted]:
+        """Read a set."""
+        protocol, direction, key = next((p, d, k) for p, d, n, k in _sets() if n == name)
+        before, now = self._known.pop((name, family), {}), dict[bytes, tuple[Place, Target]]()
+        layout = _Layout()
+        for reply in listed:
+            for _, element in items(attributes(reply.body).get(3, b"")):
+                held, packets, size = layout.read(element)
+                about = now[held] = before.get(held) or _about(held, key, family, protocol)
+                yield Counted(*about, direction, packets, size)
+        self._known[name, family] = now
+
+
+class _Layout:
+    """Where an element has its key and its counters: as another one of the same length and set."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, tuple[slice, int, int]] = {}
+
+    def read(self, element: bytes) -> tuple[bytes, int, int]:
+        """Give the key, the packets and the bytes of one element."""
+        found = self._of.get(len(element))
+        if found is None:
             held = attributes(element)
-            endpoint, port, called, called_port = fields(key, attributes(held[1])[1], family)
-            counter = attributes(attributes(held[7])[2])
-            assert isinstance(port, int)
-            assert isinstance(called_port, int)
-            yield Counted(
-                Place(family, ip_address(called), Protocol(protocol.upper()), called_port),
-                Target(ip_address(endpoint), port),
-                direction,
-                packets=int.from_bytes(counter[2], "big"),
-                bytes=int.from_bytes(counter[1], "big"),
-            )
+            key, counter = attributes(held[1])[1], attributes(attributes(held[7])[2])
+            start = _place_of(element, 1, 1)
+            of = slice(start, start + len(key)), _place_of(element, 7, 2, 2), _place_of(element, 7, 2, 1)
+            assert (key, counter[2], counter[1]) == (element[of[0]], element[of[1] :][:8], element[of[2] :][:8])
+            found = self._of[len(element)] = of
+        where, packets, size = found
+        return element[where], _COUNT.unpack_from(element, packets)[0], _COUNT.unpack_from(element, size)[0]
+
+
+def _place_of(data: bytes, *path: int) -> int:
+    """Find where the payload of an attribute begins, by the kinds of those around it and its own."""
+    at = 0
+    for kind in path:
+        for found, payload in items(data):
+            if found == kind:
+                break
+            at += len(payload) + 4 + 3 & ~3
+        at += 4
+        data = payload
+    return at
+
+
+def _about(held: bytes, key: Key, family: int, protocol: str) -> tuple[Place, Target]:
+    endpoint, port, called, called_port = fields(key, held, family)
+    assert isinstance(port, int)
+    assert isinstance(called_port, int)
+    place = Place(family, ip_address(called), Protocol(protocol.upper()), called_port)
+    return place, Target(ip_address(endpoint), port)
 
 
 def _sets() -> Iterator[tuple[str, str, str, Key]]:

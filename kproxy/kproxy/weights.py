@@ -75,15 +75,17 @@ def _entry(word: str) -> Entry | None:
     return Entry(sort, pattern, int(number)) if slash and sort in _SORTS and pattern else None
 
 
-def pool(served: Sequence[tuple[Target, Endpoint]], weights: Weights) -> Pool:
-    """Repeat each target as its weight says; repetitions are spread, so that taking turns is fair at any moment."""
-    targets = tuple(target for target, _ in served)
+def pool(targets: Sequence[Target], endpoints: Sequence[Endpoint], weights: Weights) -> Pool:
+    """Repeat the target of each endpoint as its weight says.
+
+    Repetitions are spread, so that taking turns is fair at any moment.
+    """
     if not weights.entries:
-        return targets
-    shares = [weights.of(endpoint) for _, endpoint in served]
+        return tuple(targets)
+    shares = [weights.of(endpoint) for endpoint in endpoints]
     smallest = reduce(gcd, shares, 0)
     if not smallest:
-        return targets
+        return tuple(targets)
     shares = [share // smallest for share in shares]
     while sum(shares) > MOST:
         shares = [(share + 1) // 2 for share in shares]

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("bench", choices=BENCHES)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
+    parser.add_argument("--part", action="append", metavar="NAME", help="only this part of it, where it has parts")
     parser.add_argument("--plot", type=Path, metavar="FOLDER", help="draw growth curves there instead, as SVG")
     arguments = parser.parse_args()
     bench = importlib.import_module(f"benches.{arguments.bench}")
@@ -46,11 +48,15 @@ def main() -> int:
             parser.error(f"--plot: {arguments.bench} draws no curves")
         print(*bench.draw(arguments.plot), sep="\n")
         return 0
+    parts: dict[str, Callable[[], Iterable[Row]]] = getattr(bench, "PARTS", {})
+    for name in arguments.part or ():
+        if name not in parts:
+            parser.error(f"--part {name}: {arguments.bench} has {', '.join(parts) or 'no parts'}")
     where = machine()
     print(
         f"{arguments.bench} on {where['cores']} x {where['cpu']}, Linux {where['kernel']}, Python {where['python']}\n"
     )
-    rows: list[Row] = list(bench.rows())
+    rows = [row for name in arguments.part for row in parts[name]()] if arguments.part else list(bench.rows())
     missing: list[str] = list(getattr(bench, "missing", list)())
     print(table(rows))
     for peer in missing:

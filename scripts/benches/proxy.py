@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from benches.proxying import ipvs, plot
@@ -53,7 +53,7 @@ def missing() -> list[str]:
 
 def rows() -> list[Row]:
     """Give the table's rows."""
-    return [*_ours(), *_others(), *_connections(), *_forwarders()]
+    return [row for part in PARTS.values() for row in part()]
 
 
 def _size(services: int) -> str:
@@ -90,13 +90,12 @@ def _others() -> Iterator[Row]:
         yield row(f"{name}: the same, of nftables mode's", found["cold"] / ours["cold"], "times")
         yield row(f"{name}: one change, p50, {size}", found["p50"] * 1e3, "ms")
         yield row(f"{name}: the same, of nftables mode's", found["p50"] / ours["p50"], "times", digits=0)
-    yield from _in_user_mode_linux()
 
 
 def _in_user_mode_linux() -> Iterator[Row]:
     """IPVS needs a kernel that has it, and that is slow: the iptables mode in the same kernel stands beside it."""
-    size = _size(ipvs.SERVICES)
-    for mode, found in ipvs.measured().items():
+    for (mode, services), found in ipvs.measured().items():
+        size = _size(services)
         yield row(f"{mode}, in user-mode Linux: cold start, {size}", found["cold"], "s")
         yield row(f"{mode}, in user-mode Linux: one change, p50, {size}", found["p50"] * 1e3, "ms")
 
@@ -120,6 +119,15 @@ def _forwarders() -> Iterator[Row]:
         if f"haproxy {what}" in found:
             yield row(f"HAProxy in tcp mode, {what}", found[f"haproxy {what}"] / scale, unit, digits=2)
             yield row(f"the same, of HAProxy's ({what})", found[f"ours {what}"] / found[f"haproxy {what}"], "times")
+
+
+PARTS: dict[str, Callable[[], Iterable[Row]]] = {
+    "growth": _ours,
+    "others": _others,
+    "user-mode": _in_user_mode_linux,
+    "connections": _connections,
+    "forwarders": _forwarders,
+}
 
 
 def _part(name: str) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ EFFECTFUL = {
         "pages": "pages health beside",
         "backends: commit, and what the kernel says": """backends backends.addresses backends.memory
             backends.nftables.backend backends.nftables.kernel backends.ipvs.backend backends.ipvs.kernel
+            backends.ipvs.traffic
             backends.iptables.backend backends.iptables.tool
             backends.userspace.backend backends.userspace.tcp backends.userspace.udp""",
         "for tests": "testing",

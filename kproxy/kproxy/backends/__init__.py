@@ -5,14 +5,15 @@ Third parties add theirs with an entry point of the group `kproxy.backends`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import ClassVar, Protocol, runtime_checkable
 
+from kapi.network import Network
 from kproxy.errors import Unavailable
 from kproxy.host import Host
-from kproxy.model import Duties, NodeDuties
+from kproxy.model import Counted, Duties, NodeDuties
 from kproxy.rules.evaluate import Outcome, Packet
 
 _BUILT_IN: Mapping[str, str] = {
@@ -70,10 +71,29 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class Ruled(Protocol):
+    """A backend whose rules grow with the cluster, and are counted."""
+
+    def rules(self) -> Mapping[str, tuple[int, int]]:
+        """Tell by table how many rules there are, and how many the last sync wrote."""
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A backend that counts the traffic of each endpoint itself."""
+
+    def traffic(self) -> Iterable[Counted]:
+        """Tell all that was counted so far; called in a thread. Raises OSError."""
+        ...
+
+
+@runtime_checkable
 class Scheduled(Protocol):
-    """A backend whose kernel offers several ways to choose an endpoint."""
+    """A backend whose kernel offers several ways to choose an endpoint, and has servers that others made."""
 
     scheduler: str
+    excluded: tuple[Network, ...]  # what is there within these at a start is not removed
 
 
 def built_in() -> tuple[str, ...]:

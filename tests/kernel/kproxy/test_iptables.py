@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from collections import Counter
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
@@ -70,6 +71,17 @@ def agrees(backend: Iptables) -> bool:
 def shell(namespace: Namespace, backend: Iptables, arguments: str) -> None:
     with namespace.entered():
         subprocess.run([f"iptables{backend.flavour}", *arguments.split()], check=True, capture_output=True)
+
+
+async def test_its_rules_are_counted_by_table(backend: Iptables) -> None:
+    await backend.resync(NODE, {"default/web": duties()})
+    await backend.commit({"default/more": duties("more", "10.96.0.2")})
+    found: Counter[str] = Counter()
+    for family in (4, 6):
+        for chain, count in changes.counts(listed(backend, family)).items():
+            found[chain.partition("/")[0]] += count
+    assert {table: count for table, (count, _) in backend.rules().items()} == found
+    assert {table: last for table, (_, last) in backend.rules().items() if last} == {"nat": 11, "filter": 1}
 
 
 @pytest.mark.parametrize("affinity", [0, 3600])

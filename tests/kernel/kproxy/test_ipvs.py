@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 
@@ -54,13 +54,32 @@ def weights(backend: Ipvs, server: Server = SERVER) -> dict[int, int]:
     return {int(r.target.address) & 0xFF: r.weight for r in backend._kernel.destinations(server)}
 
 
+@contextmanager
+def at_endpoint(namespace: Namespace) -> Iterator[socket.socket]:
+    """A server at the endpoint 2, which `namespace` is connected to."""
+    with Namespace.create() as pod:
+        namespace.apply([Veth("v", "pod", "eth0"), Up("lo")], {"pod": pod})
+        namespace.apply([Assign("v", ip_interface("10.244.1.1/24"))])
+        pod.apply([Assign("eth0", ip_interface("10.244.1.2/24"))])
+        with pod.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+            server.bind(("10.244.1.2", 8080))
+            server.listen()
+            yield server
+
+
+def kind(backend: Ipvs) -> tuple[str, int]:
+    """The scheduler and affinity of the virtual server."""
+    kept = backend._kernel.services()[SERVER]
+    return kept.scheduler, kept.affinity
+
+
 @pytest.mark.parametrize(
     "scheduler", ["rr", "wrr", "lc", "wlc", "sh", "dh", "sed", "nq", "mh", "lblc", "lblcr", "fo", "ovf"]
 )
 async def test_every_scheduler_is_taken(namespace: Namespace, scheduler: str) -> None:
     with closing(Ipvs(InNamespace(namespace.fd), scheduler)) as backend:
         assert not await backend.resync(NODE, {"default/web": duties(2, 3)})
-        assert backend._kernel.services()[SERVER] == (scheduler, 0)
+        assert kind(backend) == (scheduler, 0)
 
 
 async def test_an_unknown_scheduler_is_told_with_its_service(namespace: Namespace) -> None:
@@ -72,10 +91,10 @@ async def test_an_unknown_scheduler_is_told_with_its_service(namespace: Namespac
 async def test_weights_and_affinity_are_the_kernels(backend: Ipvs) -> None:
     await backend.resync(NODE, {"default/web": duties(2, 2, 2, 3, affinity=600)})
     assert weights(backend) == {2: 3, 3: 1}
-    assert backend._kernel.services()[SERVER] == ("wrr", 600)
+    assert kind(backend) == ("wrr", 600)
     assert not await backend.commit({"default/web": duties(2, 3)})
     assert weights(backend) == {2: 1, 3: 1}
-    assert backend._kernel.services()[SERVER] == ("rr", 0)
+    assert kind(backend) == ("rr", 0)
 
 
 async def test_endpoints_without_connections_go_and_come(backend: Ipvs) -> None:
@@ -89,25 +108,18 @@ async def test_endpoints_without_connections_go_and_come(backend: Ipvs) -> None:
 
 
 async def test_an_endpoint_stays_until_its_last_connection_ends(namespace: Namespace, backend: Ipvs) -> None:
-    with Namespace.create() as pod:
-        namespace.apply([Veth("v", "pod", "eth0"), Up("lo")], {"pod": pod})
-        namespace.apply([Assign("v", ip_interface("10.244.1.1/24"))])
-        pod.apply([Assign("eth0", ip_interface("10.244.1.2/24"))])
-        with pod.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
-            server.bind(("10.244.1.2", 8080))
-            server.listen()
-            await backend.resync(NODE, {"default/web": duties(2)})
-            with namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
-                client.settimeout(5)
-                client.connect((str(VIP), 80))
-                accepted = server.accept()[0]
-                with accepted:
-                    await backend.commit({"default/web": duties(3)})
-                    assert weights(backend) == {2: 0, 3: 1}
-                    client.send(b"still here")
-                    assert accepted.recv(100) == b"still here"
-                    await backend.commit({"default/web": duties(2, 3)})  # it comes back while it is leaving
-                    assert weights(backend) == {2: 1, 3: 1}
+    with at_endpoint(namespace) as server:
+        await backend.resync(NODE, {"default/web": duties(2)})
+        with namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.settimeout(5)
+            client.connect((str(VIP), 80))
+            with server.accept()[0] as accepted:
+                await backend.commit({"default/web": duties(3)})
+                assert weights(backend) == {2: 0, 3: 1}
+                client.send(b"still here")
+                assert accepted.recv(100) == b"still here"
+                await backend.commit({"default/web": duties(2, 3)})  # it comes back while it is leaving
+                assert weights(backend) == {2: 1, 3: 1}
 
 
 async def test_a_restart_takes_over_and_removes_what_is_gone(backend: Ipvs) -> None:
@@ -152,6 +164,14 @@ async def test_virtual_servers_of_others_stay_through_it_all(namespace: Namespac
         await successor.clear()
         for one in lvs:
             assert weights(successor, one) == {1: 5}
+
+
+async def test_what_is_excluded_is_not_removed_at_a_start(backend: Ipvs) -> None:
+    await backend.resync(NODE, {"default/web": duties(2)})
+    with closing(Ipvs(backend.host)) as successor:
+        successor.excluded = (ip_network("10.96.0.0/24"),)
+        await successor.resync(NODE, {})
+        assert set(successor._kernel.services()) == {SERVER}
 
 
 async def test_a_node_port_that_went_while_no_proxy_ran_is_removed(namespace: Namespace, backend: Ipvs) -> None:
@@ -211,3 +231,23 @@ async def test_an_address_that_goes_from_a_service_to_another_is_served_on(backe
     assert weights(backend) == {2: 1, 3: 1}
     assert backend.host
     assert VIP in addresses(backend.host, DEVICE)[True]
+
+
+async def test_packets_and_bytes_of_endpoints_are_told(namespace: Namespace, backend: Ipvs) -> None:
+    with at_endpoint(namespace) as server:
+        await backend.resync(NODE, {"default/web": duties(2, 3)})
+        assert not list(backend.traffic())
+        await backend.commit({"default/web": duties(2)})
+        with namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.settimeout(5)
+            client.connect((str(VIP), 80))
+            with server.accept()[0] as accepted:
+                accepted.send(b"x" * 1000)
+                client.recv(1000)
+                told = list(backend.traffic())
+                assert {(str(c.called), str(c.endpoint), c.direction) for c in told} == {
+                    (f"{VIP}:80/TCP", "10.244.1.2:8080", direction) for direction in ("in", "out")
+                }
+                sizes = {c.direction: (c.packets, c.bytes) for c in told}
+                assert sizes["out"][1] > 1000 > sizes["in"][1] >= 40 * sizes["in"][0] >= 80
+                assert list(backend.traffic()) == told  # nothing since then

@@ -18,6 +18,7 @@ import pytest
 from kapi.network import Protocol, Reference
 from kproxy.backends.addresses import addresses
 from kproxy.backends.userspace import tcp, udp
+from kproxy.backends.userspace.amounts import Amounts
 from kproxy.backends.userspace.backend import Userspace
 from kproxy.host import InNamespace, ThisHost
 from kproxy.model import Duties, Frontend, Kind, NodeDuties, Place, Pool, Target
@@ -214,7 +215,9 @@ async def test_a_connection_that_nobody_has_looked_at_yet_is_closed_with_its_lis
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         listening.setblocking(False)
-        listener = tcp.Listener(InNamespace(namespace.fd), listening, lambda _: None, lambda _: None)
+        listener = tcp.Listener(
+            InNamespace(namespace.fd), listening, lambda _: None, lambda _: None, lambda _: Amounts()
+        )
         with namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
             client.connect(listening.getsockname())
             listener._accept()
@@ -259,7 +262,7 @@ async def test_a_listener_without_descriptors_waits_at_rest_and_then_goes_on(
                 tried += 1
                 super()._accept()
 
-        listener = Counted(InNamespace(namespace.fd), listening, lambda _: None, lambda _: None)
+        listener = Counted(InNamespace(namespace.fd), listening, lambda _: None, lambda _: None, lambda _: Amounts())
         request.getfixturevalue("few_descriptors")
         client.connect(listening.getsockname())
         await asyncio.sleep(0.1)

@@ -180,9 +180,9 @@ def test_node_ports_on_localhost_can_be_had_by_kube_proxys_flag(mode: str) -> No
 def test_the_scheduler_of_ipvs_reaches_its_backend() -> None:
     with closing(load("ipvs")(ThisHost())) as backend:
         assert isinstance(backend, Scheduled)
-        cli.choose_endpoints(backend, read().configuration.ipvs.scheduler)
+        cli.set_up(backend, read().configuration.ipvs)
         assert backend.scheduler == "rr"
-        cli.choose_endpoints(backend, read("--ipvs-scheduler", "wlc").configuration.ipvs.scheduler)
+        cli.set_up(backend, read("--ipvs-scheduler", "wlc", "--ipvs-exclude-cidrs", "192.0.2.0/24").configuration.ipvs)
         assert backend.scheduler == "wlc"
     with pytest.raises(Misconfigured, match=r"--ipvs-scheduler: 'luck' is not accepted: it should be .*'rr', 'wrr'"):
         read("--ipvs-scheduler", "luck")

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from kapi.network import Protocol
 from kproxy.metrics import Metrics
-from kproxy.model import Place, Target
+from kproxy.model import Counted, Place, Target
 from kproxy.totals import Totals
-from kproxy.traffic import Counted
 
 TEXT = (Path(__file__).parents[3] / "docs/reference/metrics.md").read_text()
 OWN, _, TRAFFIC = TEXT.partition("\n## Traffic")

@@ -69,7 +69,7 @@ def told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Tell:
         ),
         ("172.30.0.11 172.30.0.11 30080/TCP", ["from the node itself", "it goes to the endpoint 10.244.1.2:8080"]),
         ("10.244.1.9 10.96.0.1 81/tcp", ["refused at once", "since the destination address is in cluster-ips"]),
-        ("10.244.1.9 192.0.2.1 53/udp", ["no rule is about it"]),
+        ("10.244.1.9 192.0.2.1 53/udp", ["no rule is about it", "Not known: whether 192.0.2.1 is within the network"]),
     ],
 )
 def test_it_tells_what_happens_and_why(told: Tell, asked: str, words: list[str]) -> None:
@@ -117,3 +117,12 @@ def test_a_cluster_that_cannot_be_read_is_told(
     assert "is no folder" in capsys.readouterr().err
     assert cli.main([*asked, "--server", "http://127.0.0.1:1"]) == 1
     assert "the cluster was not known within" in capsys.readouterr().err
+
+
+def test_it_says_what_the_answer_hangs_on_where_nobody_has_told_that(told: Tell) -> None:
+    asked = ("10.244.1.9", "10.96.0.99", "80")
+    assert "whether 10.96.0.99" in json.loads(told(*asked, "--json")[1])["notKnown"]
+    _, known, _ = told(*asked, "--service-cidr", "10.96.0.0/16")
+    assert "dropped in silence" in known
+    assert "Not known" not in known
+    assert "Not known" not in told("10.244.1.9", "10.96.0.1", "80")[1]

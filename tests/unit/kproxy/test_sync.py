@@ -301,3 +301,24 @@ async def test_udp_places_are_looked_at_when_their_endpoints_change_and_only_the
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_changes_right_after_a_commit_follows_with_the_next_one_together() -> None:
+    commits: list[set[str]] = []
+
+    class Noting(Memory):
+        async def commit(self, services: Mapping[str, Duties | None]) -> Mapping[str, str]:
+            commits.append(set(services))
+            return await super().commit(services)
+
+    sync = Sync(World({}), Noting(), Settings(rest_seconds=0.03), report=lambda *_: None)
+    task = asyncio.create_task(sync.run())
+    sync.renew(NodeDuties(), Here("here"))
+    await sync.settled()
+    await asyncio.sleep(0.06)
+    for key in ("a/a", "a/b", "a/c"):
+        sync.touch([key])
+        await asyncio.sleep(0.005)
+    await sync.settled()
+    task.cancel()
+    assert commits == [{"a/a"}, {"a/b", "a/c"}]

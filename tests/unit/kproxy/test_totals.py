@@ -6,9 +6,8 @@ import re
 from ipaddress import ip_address
 
 from kapi.network import Protocol
-from kproxy.model import Place, Target
+from kproxy.model import Counted, Place, Target
 from kproxy.totals import Owners, Totals
-from kproxy.traffic import Counted
 
 VIP = Place(4, ip_address("10.96.0.1"), Protocol.TCP, 80)
 NODE_PORT = Place(4, None, Protocol.TCP, 30080)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -41,6 +42,11 @@ class Iptables:
         self._place = InPlace(NodeDuties())
         self._digest = ""  # of the listing since the last commit, once somebody has asked
         self._next_look = 0.0
+        self._written: Counter[str] = Counter()  # rules of the last sync, by table
+
+    def rules(self) -> Mapping[str, tuple[int, int]]:
+        """See `kproxy.backends.Ruled`."""
+        return {table: (count, self._written[table]) for table, count in sorted(self._place.rules.items())}
 
     def missing(self) -> str | None:
         """Make and unmake a chain, to see whether the tool and the kernel let us."""
@@ -53,6 +59,7 @@ class Iptables:
 
     async def resync(self, node: NodeDuties, services: Mapping[str, Duties]) -> Mapping[str, str]:
         """See `Backend.resync`. Connections notice nothing: they live in conntrack, not in the rules."""
+        self._written.clear()
         place = InPlace(node)
         place.take(Change(key, None, compile_service(d, node)) for key, d in services.items() if d.frontends)
         try:
@@ -64,6 +71,7 @@ class Iptables:
 
     async def commit(self, services: Mapping[str, Duties | None]) -> Mapping[str, str]:
         """See `Backend.commit`."""
+        self._written.clear()
         new: dict[str, Compiled | None] = {}
         for key, duties in services.items():
             empty = duties is None or not duties.frontends
@@ -126,6 +134,7 @@ class Iptables:
         if text:
             self._digest, self._next_look = "", 0.0
             await asyncio.to_thread(self._tool.restore, family, text)
+            self._written += changes.rules_in(text)
 
 
 class Legacy(Iptables):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -31,6 +32,13 @@ class InPlace:
 
     node: NodeDuties
     services: dict[str, Compiled] = field(default_factory=dict)
+    rules: Counter[str] = field(default_factory=Counter)  # how many there are, by table
+
+    def __post_init__(self) -> None:
+        """Count what is there without any Service."""
+        for family in FAMILIES:
+            for chain in foundation(self.node, family).values():
+                self.rules[_table(chain.name)] += len(chain.rules)
 
     def change(self, key: str, new: Compiled | None) -> Change:
         """Compare a Service with what is in place."""
@@ -39,6 +47,8 @@ class InPlace:
     def take(self, changes: Iterable[Change]) -> None:
         """Note that changes are in place now."""
         for change in changes:
+            self.rules.subtract(_rules(change.old))
+            self.rules.update(_rules(change.new))
             if change.new is None:
                 self.services.pop(change.key, None)
             else:
@@ -64,6 +74,33 @@ class InPlace:
         for name, own in inserted.items():
             chains[name] = Chain(name, (*own, *chains[name].rules))
         return Table(family, "kproxy", {}, chains)
+
+
+def _rules(compiled: Compiled | None) -> Counter[str]:
+    """Count the rules of a Service by table."""
+    found: Counter[str] = Counter()
+    if compiled is not None:
+        for (_, name), chain in compiled.chains.items():
+            found[_table(name)] += len(chain.rules)
+        for (_, name), rules in compiled.shared.items():
+            found[_table(name)] += len(rules)
+    return found
+
+
+def _table(chain: str) -> str:
+    return chain.partition("/")[0]
+
+
+def rules_in(text: str) -> Counter[str]:
+    """Count the rules that a text for `iptables-restore` writes, by table."""
+    found: Counter[str] = Counter()
+    table = ""
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        elif line.startswith(("-A ", "-I ")):
+            found[table] += 1
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import ClassVar
 
-from kapi.network import Address
+from kapi.network import Address, Network
 from kproxy.backends import addresses
 from kproxy.backends.iptables import changes as xtables
 from kproxy.backends.iptables.tool import Flavour, Tool
@@ -16,9 +17,10 @@ from kproxy.backends.ipvs import changes, layout, sets, wire
 from kproxy.backends.ipvs.changes import FAMILIES, InPlace
 from kproxy.backends.ipvs.compile import FIRST_MARK, Compiled, Server, Virtual, compile_service, marks_needed
 from kproxy.backends.ipvs.kernel import Ipvs as Kernel
+from kproxy.backends.ipvs.traffic import Traffic
 from kproxy.errors import CommitFailed, ProxyError, Refused, Unavailable
 from kproxy.host import Host, ThisHost
-from kproxy.model import Duties, NodeDuties
+from kproxy.model import Counted, Duties, NodeDuties
 from kproxy.rules.evaluate import Outcome, Packet, evaluate
 from kproxy.rules.model import Ruleset
 
@@ -41,7 +43,9 @@ class Ipvs:
         self._host: Host = host or ThisHost()
         self.host: Host | None = self._host
         self.scheduler = scheduler
+        self.excluded: tuple[Network, ...] = ()
         self._kernel = Kernel(self._host)
+        self._traffic = Traffic(self._host)
         self._tool: Tool | None = None
         self._place = InPlace(NodeDuties())
         self._marks: dict[str, tuple[int, int]] = {}  # by Service: its first mark, and how many it has
@@ -78,6 +82,10 @@ class Ipvs:
     def evaluate(self, packet: Packet) -> Outcome:
         """See `Backend.evaluate`."""
         return evaluate(self.ruleset(), replace(packet, own=packet.own | frozenset(self._place.own)))
+
+    def traffic(self) -> Iterator[Counted]:
+        """See `kproxy.backends.Telling`."""
+        return self._traffic.read(dict(self._place.virtuals))
 
     async def clear(self) -> None:
         """See `Backend.clear`. Where our device is not, nothing is ours; other virtual servers are somebody else's."""
@@ -126,16 +134,17 @@ class Ipvs:
         known = self._place.virtuals.keys() | self._retiring
         known |= set(sets.served(self._checked(["ipset", "save"])))
         bound = {address.packed for address in addresses.addresses(self._host, layout.DEVICE)[True]}
-        return {s for s in present if s in known or s.mark >= FIRST_MARK or s.address in bound}
+        ours = {s for s in present if s in known or s.mark >= FIRST_MARK or s.address in bound}
+        return {s for s in ours if s.mark or not any(ip_address(s.address) in n for n in self.excluded)}
 
     def _present(self, mine: Container[Server]) -> dict[Server, Virtual]:
         """Read back the virtual servers that are there, of those that are ours."""
         found: dict[Server, Virtual] = {}
-        for server, (scheduler, affinity) in self._kernel.services().items():
+        for server, kept in self._kernel.services().items():
             if server not in mine:
                 continue
             real = self._kernel.destinations(server)
-            found[server] = Virtual(server, scheduler, {r.target: r.weight for r in real}, affinity)
+            found[server] = Virtual(server, kept.scheduler, {r.target: r.weight for r in real}, kept.affinity)
         return found
 
     def _balance(self, present: Mapping[Server, Virtual], place: InPlace) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pyroute2.netlink.generic.ipvs import GENL_NAME, IPVS_CMD_GET_DEST, IPVS_CMD
 
 from kproxy.backends.ipvs import wire
 from kproxy.backends.ipvs.compile import Server
-from kproxy.backends.ipvs.wire import Real, Request
+from kproxy.backends.ipvs.wire import Kept, Real, Request
 from kproxy.errors import Refused, Unavailable
 from kproxy.exchange import Exchange
 from kproxy.host import Host
@@ -50,11 +50,10 @@ class Ipvs:
         if causes:
             raise Refused(causes)
 
-    def services(self) -> dict[Server, tuple[str, int]]:
-        """List the virtual servers, each with its scheduler and affinity."""
+    def services(self) -> dict[Server, Kept]:
+        """List the virtual servers."""
         answers = self._exchange.list(self._family(), wire.message(IPVS_CMD_GET_SERVICE, ()))
-        found = (wire.read_service(answer) for answer in answers)
-        return {server: (scheduler, affinity) for server, scheduler, affinity in found}
+        return dict(map(wire.read_service, answers))
 
     def destinations(self, server: Server) -> list[Real]:
         """List the real servers of one virtual server."""

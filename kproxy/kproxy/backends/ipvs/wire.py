@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import ip_address
 from socket import AF_INET, AF_INET6
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyroute2.netlink.generic.ipvs import (
     GENL_VERSION,
@@ -41,6 +41,18 @@ class Request:
     about: str = ""
 
 
+class Amounts(NamedTuple):
+    """What was led through a server: packets and bytes from clients, and back to them."""
+
+    packets_in: int = 0
+    bytes_in: int = 0
+    packets_out: int = 0
+    bytes_out: int = 0
+
+
+_NOTHING = Amounts()
+
+
 @dataclass(frozen=True, slots=True)
 class Real:
     """A real server as the kernel has it; `connections` still count on it."""
@@ -48,6 +60,16 @@ class Real:
     target: Target
     weight: int
     connections: int
+    amounts: Amounts = _NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A virtual server as the kernel has it, without its real servers."""
+
+    scheduler: str
+    affinity: int
+    amounts: Amounts = _NOTHING
 
 
 def message(command: int, attributes: Attributes) -> ipvsmsg:
@@ -131,18 +153,19 @@ def _share(weight: int) -> Attributes:
     )
 
 
-def read_service(answer: ipvsmsg) -> tuple[Server, str, int]:
-    """Read a virtual server: itself, its scheduler and its affinity."""
+def read_service(answer: ipvsmsg) -> tuple[Server, Kept]:
+    """Read a virtual server."""
     found = answer.get("IPVS_CMD_ATTR_SERVICE")
     family = 4 if found.get("IPVS_SVC_ATTR_AF") == AF_INET else 6
     persistent = found.get("IPVS_SVC_ATTR_FLAGS")["flags"] & _PERSISTENT
     scheduler = str(found.get("IPVS_SVC_ATTR_SCHED_NAME"))
     affinity = int(found.get("IPVS_SVC_ATTR_TIMEOUT")) if persistent else 0
+    kept = Kept(scheduler, affinity, _amounts(found.get("IPVS_SVC_ATTR_STATS64")))
     if mark := found.get("IPVS_SVC_ATTR_FWMARK"):
-        return Server(family, mark=mark), scheduler, affinity
+        return Server(family, mark=mark), kept
     address = ip_address(found.get("IPVS_SVC_ATTR_ADDR")).packed
     server = Server(family, found.get("IPVS_SVC_ATTR_PROTOCOL"), address, found.get("IPVS_SVC_ATTR_PORT"))
-    return server, scheduler, affinity
+    return server, kept
 
 
 def read_destination(answer: ipvsmsg) -> Real:
@@ -150,4 +173,9 @@ def read_destination(answer: ipvsmsg) -> Real:
     found = answer.get("IPVS_CMD_ATTR_DEST")
     target = Target(ip_address(found.get("IPVS_DEST_ATTR_ADDR")), found.get("IPVS_DEST_ATTR_PORT"))
     counted = (found.get(f"IPVS_DEST_ATTR_{kind}_CONNS") for kind in ("ACTIVE", "INACT", "PERSIST"))
-    return Real(target, found.get("IPVS_DEST_ATTR_WEIGHT"), sum(counted))
+    amounts = _amounts(found.get("IPVS_DEST_ATTR_STATS64"))
+    return Real(target, found.get("IPVS_DEST_ATTR_WEIGHT"), sum(counted), amounts)
+
+
+def _amounts(found: Any) -> Amounts:
+    return Amounts(*(found.get(f"IPVS_STATS_ATTR_{what}") for what in ("INPKTS", "INBYTES", "OUTPKTS", "OUTBYTES")))

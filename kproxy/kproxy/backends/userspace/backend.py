@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar
 
@@ -14,33 +13,19 @@ from kapi import component
 from kapi.network import Address, Protocol
 from kproxy.backends import addresses
 from kproxy.backends.userspace import tcp, udp
+from kproxy.backends.userspace.amounts import Amounts
+from kproxy.backends.userspace.asked import Asked, Spot
 from kproxy.backends.userspace.choose import Turns, allowed, pool_for
 from kproxy.errors import CommitFailed
 from kproxy.host import Host, ThisHost
-from kproxy.model import Duties, Frontend, NodeDuties, Target
+from kproxy.model import Counted, Duties, NodeDuties, Place, Target
 from kproxy.rules.evaluate import Ending, Outcome, Packet, Possibility
 from kproxy.rules.model import Ruleset
 
 DEVICE = "lo"
 _BACKLOG = 4096
+_REMEMBERED = 1000  # endpoints of a place, before those that are gone are forgotten
 _KINDS = {Protocol.TCP: socket.SOCK_STREAM, Protocol.UDP: socket.SOCK_DGRAM}
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Spot:
-    """An address, a protocol and a port to listen at."""
-
-    address: Address
-    protocol: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What one Service asks of the host."""
-
-    spots: Mapping[Spot, Frontend] = field(default_factory=dict)
-    addresses: frozenset[Address] = frozenset()
 
 
 class Userspace:
@@ -53,14 +38,11 @@ class Userspace:
         self._host: Host = host or ThisHost()
         self.host: Host | None = self._host
         self._node = NodeDuties()
-        self._own: tuple[Address, ...] = ()
-        self._asked: dict[str, _Asked] = {}
-        self._at: dict[Spot, dict[str, Frontend]] = {}  # by Service: of several the last has it
-        self._askers: dict[Address, set[str]] = {}
-        self._moved = False  # an address came or went
+        self._asked = Asked()
         self._listeners: dict[Spot, tcp.Listener | udp.Listener] = {}
         self._leaving: list[tcp.Listener] = []  # their connections live on
         self._turns: dict[tuple[str, str], Turns] = {}
+        self._amounts: dict[Spot, dict[Target, Amounts]] = {}
         self._given: set[Address] = set()  # to the device, by us
         self._without: set[Address] = set()  # wanted, and not to be had
 
@@ -72,9 +54,9 @@ class Userspace:
         """See `Backend.resync`."""
         component.allow_files()
         self._node = node
-        self._own = addresses.answering(self._host, DEVICE, node.node_port_networks)
-        self._moved = True
-        gone = dict.fromkeys(self._asked.keys() - services.keys())
+        self._asked.own = addresses.answering(self._host, DEVICE, node.node_port_networks)
+        self._asked.moved = True
+        gone = dict.fromkeys(key for key in self._asked.services if key not in services)
         return await self._settle({**gone, **services}, self._listeners)
 
     async def commit(self, services: Mapping[str, Duties | None]) -> Mapping[str, str]:
@@ -93,7 +75,7 @@ class Userspace:
     def evaluate(self, packet: Packet) -> Outcome:
         """See `Backend.evaluate`."""
         spot = Spot(packet.destination, packet.protocol.upper(), packet.port)
-        frontend = self._frontend(spot)
+        frontend = self._asked.frontend(spot)
         if frontend is None:
             return Outcome((_alone(packet, Ending.UNTOUCHED),))
         if not allowed(frontend, packet.source):
@@ -105,6 +87,14 @@ class Userspace:
         ends = (Possibility(Ending.ENDPOINT, share, t.address, t.port, True, ()) for t in pool)
         return Outcome(tuple(ends))
 
+    def traffic(self) -> Iterator[Counted]:
+        """See `kproxy.backends.Telling`. Of TCP, a packet is what was read at once."""
+        for spot, targets in list(self._amounts.items()):
+            place = Place(spot.address.version, spot.address, Protocol(spot.protocol), spot.port)
+            for target, amounts in list(targets.items()):
+                yield Counted(place, target, "in", amounts.asked.packets, amounts.asked.bytes)
+                yield Counted(place, target, "out", amounts.answered.packets, amounts.answered.bytes)
+
     async def clear(self) -> None:
         """See `Backend.clear`."""
         self.close()
@@ -114,7 +104,7 @@ class Userspace:
         for listener in (*self._listeners.values(), *self._leaving):
             listener.close()
         self._listeners, self._leaving = {}, []
-        self._asked, self._at, self._askers = {}, {}, {}
+        self._asked = Asked()
         if self._given:
             with contextlib.suppress(CommitFailed):
                 addresses.change(self._host, DEVICE, (), self._given)
@@ -122,80 +112,44 @@ class Userspace:
 
     async def _settle(self, services: Mapping[str, Duties | None], more: Iterable[Spot] = ()) -> dict[str, str]:
         """Listen at every place of these Services: without endpoints too, lest a server of the host answers there."""
-        touched = {*more, *(spot for key, duties in services.items() for spot in self._note(key, duties))}
+        touched = {*more, *(spot for key, duties in services.items() for spot in self._asked.note(key, duties))}
         causes = await asyncio.to_thread(self._give, services)
         for spot in touched:
             try:
                 self._serve(spot)
             except OSError as error:
-                key = next(reversed(self._at[spot]))
+                key = self._asked.holder(spot)
                 why = f"cannot listen at {spot.address} port {spot.port}/{spot.protocol}: {error.strerror or error}"
                 if key in services:
                     causes[key] = f"{causes[key]}; {why}" if key in causes else why
         return causes
 
-    def _note(self, key: str, duties: Duties | None) -> set[Spot]:
-        """Take note of what a Service asks for now; returns where that may change something."""
-        old, new = self._asked.pop(key, _Asked()), self._ask(duties) if duties else _Asked()
-        for spot in old.spots.keys() - new.spots.keys():
-            del self._at[spot][key]
-            if not self._at[spot]:
-                del self._at[spot]
-        for spot, frontend in new.spots.items():
-            self._at.setdefault(spot, {})[key] = frontend
-        for address in old.addresses - new.addresses:
-            self._askers[address].discard(key)
-            if not self._askers[address]:
-                del self._askers[address]
-                self._moved = True
-        for address in new.addresses:
-            self._moved |= address not in self._askers
-            self._askers.setdefault(address, set()).add(key)
-        if new.spots or new.addresses:
-            self._asked[key] = new
-        return {*old.spots, *new.spots}
-
-    def _ask(self, duties: Duties) -> _Asked:
-        named = (f.place.address for f in duties.frontends if f.place.address)
-        wanted = frozenset(a for a in (*named, *duties.cluster_ips) if not a.is_loopback)
-        return _Asked(dict(self._places(duties)), wanted)
-
-    def _frontend(self, spot: Spot) -> Frontend | None:
-        at = self._at.get(spot)
-        return next(reversed(at.values())) if at else None
-
     def _serve(self, spot: Spot) -> None:
         """Listen at one place, or no more. Raises OSError."""
-        frontend, listener = self._frontend(spot), self._listeners.get(spot)
+        frontend, listener = self._asked.frontend(spot), self._listeners.get(spot)
         if frontend is None:
             if listener:
                 self._leave(self._listeners.pop(spot))
+                self._amounts.pop(spot, None)
         elif isinstance(listener, udp.Listener):
             listener.keep((*frontend.pool, *(frontend.outside or ())))
         elif listener is None:
             self._listeners[spot] = self._listen(spot)
-
-    def _places(self, duties: Duties) -> Iterator[tuple[Spot, Frontend]]:
-        for frontend in duties.frontends:
-            place = frontend.place
-            for address in self._own if place.address is None else (place.address,):
-                if address.version == place.family and place.protocol in _KINDS:
-                    yield Spot(address, str(place.protocol), place.port), frontend
 
     def _give(self, keys: Iterable[str]) -> dict[str, str]:
         """Give the device the addresses that are wanted; says which of these Services go without, and why.
 
         The host's addresses are listed only where one came or went, or one of these Services goes without.
         """
-        asked = {key: self._asked[key] for key in keys if key in self._asked}
-        if self._moved or any(one.addresses & self._without for one in asked.values()):
-            wanted = set(self._askers)
+        asked = self._asked.of(keys)
+        if self._asked.moved or any(one.addresses & self._without for one in asked.values()):
+            wanted = set(self._asked.addresses)
             found = addresses.addresses(self._host, DEVICE)
             with contextlib.suppress(CommitFailed):  # what is missing afterwards is told with its Service
                 addresses.change(self._host, DEVICE, wanted - found[True] - found[False], self._given - wanted)
             there = addresses.addresses(self._host, DEVICE)
             self._given = (wanted & there[True]) - found[False]
-            self._without, self._moved = wanted - there[True] - there[False], False
+            self._without, self._asked.moved = wanted - there[True] - there[False], False
         if not self._without:
             return {}
         lacking = {key: {spot.address for spot in one.spots} & self._without for key, one in asked.items()}
@@ -221,22 +175,33 @@ class Userspace:
         def choose(client: Address) -> Target | None:
             return self._choose(spot, client)
 
+        def counted(target: Target) -> Amounts:
+            return self._counted(spot, target)
+
         if made.type == socket.SOCK_DGRAM:
-            return udp.Listener(self._host, made, choose)
-        return tcp.Listener(self._host, made, choose, lambda target: self._failed(spot, target))
+            return udp.Listener(self._host, made, choose, counted)
+        return tcp.Listener(self._host, made, choose, lambda target: self._failed(spot, target), counted)
 
     def _choose(self, spot: Spot, client: Address) -> Target | None:
-        frontend = self._frontend(spot)
+        frontend = self._asked.frontend(spot)
         if frontend is None or not allowed(frontend, client):
             return None
-        pool = pool_for(frontend, client, self._node, frozenset((*self._own, *self._given)))
+        pool = pool_for(frontend, client, self._node, frozenset((*self._asked.own, *self._given)))
         if not pool:
             return None
         turns = self._turns.setdefault((frontend.origin, spot.protocol), Turns())
         return turns.choose(spot, pool, client, frontend.affinity_seconds, asyncio.get_running_loop().time())
 
+    def _counted(self, spot: Spot, target: Target) -> Amounts:
+        """Give where the traffic of a place with an endpoint is added up; endpoints long gone are forgotten."""
+        targets = self._amounts.setdefault(spot, {})
+        if len(targets) >= _REMEMBERED and target not in targets and (frontend := self._asked.frontend(spot)):
+            serving = {*frontend.pool, *(frontend.outside or ())}
+            targets = self._amounts[spot] = {t: amounts for t, amounts in targets.items() if t in serving}
+        return targets.setdefault(target, Amounts())
+
     def _failed(self, spot: Spot, target: Target) -> None:
-        frontend = self._frontend(spot)
+        frontend = self._asked.frontend(spot)
         if frontend:
             self._turns[frontend.origin, spot.protocol].forget(target)
 

@@ -13,6 +13,7 @@ from functools import partial
 from ipaddress import ip_address
 
 from kapi.network import Address
+from kproxy.backends.userspace.amounts import Amounts, Carried
 from kproxy.host import Host
 from kproxy.model import Target
 
@@ -27,15 +28,18 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)  # what e
 _PAUSE_SECONDS = 1.0
 
 Choose = Callable[[Address], Target | None]
+Counted = Callable[[Target], Amounts]  # gives where what goes to an endpoint, and comes from it, is added up
 
 
 class Connection:
     """One client and the endpoint it is carried to. Ends when both sides have ended, or either has failed."""
 
-    def __init__(self, client: socket.socket, endpoint: socket.socket, done: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, client: socket.socket, endpoint: socket.socket, amounts: Amounts, done: Callable[[Connection], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sockets = (client, endpoint)
-        self._ways = (_Way(self, client, endpoint), _Way(self, endpoint, client))
+        self._ways = (_Way(self, client, endpoint, amounts.asked), _Way(self, endpoint, client, amounts.answered))
         self._done = done
         self._open = True
 
@@ -66,11 +70,12 @@ class Connection:
 class _Way:
     """One direction. Nothing is read while what was read before has not been written."""
 
-    def __init__(self, connection: Connection, source: socket.socket, sink: socket.socket) -> None:
+    def __init__(self, connection: Connection, source: socket.socket, sink: socket.socket, carried: Carried) -> None:
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._source = source
         self._sink = sink
+        self._carried = carried
         self._held = memoryview(b"")
         self._pipe: tuple[int, int] | None = None
         self._in_pipe = 0
@@ -94,7 +99,9 @@ class _Way:
         except OSError:
             self._connection.close()
             return
-        if not count:
+        if count:
+            self._carried.add(count)
+        else:
             self._over = True
             self._loop.remove_reader(self._source.fileno())
         self._write(first=True)
@@ -151,8 +158,16 @@ class _Way:
 class Listener:
     """Takes the connections of one place, and gives each to an endpoint that `choose` names; None turns it away."""
 
-    def __init__(self, host: Host, listening: socket.socket, choose: Choose, failed: Callable[[Target], None]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        listening: socket.socket,
+        choose: Choose,
+        failed: Callable[[Target], None],
+        counted: Counted,
+    ) -> None:
         self._host = host
+        self._counted = counted
         self._socket = listening
         self._choose = choose
         self._failed = failed
@@ -213,21 +228,22 @@ class Listener:
             _reset(client)
 
     async def _carry(self, client: socket.socket, name: str) -> None:
-        endpoint = None
+        found = None
         try:
-            endpoint = await self._endpoint(parse(name))
+            found = await self._endpoint(parse(name))
         finally:
-            if endpoint is None:
+            if found is None:
                 _reset(client)
-        if endpoint is not None:
+        if found is not None:
+            target, endpoint = found
             for side in (client, endpoint):
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 side.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # one that has vanished ends some day
-            connection = Connection(client, endpoint, self._connections.discard)
+            connection = Connection(client, endpoint, self._counted(target), self._connections.discard)
             self._connections.add(connection)
             connection.start()
 
-    async def _endpoint(self, client: Address) -> socket.socket | None:
+    async def _endpoint(self, client: Address) -> tuple[Target, socket.socket] | None:
         """Connect to an endpoint, and to another one where it does not answer."""
         for _ in range(_TRIES):
             target = self._choose(client)
@@ -250,7 +266,7 @@ class Listener:
             except asyncio.CancelledError:
                 made.close()
                 raise
-            return made
+            return target, made
         return None
 
 

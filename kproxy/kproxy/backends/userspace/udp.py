@@ -9,7 +9,8 @@ from ipaddress import ip_address
 from typing import Any
 
 from kapi.network import Address
-from kproxy.backends.userspace.tcp import Choose
+from kproxy.backends.userspace.amounts import Amounts
+from kproxy.backends.userspace.tcp import Choose, Counted
 from kproxy.host import Host
 from kproxy.model import Pool, Target
 
@@ -26,6 +27,7 @@ class Flow:
 
     socket: socket.socket
     target: Target
+    amounts: Amounts
     last: float
     answered: bool = False
 
@@ -33,8 +35,9 @@ class Flow:
 class Listener:
     """Takes the datagrams of one place."""
 
-    def __init__(self, host: Host, listening: socket.socket, choose: Choose) -> None:
+    def __init__(self, host: Host, listening: socket.socket, choose: Choose, counted: Counted) -> None:
         self._host = host
+        self._counted = counted
         self._socket = listening
         self._choose = choose
         self._loop = asyncio.get_running_loop()
@@ -74,6 +77,7 @@ class Listener:
             flow.last = self._loop.time()
             try:
                 flow.socket.send(data)
+                flow.amounts.asked.add(len(data))
             except BlockingIOError:
                 continue  # the network is full: datagrams may be lost
             except OSError:
@@ -95,7 +99,7 @@ class Listener:
         except OSError:
             made.close()
             return None
-        flow = self._flows[client] = Flow(made, target, self._loop.time())
+        flow = self._flows[client] = Flow(made, target, self._counted(target), self._loop.time())
         self._loop.add_reader(made.fileno(), self._answer, client, flow)
         return flow
 
@@ -109,6 +113,7 @@ class Listener:
             except OSError:
                 self._end(client)
                 return
+            flow.amounts.answered.add(len(data))
             flow.last, flow.answered = self._loop.time(), True
 
     def _end(self, client: Any) -> None:
