@@ -13,10 +13,22 @@ Labels = Mapping[str, str]
 
 def family(name: str, kind: str, told: str, series: Iterable[tuple[Labels, float]]) -> Iterator[str]:
     """Write one metric; `kind` is counter or gauge, `told` says what it is."""
+    return labelled(name, kind, told, ((labels(given), value) for given, value in series))
+
+
+def labelled(name: str, kind: str, told: str, series: Iterable[tuple[str, float]]) -> Iterator[str]:
+    """Write one metric whose labels are written already."""
     yield f"# HELP {name} {told}"
     yield f"# TYPE {name} {kind}"
-    for labels, value in series:
-        yield f"{name}{_labels(labels)} {value:.15g}"
+    for given, value in series:
+        yield f"{name}{given} {value:.15g}"
+
+
+def labels(given: Labels) -> str:
+    """Write labels; there may be none."""
+    if not given:
+        return ""
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in given.items()) + "}"
 
 
 class Histogram:
@@ -50,12 +62,6 @@ class Histogram:
             yield f'{self.name}_bucket{{le="{limit}"}} {total}'
         yield f"{self.name}_sum {self._sum:.15g}"
         yield f"{self.name}_count {total}"
-
-
-def _labels(labels: Labels) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
 
 
 def _escaped(value: str) -> str:

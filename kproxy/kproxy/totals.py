@@ -12,11 +12,10 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from kproxy.exposition import family as metric
+from kproxy.exposition import labelled, labels
 from kproxy.model import Counted, Place, Target
 
 Element = tuple[Place, Target, str]
-Labels = tuple[tuple[str, str], ...]
 
 
 class Amount(NamedTuple):
@@ -61,31 +60,49 @@ class Owners:
             self.put(key, {})
 
 
+class _Seen(NamedTuple):
+    """An element as it was last read: whose it was, and the labels of that Service port and of the endpoint."""
+
+    origin: str | None
+    amount: Amount
+    service: str = ""
+    endpoint: str = ""
+
+
 class Totals:
     """Adds up what is read."""
 
     def __init__(self) -> None:
-        self._seen: dict[Element, tuple[str | None, Amount]] = {}  # as last read, and whose it was
-        self._services: dict[Labels, Amount] = {}
-        self._endpoints: dict[Labels, Amount] = {}
+        self._seen: dict[Element, _Seen] = {}
+        self._services: dict[str, Amount] = {}  # by their labels
+        self._origins: dict[str, str] = {}  # the Service ports that these are of
+        self._endpoints: dict[str, Amount] = {}
 
     def take(self, counted: Iterable[Counted], origins: Mapping[Place, str], changed: Container[Place]) -> None:
         """Add a reading of all elements. `changed` are places that have left a Service port since the one before."""
-        seen: dict[Element, tuple[str | None, Amount]] = {}
-        gains: defaultdict[Labels, Amount] = defaultdict(Amount)
+        seen: dict[Element, _Seen] = {}
+        services: defaultdict[str, Amount] = defaultdict(Amount)
+        endpoints: defaultdict[str, Amount] = defaultdict(Amount)
         for one in counted:
             element = (one.called, one.endpoint, one.direction)
             place = one.called if one.called in origins else _of_node(one.called)
             origin, now = origins.get(place), Amount(one.packets, one.bytes)
-            seen[element] = (origin, now)
-            if origin is not None:
-                whose, before = self._seen.get(element, (None if place in changed else origin, Amount()))
-                gained = now.since(before) if whose == origin else Amount()
-                labels = (*_labels(origin, one), ("endpoint", str(one.endpoint)))
-                gains[labels] = gains[labels].plus(gained)
+            if origin is None:
+                seen[element] = _Seen(None, now)
+                continue
+            before = self._seen.get(element)
+            if before is not None and before.origin == origin:
+                gained, service, endpoint = now.since(before.amount), before.service, before.endpoint
+            else:
+                gained = Amount() if before or place in changed else now
+                service, endpoint = _labels(origin, one)
+                self._origins[service] = origin
+            seen[element] = _Seen(origin, now, service, endpoint)
+            services[service] = services[service].plus(gained)
+            endpoints[endpoint] = endpoints[endpoint].plus(gained)
         self._seen, last = seen, self._seen
         _let_go(last)
-        self._add(gains, set(origins.values()))
+        self._add(services, endpoints, set(origins.values()))
 
     def lines(self, *, endpoints: bool) -> Iterator[str]:
         """Write them for Prometheus, those of Services and, if wanted, those of endpoints."""
@@ -93,17 +110,15 @@ class Totals:
         if endpoints:
             yield from _written("endpoint", self._endpoints)
 
-    def _add(self, gains: Mapping[Labels, Amount], origins: Container[str]) -> None:
+    def _add(self, services: Mapping[str, Amount], endpoints: Mapping[str, Amount], origins: Container[str]) -> None:
         """Services keep their totals for as long as they live, endpoints until the kernel has forgotten them."""
-        services = {labels: amount for labels, amount in self._services.items() if _origin(labels) in origins}
-        for (*shared, _), gained in gains.items():
-            labels = tuple(shared)
-            services[labels] = services.get(labels, Amount()).plus(gained)
-        self._services = services
-        self._endpoints = {k: self._endpoints.get(k, Amount()).plus(gained) for k, gained in gains.items()}
+        self._origins = {labels: origin for labels, origin in self._origins.items() if origin in origins}
+        totals = {labels: self._services.get(labels, Amount()) for labels in self._origins}
+        self._services = totals | {labels: totals[labels].plus(gained) for labels, gained in services.items()}
+        self._endpoints = {k: self._endpoints.get(k, Amount()).plus(gained) for k, gained in endpoints.items()}
 
 
-def _let_go(many: dict[Element, tuple[str | None, Amount]]) -> None:
+def _let_go(many: dict[Element, _Seen]) -> None:
     """Free what was seen, a little at a time: all at once would hold up other threads."""
     while many:
         many.popitem()
@@ -114,29 +129,22 @@ def _of_node(called: Place) -> Place:
     return Place(called.family, None, called.protocol, called.port)
 
 
-def _written(whose: str, totals: Mapping[Labels, Amount]) -> Iterator[str]:
-    rows = [(dict(labels), amount) for labels, amount in totals.items()]  # sorting many would hold up other threads
-    for unit, values in (
-        ("packets", [(labels, float(amount.packets)) for labels, amount in rows]),
-        ("bytes", [(labels, float(amount.bytes)) for labels, amount in rows]),
-    ):
+def _written(whose: str, totals: Mapping[str, Amount]) -> Iterator[str]:
+    for unit, position in (("packets", 0), ("bytes", 1)):
         told = f"{unit.capitalize()} of connections through a Service, by {whose}: to endpoints (in), and back (out)."
-        yield from metric(f"kproxy_{whose}_{unit}_total", "counter", told, values)
+        series = ((labels, float(amount[position])) for labels, amount in totals.items())
+        yield from labelled(f"kproxy_{whose}_{unit}_total", "counter", told, series)
 
 
-def _labels(origin: str, counted: Counted) -> Labels:
+def _labels(origin: str, counted: Counted) -> tuple[str, str]:
+    """Write the labels of a Service port, and those of one of its endpoints."""
     namespace, _, rest = origin.partition("/")
     service, _, port = rest.partition(":")
-    return (
-        ("namespace", namespace),
-        ("service", service),
-        ("port", port),
-        ("protocol", str(counted.called.protocol)),
-        ("direction", counted.direction),
-    )
-
-
-def _origin(labels: Labels) -> str:
-    """Give the Service port back that `_labels` took apart."""
-    (_, namespace), (_, service), (_, port), *_rest = labels
-    return f"{namespace}/{service}:{port}"
+    shared = {
+        "namespace": namespace,
+        "service": service,
+        "port": port,
+        "protocol": str(counted.called.protocol),
+        "direction": counted.direction,
+    }
+    return labels(shared), labels({**shared, "endpoint": str(counted.endpoint)})

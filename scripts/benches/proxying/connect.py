@@ -1,4 +1,7 @@
-"""How long a connection takes to begin, through a Service among many and straight to the pod: `connect SERVICES`."""
+"""How long a connection takes to begin, through a Service among many and straight to the pod: `connect SERVICES`.
+
+`connect SERVICES counted` says what counting its traffic costs: connections through it with and without, in turns.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,10 @@ from contextlib import ExitStack
 from ipaddress import ip_interface, ip_network
 
 from benches.proxying.cluster import Running, endpoint_slice
+from kproxy import counting
+from kproxy.counting import Counting
+from kproxy.host import Host, InNamespace
+from kproxy.sync import Done
 from netnslab.kernel import Namespace
 from netnslab.steps import Assign, Route, Sysctl, Up, Veth
 
@@ -25,7 +32,7 @@ PORTS = (
 )  # the Service's, and one of its own for the direct way: neither waits for a port the other has used
 
 
-async def measure(services: int) -> dict[str, float]:
+async def measure(services: int, *, counted: bool = False) -> dict[str, float]:
     """Connect in turns; the medians of seconds, and of connections a second."""
     with Namespace.create() as node, Namespace.create() as pod, Namespace.create() as client:
         for name, far, subnet in (("v-pod", pod, "11.0.0"), ("v-client", client, "11.1.0")):
@@ -45,9 +52,11 @@ async def measure(services: int) -> dict[str, float]:
                 server.listen(4096)
                 servers.callback(server.shutdown, socket.SHUT_RDWR)
                 threading.Thread(target=_serve, args=(server,), daemon=True).start()
-            found = await asyncio.to_thread(
-                _both, client, proxy.services[f"default/service-{services // 2}"].cluster_ips[0]
-            )
+            address = proxy.services[f"default/service-{services // 2}"].cluster_ips[0]
+            if counted:
+                found = await asyncio.to_thread(_counted, client, InNamespace(node.fd), address)
+            else:
+                found = await asyncio.to_thread(_both, client, address)
         await proxy.stop()
     return found
 
@@ -77,6 +86,19 @@ def _both(client: Namespace, address: object) -> dict[str, float]:
     return {name: statistics.median(found) for name, found in (times | rates).items()}
 
 
+def _counted(client: Namespace, node: Host, address: object) -> dict[str, float]:
+    rates: dict[str, list[float]] = {"counted": [], "not counted": []}
+    with client.entered():
+        for _ in range(ROUNDS):
+            for name, found in rates.items():
+                if name == "counted":
+                    Counting(node).take(Done(0, 0.0, full=True))
+                else:
+                    counting.clear(node)
+                found.append(_rate((str(address), 80)))
+    return {name: statistics.median(found) for name, found in rates.items()}
+
+
 def _rate(place: tuple[str, int]) -> float:
     """Make connections one after the other, to their end; how many in a second."""
     began, count = time.perf_counter(), 0
@@ -89,4 +111,4 @@ def _rate(place: tuple[str, int]) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(measure(int(sys.argv[1])))))
+    print(json.dumps(asyncio.run(measure(int(sys.argv[1]), counted="counted" in sys.argv))))

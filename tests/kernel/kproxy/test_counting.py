@@ -251,9 +251,9 @@ async def test_the_event_loop_goes_on_while_counters_are_read_and_written(
 
     def noted(*told: Any) -> Iterator[str]:
         by.add(threading.get_ident())
-        yield from exposition.family(*told)
+        yield from exposition.labelled(*told)
 
-    monkeypatch.setattr("kproxy.totals.metric", noted)
+    monkeypatch.setattr("kproxy.totals.labelled", noted)
     namespace.apply([Up("lo")])
     async with proxied(namespace, "nftables"):
         await metrics(namespace)
