@@ -1,14 +1,16 @@
 """Packets and bytes of virtual servers and their endpoints, as IPVS counts them by itself.
 
-A reading asks for all virtual servers at once, and for the endpoints of those only that have carried something since
-the reading before.
+The kernel sums its counters up every two seconds. A reading asks for all virtual servers at once, and for the endpoints
+of those only that have carried something lately.
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from kapi.network import Protocol
@@ -22,12 +24,25 @@ from kproxy.rules.fields import PROTOCOLS
 _NAMES = {number: Protocol(name.upper()) for name, number in PROTOCOLS.items()}
 
 
+_SUMMED = 5.0  # seconds after which the counters of endpoints have followed those of their virtual server
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What was read of a virtual server: since when it has carried that much, and its endpoints, with the time."""
+
+    amounts: Amounts
+    since: float
+    read: float
+    endpoints: list[Real]
+
+
 class Traffic:
     """Reads what one host's IPVS has counted. One reading at a time."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._read: dict[Server, tuple[Amounts, list[Real]]] = {}
+        self._read: dict[Server, _Reading] = {}
 
     def read(self, virtuals: Mapping[Server, Virtual]) -> Iterator[Counted]:
         """Tell what went through these virtual servers. Raises OSError, and Unavailable where there is no IPVS."""
@@ -38,11 +53,11 @@ class Traffic:
             }
         called = {virtual.origin: _place(server) for server, virtual in virtuals.items() if not server.mark}
         summed: defaultdict[tuple[Place, Target, str], list[int]] = defaultdict(lambda: [0, 0])
-        for server, (_, endpoints) in self._read.items():
+        for server, reading in self._read.items():
             place = called.get(virtuals[server].origin) if server.mark else _place(server)
             if place is None:
                 continue
-            for real in endpoints:
+            for real in reading.endpoints:
                 for direction, *more in (("in", *real.amounts[:2]), ("out", *real.amounts[2:])):
                     amount = summed[place, real.target, direction]
                     amount[:] = (a + b for a, b in zip(amount, more, strict=True))
@@ -50,9 +65,12 @@ class Traffic:
             if packets:
                 yield Counted(place, target, direction, packets, size)
 
-    def _anew(self, kernel: Ipvs, server: Server, amounts: Amounts) -> tuple[Amounts, list[Real]]:
-        before = self._read.get(server, (Amounts(), []))
-        return before if before[0] == amounts else (amounts, kernel.destinations(server))
+    def _anew(self, kernel: Ipvs, server: Server, amounts: Amounts) -> _Reading:
+        before, now = self._read.get(server), time.monotonic()
+        since = before.since if before and before.amounts == amounts else now
+        if before and before.amounts == amounts and before.read - since > _SUMMED:
+            return before
+        return _Reading(amounts, since, now, kernel.destinations(server))
 
 
 def _place(server: Server) -> Place:
