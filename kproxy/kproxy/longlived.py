@@ -10,6 +10,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_MANY = 2000
 _SERVICES = 100  # worked out: some ten thousand objects, looked through in about a millisecond
 
 
@@ -33,17 +34,24 @@ class LongLived:
     """Sets aside what a proxy knows, for a process that is a proxy and little else: it concerns all of its objects."""
 
     def __init__(self) -> None:
+        self._started = False
         self._services = 0
 
     def start(self) -> None:
-        """Set aside all that is there now, looked through once."""
-        gc.collect()
+        """Set aside all that is there now, and from now on what comes."""
+        self._started = True
         gc.freeze()
 
     def note(self, services: int) -> None:
-        """Take note of Services worked out anew; often enough, look through what is new and set it aside, too."""
+        """Take note of Services worked out anew; often enough, look through what is new and set it aside, too.
+
+        What comes with a whole cluster is not looked through: it would take a second.
+        """
+        if not self._started:
+            return
         self._services += services
         if self._services >= _SERVICES:
-            self._services = 0
-            gc.collect(1)
+            if self._services < _MANY:
+                gc.collect(1)
             gc.freeze()
+            self._services = 0

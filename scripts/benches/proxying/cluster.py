@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -91,6 +92,7 @@ class Running:
             self.services.put(service(number))
         for piece in slices(services, endpoints):
             self.slices.put(piece)
+        gc.collect()
         self._known.start()
 
     async def start(self) -> None:
