@@ -35,11 +35,16 @@ def draw(title: str, across: str, up: str, lines: Mapping[str, Points]) -> str:
             yield f'<text x="{x - 6:.0f}" y="{y + 4:.0f}" font-size="11" text-anchor="end">{10**power:g}</text>'
         yield f'<text x="{_MARGIN}" y="{_HEIGHT - 14}" font-size="12">{across}</text>'
         yield f'<text x="8" y="44" font-size="12">{up}</text>'
-        for colour, (name, line) in zip(_COLOURS, lines.items(), strict=False):
+        for colour, line in zip(_COLOURS, lines.values(), strict=False):
             path = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in line)
             yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
-            x, y = place(*line[-1])
-            yield f'<text x="{x + 6:.0f}" y="{y + 4:.0f}" font-size="12" fill="{colour}">{name}</text>'
+        named = [
+            (place(*line[-1]), name, colour) for colour, (name, line) in zip(_COLOURS, lines.items(), strict=False)
+        ]
+        lowest = 0.0
+        for (x, y), name, colour in sorted(named, key=lambda one: one[0][1]):  # none over another
+            lowest = max(y + 4, lowest + 13)
+            yield f'<text x="{x + 6:.0f}" y="{lowest:.0f}" font-size="12" fill="{colour}">{name}</text>'
         yield "</svg>\n"
 
     return "\n".join(parts())
