@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import secrets
 import sys
 import time
@@ -15,6 +16,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kapi import component
+from kapi.client import Client
+from kapi.errors import StatusError
 from kapi.events import Recorder
 from kapi.network import Address
 from kapi.source import ApiSource
@@ -26,6 +29,8 @@ from kdns.configured import configured
 from kdns.errors import DnsError
 from kdns.pulse import Pulse
 from kdns.settings import Configuration
+
+log = logging.getLogger(__name__)
 
 BESIDE_COREFILE = {
     *("corefile", "workers", "node_local", "empty_names", "plugin", "limit_responses", "verbose"),
@@ -198,22 +203,28 @@ async def _cluster(
     configuration: Configuration, stack: contextlib.AsyncExitStack
 ) -> tuple[ApiSource | None, Recorder, list[Calls | Pulse]]:
     """Give where the cluster is known from, who is told of problems, and who counts the calls of the API."""
-    access = configuration.access
-    if access is None:
+    client = _client(configuration)
+    if client is None:
         return None, Recorder("kdns"), []
-    from kapi import kubeconfig  # noqa: PLC0415  # not needed without a cluster
-    from kapi.transport import HttpTransport  # noqa: PLC0415  # as above
+    from kapi.transport import HttpTransport  # noqa: PLC0415  # not needed without a cluster
 
-    file = Path(access.kubeconfig) if access.kubeconfig else None
-    if access.context and file is not None:
-        client = kubeconfig.load(file, access.context).client()
-    else:
-        client = kubeconfig.client_from(file, access.server or None)
     calls = []
     if isinstance(client.transport, HttpTransport):
         calls = [Calls(urlsplit(client.transport.url).netloc)]
         client.transport.observe = calls[0].note
     return *await stack.enter_async_context(component.followed(client, "kdns")), list(calls)
+
+
+def _client(configuration: Configuration) -> Client | None:
+    access = configuration.access
+    if access is None:
+        return None
+    from kapi import kubeconfig  # noqa: PLC0415  # not needed without a cluster
+
+    file = Path(access.kubeconfig) if access.kubeconfig else None
+    if access.context and file is not None:
+        return kubeconfig.load(file, access.context).client()
+    return kubeconfig.client_from(file, access.server or None)
 
 
 async def _tell(
@@ -251,11 +262,33 @@ def _nothing() -> None:
     """Say nothing: the first worker has."""
 
 
+async def _forwarding_as_deployed(options: argparse.Namespace, configuration: Configuration) -> Configuration:
+    """Forward as the cluster's own DNS server does, unless the command line says how: this host may do otherwise."""
+    told = options.corefile or options.upstream or options.stub or options.no_forward
+    client = None if told else _client(configuration)
+    if client is None:
+        return configuration
+    from kdns import deployed  # noqa: PLC0415  # only here
+
+    found = None
+    try:
+        found = await deployed.forwards(client, lambda words: configured(parser().parse_known_args(words)[0]))
+    except StatusError as error:  # nobody need be allowed to see pods and ConfigMaps
+        log.warning("how the cluster's DNS server forwards is not told, so it is asked as this host does: %s", error)
+    finally:
+        await client.close()
+    if found is None:
+        return configuration
+    blocks = [replace(block, settings=replace(block.settings, forwards=found)) for block in configuration.blocks]
+    return replace(configuration, blocks=tuple(blocks))
+
+
 async def _explain(options: argparse.Namespace, configuration: Configuration) -> int:
     """Print what a pod's resolver tries for a name, what each try answers, and why."""
     from kdns.explain import explained  # noqa: PLC0415  # only here
 
     async with contextlib.AsyncExitStack() as stack:
+        configuration = await _forwarding_as_deployed(options, configuration)
         source, recorder, _ = await _cluster(configuration, stack)
         made = Setup(configuration.blocks[0].settings, time.time, time.monotonic, source, recorder)
         blocks = [(block.zones, replace(made, settings=block.settings)) for block in configuration.blocks]

@@ -18,10 +18,12 @@ from kdns import searchpath
 from kdns.asker import PodSpec, asker, pod_spec
 from kdns.chain import Chain, Setup, load
 from kdns.errors import NotKnown
+from kdns.plugins.forward import Forward
 from kdns.query import Query, parse
 from kdns.router import Router
 from kdns.wire import HEADER, Answer, Rcode
 
+_HANDED_ON = ("forward", "cache", "")  # who gives what others were asked for
 _PATIENCE = 20.0  # seconds until the whole cluster must be known
 
 
@@ -95,22 +97,26 @@ class _Asking:
             query = parse(bytes(dnslib.DNSRecord.question(tried, kind).pack()))
             assert query is not None
             answer = await self.router.resolve(query)
-            yield f"{number}. {tried}. {kind}: {_rcode(answer)}{self._author(query)}"
+            yield f"{number}. {tried}. {kind}: {_rcode(answer)}{f' (plug-in {answer.author})' if answer.author else ''}"
             for line in _shown(query, answer):
                 yield f"     {line}"
-            yield f"     because {why(tried, self.world)}"
+            yield f"     because {why(tried, self.world)}{self._forwarded(query, answer)}"
             if answer.rcode == Rcode.NOERROR and answer.counts[:2] != b"\0\0":
                 yield f"the resolver stops here, after {number} tr{'y' if number == 1 else 'ies'} for {kind}"
                 return
         yield f"none of {number} tries has an answer"
 
-    def _author(self, query: Query) -> str:
-        """Name the plug-in that knows the answer from memory."""
+    def _forwarded(self, query: Query, answer: Answer) -> str:
+        """Say who is asked for a name that is not known here, and whether anybody answered."""
         chain = self.router.chain(query.name)
-        for plugin in chain.plugins if chain else ():
-            if plugin.lookup(query.question) is not None:
-                return f" (plug-in {plugin.name})"
-        return ""
+        forward = next((plugin for plugin in chain.plugins if isinstance(plugin, Forward)), None) if chain else None
+        group = forward.group(query.name) if forward is not None else None
+        if group is None or answer.author not in _HANDED_ON:
+            return ""
+        asked = ", ".join(map(str, group.upstreams)) or "nobody"
+        files = f", by {', '.join(group.forwarding.files)} of this host" if group.forwarding.files else ""
+        silent = "; none of them answers here" if answer.rcode == Rcode.SERVFAIL else ""
+        return f"; it is forwarded to {asked}{files}{silent}"
 
 
 def why(name: str, world: World) -> str:

@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.musl import resolve
 
 from kapi.resources import NAMESPACES, PODS, SERVICES
 from netnslab.lab import Lab
+from netnslab.system import API
 
 Json = dict[str, Any]
 
 SPACE = "names"
-MUSL = r"""
-#include <arpa/inet.h>
-#include <netdb.h>
-#include <stdio.h>
-
-int main(int argc, char **argv) {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
-    char text[INET6_ADDRSTRLEN];
-    int failed = getaddrinfo(argv[1], 0, &hints, &found);
-    if (failed) return puts(gai_strerror(failed)), 2;
-    for (; found; found = found->ai_next) {
-        void *address = found->ai_family == AF_INET ? (void *)&((struct sockaddr_in *)found->ai_addr)->sin_addr
-                                                    : (void *)&((struct sockaddr_in6 *)found->ai_addr)->sin6_addr;
-        puts(inet_ntop(found->ai_family, address, text, sizeof text));
-    }
-}
-"""
 
 
 def service(name: str, **spec: Any) -> Json:
@@ -106,13 +90,8 @@ async def getent(lab: Lab, name: str) -> tuple[int, set[str]]:
 
 @pytest.fixture(scope="module")
 def musl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A program that asks musl, which is what images of Alpine have: pods of a lab see this host's files."""
-    if not shutil.which("musl-gcc"):
-        pytest.skip("musl-gcc is not installed (Debian package musl-tools)")
-    folder = tmp_path_factory.mktemp("musl")
-    (folder / "resolve.c").write_text(MUSL)
-    subprocess.run(["musl-gcc", "-static", "-O1", "-o", "resolve", "resolve.c"], cwd=folder, check=True)
-    return folder / "resolve"
+    """A program that asks musl: pods of a lab see this host's files."""
+    return resolve(tmp_path_factory.mktemp("musl"))
 
 
 @pytest.fixture(params=["glibc", "musl"])
@@ -122,11 +101,11 @@ def resolver(request: pytest.FixtureRequest) -> Resolver:
         return getent
     program = request.getfixturevalue("musl")
 
-    async def resolve(lab: Lab, name: str) -> tuple[int, set[str]]:
+    async def asked(lab: Lab, name: str) -> tuple[int, set[str]]:
         done = await lab.exec(f"{SPACE}/asker", str(program), name)
         return done.code, set(done.stdout.splitlines()) if done.code == 0 else set()
 
-    return resolve
+    return asked
 
 
 NAMES = [
@@ -168,3 +147,12 @@ async def test_dig_gets_the_same_over_udp_and_tcp_ipv4_and_ipv6(
     assert await dig("legacy.outside.test", "A", "AAAA") == OUTSIDE
     assert await dig(f"_pg._tcp.db.{base}", "SRV") == {f"0 25 5432 db-{n}.db.{base}." for n in range(2)}
     assert await dig(f"gone.{base}", "A") == set()
+
+
+async def test_explain_asks_whom_the_clusters_server_asks_and_says_so(lab: Lab, world: World) -> None:
+    """Not the resolver of where it runs, which in a pod is the cluster's server itself."""
+    words = ("-m", "kdns", "explain", "legacy.outside.test.", "--from", f"{SPACE}/asker", "--server", API)
+    told = (await lab.exec(f"{SPACE}/asker", sys.executable, *words)).check()
+    assert "1. legacy.outside.test. A: NOERROR (plug-in forward)" in told
+    assert "legacy.outside.test. 3600 A 198.51.100.10" in told
+    assert "it is forwarded to 198.51.100.10:53\n" in told

@@ -52,7 +52,7 @@ EFFECTFUL = {
         "pages": "admin",
     },
     "dns/kdns": {
-        "the command line, and files": "__main__ cli configured explain",
+        "the command line, and files": "__main__ cli configured explain deployed",
         "processes, sockets, and the node": """app workers server batch upstream streams web nodelocal
             certificate pulse""",
         "plug-ins follow the cluster, files and other servers": """chain router pods metrics plugins.cache

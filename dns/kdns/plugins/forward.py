@@ -165,10 +165,12 @@ class Forward:
 
     async def resolve(self, query: Query, rest: Rest) -> Answer:
         """See `Plugin.resolve`."""
-        for group in self._closest(query.name):
-            if group.takes(query.name):
-                return await group.ask(query)
-        return await rest.next(query)
+        group = self.group(query.name)
+        return await (group.ask(query) if group is not None else rest.next(query))
+
+    def group(self, name: bytes) -> Group | None:
+        """Give those who are asked for a name (lower-case), if anybody is."""
+        return next((group for group in self._closest(name) if group.takes(name)), None)
 
     async def run(self) -> None:
         """Look after upstreams and the files that name them, until cancelled; then close what is open."""
