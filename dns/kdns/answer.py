@@ -127,6 +127,11 @@ class Answers:
         """Give the name that a name is an alias of (its CNAME), or None."""
         return self._aliases.get(name)
 
+    def addresses(self, name: bytes) -> tuple[bytes, ...]:
+        """Give the packed addresses that a name has."""
+        answers = [(name + tail, self.hit(name + tail)) for tail in (_A, _AAAA)]
+        return tuple(each.data for question, found in answers if found for each in wire.records(found, question))
+
     def sharers(self, address: bytes) -> tuple[str, ...]:
         """Give the owners that have a PTR for a packed address."""
         return tuple(target.owner for target in self._targets(names.reverse_wire(address) + _PTR))

@@ -159,8 +159,8 @@ class _Making:
     def _addresses_at(self, target: bytes) -> list[bytes]:
         known = self._at.get(target)
         if known is None:
-            sets = self._records.sets
-            data = [(tail, each) for tail in _TAKING_TURNS for each in sets.get(target + tail, ())]
+            sets, others = self._records.sets, self._records.elsewhere
+            data = [(t, each) for t in _TAKING_TURNS for each in sets.get(target + t) or others.get(target + t, ())]
             known = self._at[target] = [_fixed(tail, self._ttl, len(each)) + each for tail, each in data]
         return known
 

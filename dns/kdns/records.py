@@ -8,7 +8,7 @@ SRV at the bare name, endpoint names below every kind of Service, and addresses 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import islice
@@ -44,6 +44,7 @@ class Records:
     def __init__(self) -> None:
         self.sets: dict[bytes, dict[bytes, None]] = {}
         self.pointers: dict[bytes, dict[Pointer, None]] = {}
+        self.elsewhere: dict[bytes, tuple[bytes, ...]] = {}  # addresses that others own and these records lead to
 
     def add(self, name: bytes, tail: bytes, *data: bytes) -> None:
         """Add records; `tail` is the end of the question for them (`wire.tail_of`). Raises `NameInvalid`."""
@@ -117,10 +118,11 @@ def service_names(
     return Names(found, tuple(problems))
 
 
-def apex_records(zone: str, servers: Iterable[str], addresses: Iterable[bytes]) -> Records:
+def apex_records(zone: str, servers: Mapping[str, Iterable[bytes]], addresses: Iterable[bytes]) -> Records:
     """Give the records of the zone itself: its version, and its name servers.
 
-    `servers` are the names of this server's own Services; without any, the server is `ns.dns` at `addresses`.
+    `servers` are this server's own Services by name, with their addresses; without any, the server is `ns.dns` at
+    `addresses`.
     """
     found = Records()
     fallback = f"ns.dns.{zone}"
@@ -128,6 +130,9 @@ def apex_records(zone: str, servers: Iterable[str], addresses: Iterable[bytes]) 
     found.add(names.to_wire(f"dns-version.{zone}"), _TXT, bytes((len(version),)) + version)
     for name in sorted(servers) or [fallback]:
         found.add(names.to_wire(zone), _NS, names.to_wire(name))
+    for name, its in servers.items():
+        for tail, size in ((_A, 4), (_AAAA, 16)):
+            found.elsewhere[names.to_wire(name) + tail] = tuple(each for each in its if len(each) == size)
     found.add_addresses(names.to_wire(fallback), *addresses)
     return found
 

@@ -14,7 +14,6 @@ from tests.musl import resolve
 
 from kapi.resources import NAMESPACES, PODS, SERVICES
 from netnslab.lab import Lab
-from netnslab.system import API
 
 Json = dict[str, Any]
 
@@ -151,7 +150,7 @@ async def test_dig_gets_the_same_over_udp_and_tcp_ipv4_and_ipv6(
 
 async def test_explain_asks_whom_the_clusters_server_asks_and_says_so(lab: Lab, world: World) -> None:
     """Not the resolver of where it runs, which in a pod is the cluster's server itself."""
-    words = ("-m", "kdns", "explain", "legacy.outside.test.", "--from", f"{SPACE}/asker", "--server", API)
+    words = ("-m", "kdns", "explain", "legacy.outside.test.", "--from", f"{SPACE}/asker")
     told = (await lab.exec(f"{SPACE}/asker", sys.executable, *words)).check()
     assert "1. legacy.outside.test. A: NOERROR (plug-in forward)" in told
     assert "legacy.outside.test. 3600 A 198.51.100.10" in told

@@ -89,7 +89,7 @@ class Cluster:
         self._resting: dict[str, bool] = {}  # key of a large Service -> whether it changed meanwhile
         self._complete = False
         self._reported: dict[str, tuple[Problem, ...]] = {}
-        self._servers: frozenset[str] = frozenset()
+        self._servers: dict[str, tuple[bytes, ...]] = {}  # this server's own Services by name: their addresses
 
     def listen(self) -> None:
         """Hear of every change from now on."""
@@ -116,7 +116,8 @@ class Cluster:
 
     def _open(self) -> None:
         """Let what is not compiled yet be found by whatever may be asked."""
-        self._backlog.index((key, address) for key in self._services for address in self._addresses_of(key))
+        known = (key for key in self._services if key in self._backlog)
+        self._backlog.index((key, address) for key in known for address in self._addresses_of(key))
         for address in self._settings.addresses:
             self._compile_asked(names.reverse_wire(address.packed))  # these may name the zone's servers
         for namespace, key in self._backlog.namespaces().items():
@@ -289,6 +290,7 @@ class Cluster:
         self._backlog.take(key)
         started = time.perf_counter()
         self._compile_guarded(key)
+        self._changes.tell()  # who asked in between for what is shared, such as an address, was told of what was
         took = time.perf_counter() - started
         if took > _LONG:  # let it not be compiled again at once
             self._resting[key] = False
@@ -361,9 +363,10 @@ class Cluster:
             self._reported.pop(key, None)
 
     def _name_zone(self) -> None:
-        """Write the zone's own records, once and whenever this server comes to belong to other Services."""
+        """Write the zone's own records, once and whenever this server's own Services or their addresses are others."""
         owners = {o for address in self._settings.addresses for o in self._answers.sharers(address.packed)}
-        servers = frozenset(self._service_name(owner) for owner in owners if owner.startswith("service/"))
+        own = [self._service_name(owner) for owner in owners if owner.startswith("service/")]
+        servers = {name: self._answers.addresses(names.to_wire(name)) for name in own}
         if servers == self._servers and self._answers.exists(names.to_wire(f"svc.{self._settings.zone}")):
             return
         self._servers = servers

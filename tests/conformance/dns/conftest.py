@@ -29,15 +29,15 @@ PORTS = ("http:80", "https:443", "dns:53/UDP", "dns-tcp:53", ":7000", "x-1:1234/
 REVERSE = ("10.96.0.0/16", "10.244.0.0/16", "fd96::/112", "fd44::/64")
 COREFILE = """
 .:{port} {{
-  bind 127.0.0.1 ::1
-  ready 127.0.0.1:{ready}
+  {bind}
+  ready {ready}
   hosts {{
     10.9.9.9 ext.example
     ttl 30
     fallthrough
   }}
   kubernetes cluster.local {reverse} {{
-    endpoint {server}
+    {cluster}
     pods insecure
     ttl 30
     {options}
@@ -121,8 +121,7 @@ class World:
             endpoint_slice(name, about["name"], endpoints, namespace=about["namespace"], ports=ports, family=family)
         )
 
-    async def write(self, server: str) -> None:
-        client = Client.connect(server)
+    async def write(self, client: Client) -> None:
         for space in SPACES[1:]:
             if space != "kube-system":
                 await client.create(NAMESPACES, namespace(space))
@@ -130,7 +129,6 @@ class World:
             await client.create(SERVICES, made)
         for made in self.slices:
             await client.create(ENDPOINT_SLICES, made)
-        await client.close()
 
 
 @pytest.fixture(scope="session")
@@ -162,8 +160,14 @@ def api(world: World) -> Iterator[str]:
     words = [sys.executable, "-m", "kapi.cli", "serve", "--listen", "127.0.0.1:0"]
     words += ["--service-cidr", "10.96.0.0/16", "--service-cidr", "fd96::/112"]
     with running(words, r"http://127\.0\.0\.1:\d+") as found:
-        asyncio.run(world.write(found[0]))
+        asyncio.run(written(world, found[0]))
         yield found[0]
+
+
+async def written(world: World, server: str) -> None:
+    client = Client.connect(server)
+    await world.write(client)
+    await client.close()
 
 
 def settled(port: int) -> None:
@@ -195,7 +199,8 @@ def coredns(api: str, tmp_path: Path) -> Callable[[str], Any]:
 def by_corefile(words: list[str], look: str, file: Path, api: str, options: str) -> Iterator[int]:
     """A server by the Corefile above; gives its port."""
     port, ready = unused_port(), unused_port()
-    file.write_text(COREFILE.format(port=port, ready=ready, reverse=" ".join(REVERSE), server=api, options=options))
+    where = {"port": port, "bind": "bind 127.0.0.1 ::1", "ready": f"127.0.0.1:{ready}"}
+    file.write_text(COREFILE.format(**where, reverse=" ".join(REVERSE), cluster=f"endpoint {api}", options=options))
     with running([*words, str(file)], look, errors=subprocess.DEVNULL):
         settled(ready)
         yield port

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from ipaddress import ip_network
 from typing import Any
 
+import dnslib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +15,7 @@ from kapi.resources import SERVICES
 from kdns import names
 from kdns.backlog import Backlog
 from kdns.chain import Setup, load
+from kdns.responder import Responder
 from kdns.settings import Settings
 from kdns.testing import HandFed, ask, namespace, service
 
@@ -60,6 +64,21 @@ def test_any_bytes_may_be_asked_for(before: bytes) -> None:
     backlog.add("a/b")
     for name in (before, before + b"\3svc\1z\0", before + b"\4arpa\0"):
         assert backlog.asked_for(name) in ([], ["a/b"])
+
+
+async def test_what_is_asked_between_a_change_and_its_turn_is_not_kept() -> None:
+    source = HandFed()
+    chain = load(Setup(Settings(reverse=(ip_network("10.96.0.0/16"),)), lambda: 1.0, lambda: 1.0, source))
+    source.sync_all([namespace("default"), service("web", ips=["10.96.0.2"])])
+    assert (await ask(chain, "2.0.96.10.in-addr.arpa", "PTR")).rr
+    responder = Responder(chain)
+    query = bytes(dnslib.DNSRecord.question("3.0.96.10.in-addr.arpa", "PTR").pack())
+    source.put(SERVICES, service("web", ips=["10.96.0.3"]))
+    replies = [responder.plain(query)]
+    for _ in range(8):
+        await asyncio.sleep(0)
+    replies.append(responder.plain(query))
+    assert [len(dnslib.DNSRecord.parse(reply).rr) for reply in replies] == [0, 1]
 
 
 @pytest.mark.parametrize("change", [{"ips": ["10.96.0.3"]}, None])

@@ -288,6 +288,20 @@ async def test_a_server_of_no_service_is_ns_dns_and_tells_its_address(
     assert told == [[f"{CLUSTER}. ns.dns.{CLUSTER}."], [f"ns.dns.{CLUSTER}. 192.0.2.53"]]
 
 
+async def test_a_server_behind_a_service_is_called_by_it_with_its_addresses(
+    source: HandFed, settings: Settings, objects: list[dict[str, Any]]
+) -> None:
+    chain = load(Setup(replace(settings, addresses=(ip_address("10.244.1.53"),)), lambda: 1.0, time.monotonic, source))
+    source.sync_all(objects)
+    name = f"kube-dns.kube-system.svc.{CLUSTER}."
+    for address in ("10.96.0.10", "10.96.0.20"):
+        moved = service("kube-dns", namespace="kube-system", ips=[address], ports=["dns:53/UDP"])
+        source.put(SERVICES, moved)
+        reply = await ask(chain, CLUSTER, "NS")
+        assert [str(record.rdata) for record in reply.rr] == [name]
+        assert [f"{record.rname} {record.rdata}" for record in reply.ar] == [f"{name} {address}"]
+
+
 async def test_srv_brings_the_addresses_of_its_targets(chain: Chain) -> None:
     reply = await ask(chain, f"_pg._tcp.db.default.svc.{CLUSTER}", "SRV")
     assert {(str(r.rname), str(r.rdata)) for r in reply.ar} == {
