@@ -9,10 +9,12 @@ import io
 import json
 import os
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from socket import gaierror
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,7 +36,8 @@ _LIMIT = 64 * 1024 * 1024  # one watch event may hold a whole object: well above
 class Request:
     """One call of the API. `body` is JSON already parsed, or raw bytes in `content_type`.
 
-    `user` and `groups` are who calls, where a server has found out; clients show credentials instead.
+    `user` and `groups` are who calls, where a server has found out; clients show credentials instead. `agent` is what
+    the client says of itself, as a User-Agent; its name, before the slash, is told as the manager of fields it writes.
     """
 
     method: str
@@ -45,6 +48,7 @@ class Request:
     accept: str = JSON
     user: str = ""
     groups: tuple[str, ...] = ()
+    agent: str = ""
 
 
 class Transport(Protocol):
@@ -146,7 +150,10 @@ class HttpTransport:
 
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0, ssl=self._tls if self._tls is not None else True)
-            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=1 << 20, auto_decompress=True)
+            agent = {"User-Agent": f"{program()}/kapi"}
+            self._session = aiohttp.ClientSession(
+                connector=connector, headers=agent, read_bufsize=1 << 20, auto_decompress=True
+            )
         return self._session
 
     def _arguments(self, request: Request, token: str) -> dict[str, Any]:
@@ -182,6 +189,12 @@ class HttpTransport:
 
 def _nobody(method: str, status: int, seconds: float) -> None:
     """Nobody counts calls, unless somebody says so."""
+
+
+def program() -> str:
+    """Give the name of this program: who writes, as servers tell it of the fields that it sets."""
+    path = Path(sys.argv[0])
+    return (path.parent.name if path.stem == "__main__" else path.stem) or "python"
 
 
 def sendable(body: bytes | None) -> bytes | io.BytesIO | None:

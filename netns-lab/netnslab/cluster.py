@@ -125,7 +125,7 @@ async def api(ground: Ground) -> AsyncIterator[Cluster]:
             ground.folder.kubeconfig, Access(server=ground.sockets.api_url), f"netns-lab-{ground.config.name}"
         )
         trust.write_kubeconfigs(ground.trust, ground.folder, ground.topology)
-        client = server.client()
+        client = server.client("netns-lab")
         yield Cluster(ground, client, ApiSource(client), kubelets, time.monotonic())
 
 

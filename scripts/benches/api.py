@@ -20,7 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from benches.row import Row, row
-from kapi.resources import CONFIG_MAPS, PODS, SERVICES
+from kapi.codec.owned import kept
+from kapi.patch.owners import Owner
+from kapi.resources import CONFIG_MAPS, PODS, SERVICES, Resource
+from kapi.server.kinds import KINDS, Kind
+from kapi.server.owning import begun, continued
 from kapi.store.sqlite import SqliteStore
 
 Json = dict[str, Any]
@@ -78,7 +82,7 @@ def _watches(folder: Path) -> Iterator[Row]:
 
 
 def _lists(folder: Path) -> Iterator[Row]:
-    asyncio.run(_fill(folder / "lists.db", "services", SERVICES_LISTED, _service))
+    asyncio.run(_fill(folder / "lists.db", SERVICES, SERVICES_LISTED, _service))
     with _served(folder / "lists.db") as server:
         times = [asyncio.run(_list(server.port, SERVICES.path())) for _ in range(5)]
         yield row(f"the first list of {SERVICES_LISTED} Services", times[0], "s")
@@ -88,7 +92,7 @@ def _lists(folder: Path) -> Iterator[Row]:
 
 
 def _sizes(folder: Path) -> Iterator[Row]:
-    asyncio.run(_fill(folder / "pods.db", "pods", PODS_KEPT, _pod))
+    asyncio.run(_fill(folder / "pods.db", PODS, PODS_KEPT, _pod))
     started = time.perf_counter()
     with _served(folder / "pods.db") as server:
         yield row(f"start with {PODS_KEPT} pods", time.perf_counter() - started, "s", most=5)
@@ -315,14 +319,25 @@ async def _list(port: int, path: str) -> float:
     return took
 
 
-async def _fill(data: Path, resource_name: str, count: int, make: Any) -> None:
+async def _fill(data: Path, resource: Resource, count: int, make: Callable[[int], Json]) -> None:
     """Write objects straight into a database, as a server would have left them."""
+    kind = next(kind for kind in KINDS if kind.resource == resource)
+    place = resource.qualified
     store = SqliteStore(data, durability="process")
     await store.open(lambda _: None)
     for start in range(0, count, 2000):
-        writes = (store.write(f"{resource_name}/default/o{i}", make(i), 0) for i in range(start, start + 2000))
+        made = ((i, make(i)) for i in range(start, start + 2000))
+        writes = (store.write(f"{place}/default/o{i}", kept(obj, _owned(kind, obj)), 0) for i, obj in made)
         await asyncio.gather(*writes)
     await store.close()
+
+
+def _owned(kind: Kind, obj: Json) -> bytes:
+    """Give the record of owners of an object that one client has created and another told the status of."""
+    head = (kind.resource.api_version, obj["metadata"]["creationTimestamp"], {})
+    owned = begun(kind, obj, Owner("kube-controller-manager", "Update", *head))
+    before = {name: value for name, value in obj.items() if name != "status"}
+    return continued(kind, before, obj, owned, Owner("kubelet", "Update", *head, "status"))
 
 
 def _meta(index: int) -> Json:

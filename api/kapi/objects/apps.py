@@ -24,7 +24,7 @@ class ReplicationControllerSpec(Structure):
 
     replicas: Int | None = about("How many pods; 1 by default.")
     min_ready_seconds: Int | None = about("Seconds a pod must be ready to count as available.")
-    selector: dict[str, str] | None = about("Labels of its pods; those of the template by default.")
+    selector: dict[str, str] | None = about("Labels of its pods; those of the template by default.", atomic=True)
     template: PodTemplateSpec | None = about("The pods to make.")
 
 

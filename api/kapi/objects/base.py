@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 from dataclasses import dataclass
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
@@ -55,19 +55,26 @@ Labels = dict[str, str]
 
 
 class Structure(BaseModel):
-    """A part of an object. Fields that are not declared are kept."""
+    """A part of an object. Fields that are not declared are kept. One that is `atomic` has one owner for all of it."""
 
+    atomic: ClassVar[bool] = False
     model_config = ConfigDict(extra="allow", alias_generator=json_name, defer_build=True, populate_by_name=False)
 
 
 def about(
-    description: str, *, key: str = "", keys: tuple[str, ...] = (), unique: bool = False, retain: bool = False
+    description: str,
+    *,
+    key: str = "",
+    keys: tuple[str, ...] = (),
+    unique: bool = False,
+    retain: bool = False,
+    atomic: bool = False,
 ) -> Any:
     """Declare a field that may be absent, and say what it is for.
 
     For lists: `key` joins items in a strategic merge patch, `keys` (by default that same one) in a server-side apply;
     `unique` makes it a set of plain values; `retain` lets a patch drop an item's other fields. A list with none of
-    these is replaced as a whole.
+    these is replaced as a whole; so is a map that is `atomic`.
     """
     extra: Json = {}
     if key:
@@ -79,6 +86,8 @@ def about(
         extra = {"x-kubernetes-patch-strategy": "merge", "x-kubernetes-list-type": "set"}
     elif retain:
         extra = {"x-kubernetes-patch-strategy": "retainKeys"}
+    if atomic:
+        extra["x-kubernetes-map-type"] = "atomic"
     return Field(default=None, description=description, json_schema_extra=extra or None)
 
 
@@ -101,6 +110,8 @@ def inner(annotation: Any) -> tuple[Any, str]:
 
 class OwnerReference(Structure):
     """Names an object that owns this one: when the last owner goes, this one goes."""
+
+    atomic = True
 
     api_version: str | None = about("API version of the owner.")
     kind: str | None = about("Kind of the owner.")
@@ -177,12 +188,16 @@ class LabelSelectorRequirement(Structure):
 class LabelSelector(Structure):
     """Selects objects by their labels: all terms must hold. An empty selector selects everything."""
 
+    atomic = True
+
     match_labels: Labels | None = about("Labels that must be there with these values.")
     match_expressions: list[LabelSelectorRequirement] | None = about("Further terms.")
 
 
 class ObjectReference(Structure):
     """Points at another object."""
+
+    atomic = True
 
     kind: str | None = about("Kind of the object.")
     namespace: str | None = about("Namespace of the object.")
@@ -195,6 +210,8 @@ class ObjectReference(Structure):
 
 class LocalObjectReference(Structure):
     """Points at an object in the same namespace."""
+
+    atomic = True
 
     name: str | None = about("Name of the object.")
 

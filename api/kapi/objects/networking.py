@@ -18,6 +18,8 @@ from kapi.objects.base import (
 class ServiceBackendPort(Structure):
     """A port of a Service, by name or by number."""
 
+    atomic = True
+
     name: str | None = about("Name of the Service's port.")
     number: Int | None = about("Number of the Service's port.")
 

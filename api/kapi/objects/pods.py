@@ -207,7 +207,7 @@ class PodSpec(Structure):
     termination_grace_period_seconds: Long | None = about("Seconds to end in, when the pod is deleted.")
     active_deadline_seconds: Long | None = about("Seconds the pod may run.")
     dns_policy: str | None = about("ClusterFirst (the default), ClusterFirstWithHostNet, Default or None.")
-    node_selector: dict[str, str] | None = about("Labels a node must have.")
+    node_selector: dict[str, str] | None = about("Labels a node must have.", atomic=True)
     service_account_name: str | None = about("The identity of the pod's processes.")
     service_account: str | None = about("The old name of serviceAccountName.")
     automount_service_account_token: Bool | None = about("Whether the account's token is mounted.")

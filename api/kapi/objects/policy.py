@@ -21,6 +21,8 @@ from kapi.objects.base import (
 class ScaleTarget(Structure):
     """The object that is scaled."""
 
+    atomic = True
+
     kind: str | None = about("Kind of the object.")
     name: str | None = about("Name of the object.")
     api_version: str | None = about("API version of the object.")

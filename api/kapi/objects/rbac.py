@@ -18,6 +18,8 @@ class PolicyRule(Structure):
 class Subject(Structure):
     """Someone who may."""
 
+    atomic = True
+
     kind: str | None = about("User, Group or ServiceAccount.")
     api_group: str | None = about("API group of the subject.")
     name: str | None = about("Name of the subject.")
@@ -26,6 +28,8 @@ class Subject(Structure):
 
 class RoleRef(Structure):
     """The role that is given."""
+
+    atomic = True
 
     api_group: str | None = about("API group of the role.")
     kind: str | None = about("Role or ClusterRole.")

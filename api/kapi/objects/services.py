@@ -45,7 +45,9 @@ class ServiceSpec(Structure):
     """What a Service is asked to be."""
 
     ports: list[ServicePort] | None = about("The ports.", key="port", keys=("port", "protocol"))
-    selector: dict[str, str] | None = about("Labels of the pods behind it. Without, the endpoints are made by hand.")
+    selector: dict[str, str] | None = about(
+        "Labels of the pods behind it. Without, the endpoints are made by hand.", atomic=True
+    )
     cluster_ip: str | None = about("The address in the cluster: the first of clusterIPs. None makes it headless.")
     cluster_ips: list[str] | None = about("The addresses in the cluster, one per family.")
     type: str | None = about("ClusterIP (the default), NodePort, LoadBalancer or ExternalName.")
@@ -83,6 +85,8 @@ class Service(Object):
 class EndpointAddress(Structure):
     """One address behind a Service."""
 
+    atomic = True
+
     ip: str | None = about("The address.")
     hostname: str | None = about("Its name under the Service's.")
     node_name: str | None = about("The node it is on.")
@@ -91,6 +95,8 @@ class EndpointAddress(Structure):
 
 class CoreEndpointPort(Structure):
     """One port of a subset."""
+
+    atomic = True
 
     name: str | None = about("Name of the Service's port.")
     port: Int | None = about("Number of the port.")
@@ -135,6 +141,8 @@ class Endpoint(Structure):
 
 class EndpointPort(Structure):
     """One port of a slice."""
+
+    atomic = True
 
     name: str | None = about("Name of the Service's port.")
     port: Int | None = about("Number of the port.")

@@ -1,169 +1,140 @@
 """Server-side apply: the object becomes what the manager says, as far as the manager says it. Pure.
 
 A field is owned by those who set it. Another's field with another value is a conflict, unless the manager forces
-it; a field that the manager no longer mentions, and nobody else owns, goes away. KEP-555. Owners are recorded from an
-object's first apply on; what was there before is owned by "before-first-apply", as in the released server, but for
-what `kubectl apply` noted in its annotation: that `kubectl apply --server-side` takes over.
+it; a field that the manager no longer mentions, and nobody else owns, goes away. KEP-555. Of an object without a record
+all there is belongs to "before-first-apply". What `kubectl apply` noted in its annotation is taken over without a
+conflict by `kubectl apply --server-side`.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from kapi.codec.bodies import own
-from kapi.patch.ownership import Path, Paths, find, from_fields, is_fields, paths_of, remove, shown, to_fields
+from kapi.patch import owners as record
+from kapi.patch.difference import Scope, difference_of, mentioned
+from kapi.patch.owners import Owner, Owners
+from kapi.patch.ownership import Fields, Path, difference, intersection, paths, remove, shown, union, with_parents
 from kapi.patch.shape import Shape
 
 Json = dict[str, Any]
 
-BEFORE = "before-first-apply"
+_BEFORE = "before-first-apply"
 _KUBECTL = "kubectl"  # the manager of `kubectl apply --server-side`
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of managedFields."""
-
-    manager: str
-    operation: str
-    version: str
-    paths: Paths
-    time: str
-    subresource: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Clash:
     """Fields that another manager owns with other values."""
 
-    manager: str
-    version: str
-    paths: tuple[Path, ...]
+    owner: Owner
+    fields: Fields
+
+    def __str__(self) -> str:
+        owner = self.owner
+        text = f'"{owner.manager}"'
+        if owner.subresource:
+            text += f' with subresource "{owner.subresource}"'
+        return f"{text} using {owner.version}" if owner.operation == "Update" else text
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The fields one by one."""
+        return tuple(paths(self.fields))
 
 
 class ApplyConflict(Exception):
     """The manager does not own all the fields it sets; `clashes` says who does."""
 
     def __init__(self, clashes: tuple[Clash, ...]) -> None:
-        self.clashes = clashes
+        self.clashes = tuple(sorted(clashes, key=lambda clash: clash.owner.identity))
         count = sum(len(clash.paths) for clash in clashes)
-        super().__init__(f"Apply failed with {count} conflict{'s' if count > 1 else ''}: {_told(clashes)}")
+        if count == 1:
+            (clash,) = clashes
+            told = f"conflict with {clash}: {shown(clash.paths[0])}"
+        else:
+            told = "\n".join(line for clash in self.clashes for line in _lines(clash))
+        super().__init__(f"Apply failed with {count} conflict{'s' if count > 1 else ''}: {told}")
 
 
-def _told(clashes: tuple[Clash, ...]) -> str:
-    parts = []
-    for clash in clashes:
-        head = f'conflict with "{clash.manager}" using {clash.version}:'
-        names = [shown(path) for path in clash.paths]
-        parts.append(f"{head} {names[0]}" if len(names) == 1 else "\n- ".join([head, *names]))
-    return "\n".join(parts)
+def _lines(clash: Clash) -> list[str]:
+    return [f"conflicts with {clash}:", *(f"- {shown(path)}" for path in clash.paths)]
 
 
-def apply(live: Json, config: Json, shape: Shape, *, manager: str, force: bool, now: str) -> Json:
-    """Give a new version of `live`, which is not changed. Raises `ApplyConflict`."""
-    entries = entries_of(live) or [Entry(BEFORE, "Update", live["apiVersion"], paths_of(live, shape), now)]
-    mine = next((e for e in entries if (e.manager, e.operation) == (manager, "Apply")), None)
-    others = [entry for entry in entries if entry is not mine]
-    wanted = paths_of(config, shape)
-    clashes = _clashes(live, config, shape, wanted, others)
-    if not force:
-        _refuse(_beyond(clashes, _noted(live, shape) if manager == _KUBECTL else frozenset()))
-    lost = {path for clash in clashes for path in clash.paths}
-    others = [_without(entry, lost) for entry in others]
-    result: Json = own(_merged(live, config, shape))
-    kept = wanted.union(*(entry.paths for entry in others))
-    gone = (mine.paths if mine else frozenset()) - kept
-    for path in sorted(gone, key=lambda path: (path[-1] != ".", len(path))):
-        if not (path[-1] == "." and any(other[: len(path) - 1] == path[:-1] for other in kept)):
-            remove(result, path, shape)
-    time = mine.time if mine is not None and mine.paths == wanted else now
-    entry = Entry(manager, "Apply", config["apiVersion"], wanted, time)
-    if manager == _KUBECTL:
-        _note(result, config)
-    return _with_entries(result, [entry, *others])
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a manager applies: its configuration, and who it is, with the fields that the configuration mentions."""
+
+    config: Json
+    by: Owner
+    shape: Shape
+    scope: Scope
+
+    @classmethod
+    def of(cls, config: Json, by: Owner, shape: Shape, scope: Scope) -> Applied:
+        """Find what a configuration mentions."""
+        return cls(config, by._replace(fields=mentioned(config, shape, scope)), shape, scope)
+
+    def created(self) -> Owners:
+        """Give the owners of the new object that it makes where there is none."""
+        return (self.by,) if self.by.fields else ()
+
+    def to(self, live: Json, owners: Owners, *, force: bool) -> tuple[Json, Owners]:
+        """Give a new version of `live`, which is not changed, and its owners. Raises `ApplyConflict`."""
+        owners = owners or self._before(live)
+        mine = next((owner for owner in owners if owner.identity == self.by.identity), None)
+        others = tuple(owner for owner in owners if owner is not mine)
+        result = self._left(own(_merged(live, self.config, self.shape)), mine, others)
+        found = difference_of(live, result, self.shape, self.scope)
+        changed = union(found.added, found.modified)
+        if not force:
+            self._refuse(live, changed, others)
+        if self.by.manager == _KUBECTL:
+            _note(result, self.config)
+        others = record.without(others, union(changed, found.removed))
+        if result == live:  # only who owns what may have changed: that is not told with a time
+            by = self.by._replace(time=mine.time if mine is not None else "")
+            return result, record.ordered([*others, *([by] if by.fields else ())])
+        return result, record.ordered([*others, *self.created()])
+
+    def _before(self, live: Json) -> Owners:
+        """Give the owner of all that is in an object without a record."""
+        found = difference_of({}, live, self.shape, self.scope)
+        before = Owner(_BEFORE, "Update", self.by.version, self.by.time, {}, self.by.subresource)
+        return record.written((), before, found)
+
+    def _left(self, merged: Json, mine: Owner | None, others: Owners) -> Json:
+        """Give the merged object without what the manager no longer mentions and nobody else owns."""
+        if mine is None:
+            return merged
+        held = reduce(union, (owner.fields for owner in others), self.by.fields)
+        gone = difference(with_parents(mine.fields, self.shape), with_parents(held, self.shape))
+        result: Json = remove(merged, gone, self.shape)
+        return result
+
+    def _refuse(self, live: Json, changed: Fields, others: Owners) -> None:
+        shared = ((owner, intersection(owner.fields, changed)) for owner in others)
+        if self.by.manager == _KUBECTL and (allowed := _noted(live, self.shape, self.scope)):
+            shared = ((owner, difference(fields, allowed)) for owner, fields in shared)
+        clashes = tuple(Clash(owner, fields) for owner, fields in shared if fields)
+        if clashes:
+            raise ApplyConflict(clashes)
 
 
-def created(config: Json, shape: Shape, *, manager: str, now: str) -> Json:
-    """Give the new object that an apply makes where there is none."""
-    entry = Entry(manager, "Apply", config["apiVersion"], paths_of(config, shape), now)
-    return _with_entries(config, [entry])
-
-
-def updated(old: Json, new: Json, shape: Shape, *, manager: str, now: str) -> list[Json]:
-    """Give the managedFields after an ordinary write: what it changed is the writer's now, what is gone nobody's.
-
-    `new` carries the record as it was before.
-    """
-    before, after = paths_of(old, shape), paths_of(new, shape)
-    changed = {path for path in after if path not in before or find(old, path, shape) != find(new, path, shape)}
-    entries = [_without(entry, changed | (before - after)) for entry in entries_of(new)]
-    mine = next((e for e in entries if (e.manager, e.operation) == (manager, "Update")), None)
-    if changed:
-        paths = frozenset(changed) | (mine.paths if mine else frozenset())
-        entries = [e for e in entries if e is not mine] + [Entry(manager, "Update", new["apiVersion"], paths, now)]
-    return _written(entries)
-
-
-def entries_of(obj: Json) -> list[Entry]:
-    """Read an object's managedFields."""
-    return [
-        Entry(
-            e.get("manager") or "",
-            e.get("operation") or "",
-            e.get("apiVersion") or "",
-            from_fields(e.get("fieldsV1")),
-            e.get("time") or "",
-            e.get("subresource") or "",
-        )
-        for e in obj["metadata"].get("managedFields") or ()
-    ]
-
-
-def is_record(entries: Any) -> bool:
-    """Say whether what a client sent as managedFields can be one; what cannot is left aside, as by the real server."""
-    return all(
-        entry.get("operation") in ("Apply", "Update")
-        and entry.get("manager")
-        and entry.get("fieldsType") == "FieldsV1"
-        and is_fields(entry.get("fieldsV1"))
-        for entry in entries
-    )
-
-
-def _clashes(live: Json, config: Json, shape: Shape, wanted: Paths, others: list[Entry]) -> tuple[Clash, ...]:
-    found = []
-    for entry in others:
-        shared = sorted(path for path in wanted & entry.paths if path[-1] != ".")
-        differ = tuple(path for path in shared if find(live, path, shape) != find(config, path, shape))
-        if differ:
-            found.append(Clash(entry.manager, entry.version, differ))
-    return tuple(found)
-
-
-def _refuse(clashes: tuple[Clash, ...]) -> None:
-    if clashes:
-        raise ApplyConflict(clashes)
-
-
-def _beyond(clashes: tuple[Clash, ...], allowed: Paths) -> tuple[Clash, ...]:
-    """Give the clashes without what is allowed."""
-    rest = (Clash(c.manager, c.version, tuple(path for path in c.paths if path not in allowed)) for c in clashes)
-    return tuple(clash for clash in rest if clash.paths)
-
-
-def _noted(live: Json, shape: Shape) -> Paths:
+def _noted(live: Json, shape: Shape, scope: Scope) -> Fields:
     """Give the fields that `kubectl apply` set last, by its annotation, and that still have those values."""
     try:
         last = json.loads((live["metadata"].get("annotations") or {}).get(_LAST_APPLIED) or "")
         if last["apiVersion"] != live["apiVersion"]:
-            return frozenset()
-        paths = paths_of(last, shape)
+            return {}
+        found = difference_of(last, live, shape, scope)
+        return difference(mentioned(last, shape, scope), union(found.modified, found.removed))
     except (ValueError, KeyError, TypeError, AttributeError):  # anyone can write an annotation
-        return frozenset()
-    return frozenset(path for path in paths if find(last, path, shape) == find(live, path, shape))
+        return {}
 
 
 def _note(obj: Json, config: Json) -> None:
@@ -174,42 +145,30 @@ def _note(obj: Json, config: Json) -> None:
         annotations[_LAST_APPLIED] = json.dumps({**config, "metadata": meta}, separators=(",", ":")) + "\n"
 
 
-def _without(entry: Entry, paths: Paths | set[Path]) -> Entry:
-    rest = entry.paths - paths
-    return Entry(entry.manager, entry.operation, entry.version, rest, entry.time, entry.subresource)
-
-
-def _with_entries(obj: Json, entries: list[Entry]) -> Json:
-    return {**obj, "metadata": {**obj["metadata"], "managedFields": _written(entries)}}
-
-
-def _written(entries: list[Entry]) -> list[Json]:
-    return [
-        {
-            "manager": entry.manager,
-            "operation": entry.operation,
-            "apiVersion": entry.version,
-            "time": entry.time,
-            "fieldsType": "FieldsV1",
-            "fieldsV1": to_fields(entry.paths),
-        }
-        | ({"subresource": entry.subresource} if entry.subresource else {})
-        for entry in entries
-        if entry.paths
-    ]
-
-
 def _merged(live: Any, config: Any, shape: Shape) -> Any:
     """Lay the configuration over the object: objects by field, lists by key, sets by value, all else replaced."""
+    if shape.atomic:
+        return config
     if isinstance(config, dict) and isinstance(live, dict):
         return live | {name: _merged(live.get(name), item, shape.field(name)) for name, item in config.items()}
     if not isinstance(config, list) or not isinstance(live, list):
         return config
     if shape.unique:
-        return live + [item for item in config if item not in live]
+        return _woven({json.dumps(item): item for item in live}, {json.dumps(item): item for item in config}, shape)
     if not shape.keys or not all(shape.key_of(item) for item in (*config, *live)):
         return config
     known = {shape.key_of(item): item for item in live}
-    wanted = {shape.key_of(item): item for item in config}
-    rest = [item for key, item in known.items() if key not in wanted]
-    return [_merged(known.get(key), item, shape.item) for key, item in wanted.items()] + rest
+    return _woven(known, {shape.key_of(item): item for item in config}, shape.item)
+
+
+def _woven(known: Json, wanted: Json, item: Shape) -> list[Any]:
+    """Give the items of both lists: those wanted in their order, each after the others that were before it."""
+    result, left = [], list(wanted)
+    for key, value in known.items():
+        if key not in wanted:
+            result.append(value)
+        elif key in left:
+            until = left.index(key) + 1
+            result += [_merged(known.get(each), wanted[each], item) for each in left[:until]]
+            left = left[until:]
+    return result + [_merged(known.get(each), wanted[each], item) for each in left]

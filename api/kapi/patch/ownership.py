@@ -1,118 +1,119 @@
-"""Who has set which field: `metadata.managedFields`, as sets of paths. Pure.
+"""Sets of fields, in the form of `fieldsV1`. Pure.
 
-A path is a tuple of steps as `fieldsV1` writes them: `f:name` a field, `k:{...}` an item of a list by its keys, `v:...`
-a value of a set, `.` the item itself. https://github.com/kubernetes-sigs/structured-merge-diff
+A set is a tree of steps: `f:name` a field, `k:{...}` an item of a list by its keys, `v:...` a value of a set. A step
+with nothing below it is in the set; one with something below it is where `.` is there as well.
+https://github.com/kubernetes-sigs/structured-merge-diff
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from kapi.patch.shape import Shape
 
-Json = dict[str, Any]
+Fields = dict[str, Any]
 Path = tuple[str, ...]
-Paths = frozenset[Path]
 
-_NOBODYS = frozenset({"apiVersion", "kind", "status"})
-_NOBODYS_META = frozenset(
-    {"name", "namespace", "generateName", "uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"}
-    | {"deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"}
-)
+_ITSELF: Fields = {".": {}}
 
 
-def paths_of(obj: Json, shape: Shape) -> Paths:
-    """Give the paths of all fields of an object that somebody can own."""
-    found: set[Path] = set()
-    for name, value in obj.items():
-        if name == "metadata":
-            rest = {part: item for part, item in value.items() if part not in _NOBODYS_META}
-            found.update(_below(rest, ("f:metadata",), shape.field(name)))
-        elif name not in _NOBODYS:
-            found.update(_walk(value, (f"f:{name}",), shape.field(name)))
-    return frozenset(found)
+def is_member(node: Fields) -> bool:
+    """Say whether what is below a step leaves that step in the set."""
+    return not node or "." in node
 
 
-def _walk(value: Any, path: Path, shape: Shape) -> Iterator[Path]:
-    if isinstance(value, dict) and value:
-        yield from _below(value, path, shape)
-    elif isinstance(value, list) and shape.keys and all(shape.key_of(item) for item in value):
-        for item in value:
-            step = shape.key_of(item)
-            yield (*path, step, ".")
-            yield from _below(item, (*path, step), shape.item)
-    elif isinstance(value, list) and shape.unique:
-        yield from ((*path, "v:" + json.dumps(item)) for item in value)
-    else:
-        yield path
+def opened(node: Fields) -> Fields:
+    """Give what is below a step with its own place in the set written out."""
+    return node or _ITSELF
 
 
-def _below(value: Json, path: Path, shape: Shape) -> Iterator[Path]:
-    for name, item in value.items():
-        yield from _walk(item, (*path, f"f:{name}"), shape.field(name))
+def closed(node: Fields) -> Fields:
+    """Give what is below a step as `fieldsV1` has it: nothing, where only the step itself is in the set."""
+    return {} if len(node) == 1 and "." in node else node
 
 
-def find(obj: Any, path: Path, shape: Shape) -> Any:
-    """Give what is at a path; None where nothing is. An item itself, and a value of a set, count as True."""
-    for step in path:
+def union(one: Fields, other: Fields) -> Fields:
+    """Give the fields of either set. Like all here it leaves its arguments as they are, and may share their parts."""
+    result = dict(one)
+    for step, below in other.items():
+        known = result.get(step)
+        result[step] = below if known is None or step == "." else closed(union(opened(known), opened(below)))
+    return result
+
+
+def difference(one: Fields, other: Fields) -> Fields:
+    """Give the fields of the first set that are not in the second."""
+    result: Fields = {}
+    for step, below in one.items():
+        if step not in other:
+            result[step] = below
+        elif step != "." and (rest := difference(opened(below), opened(other[step]))):
+            result[step] = closed(rest)
+    return result
+
+
+def intersection(one: Fields, other: Fields) -> Fields:
+    """Give the fields that are in both sets."""
+    result: Fields = {}
+    for step, below in one.items():
+        if step not in other:
+            continue
         if step == ".":
-            return True
+            result[step] = below
+        elif shared := intersection(opened(below), opened(other[step])):
+            result[step] = closed(shared)
+    return result
+
+
+def with_parents(fields: Fields, shape: Shape) -> Fields:
+    """Give a set with the fields above each of its own: a part of which nothing is left goes as a whole.
+
+    Items of lists and keys of maps are not added: they are in the set only if somebody has set them.
+    """
+    result: Fields = {}
+    for step, below in fields.items():
         if step.startswith("f:"):
-            obj = obj.get(step[2:]) if isinstance(obj, dict) else None
-            shape = shape.field(step[2:])
-        elif not isinstance(obj, list):
-            return None
-        elif step.startswith("v:"):
-            return True if json.loads(step[2:]) in obj else None
+            inner = shape.field(step[2:])
+            deeper = with_parents(below, inner) if below else below
+            result[step] = {**deeper, ".": {}} if deeper and not shape.is_map else deeper
         else:
-            obj = next((item for item in obj if shape.key_of(item) == step), None)
-            shape = shape.item
-    return obj
+            result[step] = with_parents(below, shape.item) if below else below
+    return result
 
 
-def remove(obj: Any, path: Path, shape: Shape) -> None:
-    """Take away what is at a path, in place; nothing happens where nothing is."""
-    parents = path[:-2] if path[-1] == "." else path[:-1]
-    step = path[-2] if path[-1] == "." else path[-1]
-    for part in parents:
-        if part.startswith("f:"):
-            obj = obj.get(part[2:]) if isinstance(obj, dict) else None
-            shape = shape.field(part[2:])
-        else:
-            items = obj if isinstance(obj, list) else []
-            obj = next((item for item in items if shape.key_of(item) == part), None)
-            shape = shape.item
-    if isinstance(obj, dict):
-        obj.pop(step[2:], None)
-    elif isinstance(obj, list) and step.startswith("v:"):
-        obj[:] = [item for item in obj if item != json.loads(step[2:])]
-    elif isinstance(obj, list):
-        obj[:] = [item for item in obj if shape.key_of(item) != step]
+def remove(value: Any, fields: Fields, shape: Shape) -> Any:
+    """Give a value without the fields of a set, and without all that is below them."""
+    if isinstance(value, dict):
+        kept = {}
+        for name, item in value.items():
+            below = fields.get(f"f:{name}")
+            if below is None:
+                kept[name] = item
+            elif not is_member(below):
+                kept[name] = remove(item, below, shape.field(name))
+        return kept
+    if isinstance(value, list) and shape.unique:
+        return [item for item in value if f"v:{json.dumps(item)}" not in fields]
+    if isinstance(value, list) and shape.keys:
+        found = ((item, fields.get(shape.key_of(item))) for item in value)
+        return [
+            item if below is None else remove(item, below, shape.item)
+            for item, below in found
+            if below is None or not is_member(below)
+        ]
+    return value
 
 
-def to_fields(paths: Iterable[Path]) -> Json:
-    """Give paths in the form of `fieldsV1`."""
-    root: Json = {}
-    for path in sorted(paths):
-        node = root
-        for step in path:
-            node = node.setdefault(step, {})
-    return root
-
-
-def from_fields(tree: Json | None) -> Paths:
-    """Read paths from `fieldsV1`."""
-    return frozenset(_leaves(tree or {}, ()))
-
-
-def _leaves(tree: Json, path: Path) -> Iterator[Path]:
-    for step, below in tree.items():
-        if isinstance(below, dict) and below:
-            yield from _leaves(below, (*path, step))
-        else:
-            yield (*path, step)
+def paths(fields: Fields, above: Path = ()) -> Iterator[Path]:
+    """Give the fields of a set one by one, in the order in which conflicts are told."""
+    for step in sorted(fields):
+        if step != "." and is_member(fields[step]):
+            yield (*above, step)
+    for step in sorted(fields):
+        if fields[step]:
+            yield from paths(fields[step], (*above, step))
 
 
 def is_fields(tree: Any) -> bool:

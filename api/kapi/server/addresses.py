@@ -19,8 +19,9 @@ from kapi.resources import SERVICES
 from kapi.server import fields, statuses
 from kapi.server.families import complete_families
 from kapi.server.fields import FieldError
+from kapi.server.history import Change
 from kapi.server.kinds.services import EXTERNALLY_REACHED, is_headless, needs_health_port
-from kapi.server.state import Change, Record
+from kapi.server.records import Record
 from kapi.store import Claims
 
 Json = dict[str, Any]

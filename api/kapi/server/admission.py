@@ -37,5 +37,12 @@ def default_ingress_class(state: State) -> Admission:
     return admit
 
 
+def default_service_account(obj: Json) -> None:
+    """Give new Pods that name no ServiceAccount the default one."""
+    spec = obj.setdefault("spec", {})
+    if "serviceAccountName" not in spec:
+        spec["serviceAccountName"] = spec["serviceAccount"] = "default"
+
+
 def _is_default(ingress_class: Json) -> bool:
     return (ingress_class["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true"

@@ -5,13 +5,14 @@ Only names differ, so a request is translated, answered as one for the stored re
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kapi.resources import Resource
 from kapi.server.answers import Answer, Following, Plain, Streamed
-from kapi.server.watching import Event
+from kapi.server.history import Event
 from kapi.transport import JSON, Request
 
 Json = dict[str, Any]
@@ -42,11 +43,11 @@ class Alias:
             return reply
         if isinstance(reply, Following):
             return replace(reply, show=self._shown(reply))
-        return replace(reply, body=Plain(self._object(reply.body.json())))
+        return replace(reply, body=Plain(self._object(json.loads(reply.body.encoded()))))
 
     def _shown(self, following: Following) -> Callable[[Event], Json]:
         inner = following.show
-        return lambda event: self._object(inner(event) if inner else event.object)
+        return lambda event: self._object(inner(event) if inner else event.shown)
 
     def _selector(self, term: str) -> str:
         first, dot, rest = term.partition(".")

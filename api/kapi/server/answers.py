@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kapi.resources import Resource
+from kapi.server.history import Batch, Event
 from kapi.server.reading import Page
-from kapi.server.state import Record, encode
-from kapi.server.watching import Event, Watch
+from kapi.server.records import Record, encode
+from kapi.server.watching import Watch
 
 Json = dict[str, Any]
 JSON_TYPE = "application/json"
@@ -19,7 +20,7 @@ class Body(Protocol):
     """Something to answer with."""
 
     def json(self) -> Json:
-        """As JSON values, which must not be changed."""
+        """As JSON values, which must not be changed, and without `managedFields`: callers in this process need none."""
         ...
 
     def encoded(self) -> bytes:
@@ -126,11 +127,8 @@ class Following:
         """Give an event as JSON values."""
         return {"type": event.kind, "object": self.show(event) if self.show else event.object}
 
-    def encoded(self, events: Iterable[Event]) -> bytes:
+    def encoded(self, batch: Batch) -> bytes:
         """Give events as they go over the wire, one a line."""
-        return b"".join([self._frame(event) for event in events])
-
-    def _frame(self, event: Event) -> bytes:
-        if self.show is None and event.record is not None:
-            return b'{"type":"%s","object":%s}\n' % (event.kind.encode(), event.record.encoded)
-        return encode(self.json(event)) + b"\n"
+        if self.show is None:
+            return batch.encoded
+        return b"".join([encode(self.json(event)) + b"\n" for event in batch.events])

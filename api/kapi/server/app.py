@@ -9,10 +9,10 @@ import ssl
 from types import TracebackType
 
 from kapi.client import Client
-from kapi.resources import INGRESSES, SERVICES
+from kapi.resources import INGRESSES, PODS, SERVICES
 from kapi.server import bootstrap
 from kapi.server.addresses import ServiceAddresses
-from kapi.server.admission import default_ingress_class
+from kapi.server.admission import default_ingress_class, default_service_account
 from kapi.server.collector import Collector
 from kapi.server.deleting import Deleter
 from kapi.server.discovery import Discovery
@@ -48,7 +48,7 @@ class ApiServer:
             state,
             store,
             allocators={SERVICES: self._addresses},
-            admissions={INGRESSES: default_ingress_class(state)},
+            admissions={INGRESSES: default_ingress_class(state), PODS: default_service_account},
             clock=self.settings.clock,
         )
         deleter = Deleter(state, writer)
@@ -117,9 +117,12 @@ class ApiServer:
         self._tasks.clear()
         await self._store.close()
 
-    def client(self) -> Client:
-        """Give a client that calls this server directly. Objects it hands out must not be changed."""
-        return Client(InProcess(self._dispatcher))
+    def client(self, agent: str = "kapi") -> Client:
+        """Give a client that calls this server directly, as the component `agent`.
+
+        Objects it hands out must not be changed. They have no `managedFields`.
+        """
+        return Client(InProcess(self._dispatcher, agent))
 
     async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None, guard: Guard | None = None) -> None:
         """Serve on a bound, listening socket, which may be of another network namespace. May be called again.

@@ -11,7 +11,8 @@ from kapi.resources import NAMESPACES, PODS
 from kapi.server import metadata, statuses
 from kapi.server.kinds import Kind
 from kapi.server.options import DeleteOptions, Options
-from kapi.server.state import Record, State
+from kapi.server.records import Record
+from kapi.server.state import State
 from kapi.server.writing import Writer
 from kapi.store import Changed
 

@@ -18,9 +18,10 @@ from kapi.server.kinds import Kind
 from kapi.server.options import Options
 from kapi.server.patching import Patcher
 from kapi.server.reading import read_list
+from kapi.server.records import Record
 from kapi.server.reviews import Reviews
 from kapi.server.routes import Route, Routes
-from kapi.server.state import Record, State
+from kapi.server.state import State
 from kapi.server.subresources import Subresources
 from kapi.server.views import View, view_of
 from kapi.server.watching import Watch
@@ -92,7 +93,7 @@ class Dispatcher:
 
     def _options(self, request: Request, route: Route[Kind]) -> Options:
         name = route.name if request.query.get("watch") in ("true", "1") else ""
-        return query.read(request.query, route.kind.selectable, name)
+        return query.read(request.query, route.kind.selectable, name, request.agent)
 
     async def _read(self, request: Request, route: Route[Kind]) -> Reply:
         options = self._options(request, route)

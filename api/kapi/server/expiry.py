@@ -11,7 +11,8 @@ from kapi.errors import ApiError
 from kapi.resources import EVENTS
 from kapi.server.columns import parse_time
 from kapi.server.options import Options
-from kapi.server.state import Record, State
+from kapi.server.records import Record
+from kapi.server.state import State
 from kapi.server.writing import Writer
 
 log = logging.getLogger(__name__)

@@ -133,6 +133,7 @@ async def _request(http: web.BaseRequest, caller: Identity) -> Request:
         accept=http.headers.get("Accept", JSON),
         user=caller.user,
         groups=caller.groups,
+        agent=http.headers.get("User-Agent", ""),
     )
 
 

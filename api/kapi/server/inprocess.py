@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from kapi.errors import StatusError
@@ -15,14 +16,18 @@ Json = dict[str, Any]
 
 
 class InProcess:
-    """A `kapi.transport.Transport`. Objects it hands out are the server's own and must not be changed."""
+    """A `kapi.transport.Transport` for the component `agent`.
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    Objects it hands out are the server's own and must not be changed.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, agent: str) -> None:
         self._dispatcher = dispatcher
+        self._agent = agent
 
     async def send(self, request: Request) -> Json:
         """See `Transport.send`."""
-        answer = await self._dispatcher.answer(request)
+        answer = await self._dispatcher.answer(replace(request, agent=self._agent))
         if isinstance(answer, Answer):
             return answer.body.json()
         if isinstance(answer, Following):
@@ -46,5 +51,5 @@ class InProcess:
 
 async def _each(following: Following) -> AsyncIterator[Json]:
     async for batch in following.watch.events():
-        for event in batch:
+        for event in batch.events:
             yield following.json(event)

@@ -32,12 +32,18 @@ def errors_of(resource: Resource, obj: Json) -> list[FieldError]:
 _OWNER = ("apiVersion", "kind", "name", "uid")
 
 
+_NOT_BROUGHT = (
+    *("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"),
+    "managedFields",
+)
+
+
 def begin(kind: Kind, obj: Json, *, uid: str, now: str) -> None:
     """Fill in what the server says of a new object."""
     meta = obj["metadata"]
     if meta.get("resourceVersion"):
         raise statuses.bad_request("resourceVersion should not be set on objects to be created")
-    for part in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+    for part in _NOT_BROUGHT:
         meta.pop(part, None)
     meta["uid"] = uid
     meta["creationTimestamp"] = now

@@ -9,10 +9,12 @@ from kapi.errors import AlreadyExists, Forbidden, NotFound
 from kapi.queue import Queue
 from kapi.resources import NAMESPACES, SERVICE_ACCOUNTS
 from kapi.server.deleting import Deleter
+from kapi.server.history import Change
 from kapi.server.kinds import Kind
 from kapi.server.options import DeleteOptions, Options
+from kapi.server.records import Record
 from kapi.server.routes import Route
-from kapi.server.state import Change, Record, State
+from kapi.server.state import State
 from kapi.server.writing import Writer
 
 Json = dict[str, Any]

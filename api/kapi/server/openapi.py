@@ -15,8 +15,8 @@ from kapi.server import statuses
 from kapi.server.answers import Answer, Plain, Raw
 from kapi.server.kinds import Kind
 from kapi.server.operations import PATCHES, paths_of
+from kapi.server.records import encode
 from kapi.server.schemas import schema_name, schemas
-from kapi.server.state import encode
 from kapi.transport import JSON, Request
 
 Json = dict[str, Any]

@@ -33,8 +33,14 @@ class Options:
     dry_run: bool = False
     field_validation: FieldValidation = "Warn"
     manager: str = ""
+    agent: str = ""
     force: bool = False
     include_object: str = "Metadata"
+
+    @property
+    def writer(self) -> str:
+        """Who owns what is written: the field manager that is given, or what the client says of itself."""
+        return self.manager or self.agent or "unknown"
 
     @property
     def selects(self) -> Any:
@@ -42,11 +48,15 @@ class Options:
         return matcher(self.labels, self.fields)
 
 
-def read(query: Mapping[str, str], selectable: frozenset[str], name: str = "") -> Options:
-    """Read query parameters. `name` restricts to one object, as a watch of a single path does. Refuses with 400."""
+def read(query: Mapping[str, str], selectable: frozenset[str], name: str = "", agent: str = "") -> Options:
+    """Read query parameters. `name` restricts to one object, as a watch of a single path does. Refuses with 400.
+
+    `agent` is the client's User-Agent: what is before the slash is the name of who writes.
+    """
     given = {key: value for key, value in query.items() if value != ""}
+    agent = _printable(agent.partition("/")[0])
     if not given and not name:
-        return _DEFAULTS
+        return Options(agent=agent)
     terms = _fields(given.get("fieldSelector", ""), selectable)
     if name:
         terms += (FieldTerm("metadata.name", name),)
@@ -64,6 +74,7 @@ def read(query: Mapping[str, str], selectable: frozenset[str], name: str = "") -
         dry_run=_dry_run(given.get("dryRun", "")),
         field_validation=_field_validation(given.get("fieldValidation", "Warn")),
         manager=given.get("fieldManager", ""),
+        agent=agent,
         force=_flag(given.get("force")),
         include_object=given.get("includeObject", "Metadata"),
     )
@@ -73,7 +84,7 @@ def read(query: Mapping[str, str], selectable: frozenset[str], name: str = "") -
     return options
 
 
-_DEFAULTS = Options()
+_LONGEST_MANAGER = 128
 _LIST_OPTIONS = Resource("meta.k8s.io", "v1", "listoptions", "ListOptions")
 _MATCH, _INITIAL = "resourceVersionMatch", "sendInitialEvents"
 
@@ -139,6 +150,10 @@ def _version(text: str) -> int:
         error = fields.invalid("resourceVersion", text, "must be a decimal number")
         raise statuses.bad_request(f"invalid resource version: {error}", [error])
     return int(text)
+
+
+def _printable(text: str) -> str:
+    return (text if text.isprintable() else "".join(filter(str.isprintable, text)))[:_LONGEST_MANAGER]
 
 
 def _integer(name: str, text: str) -> int:

@@ -6,16 +6,18 @@ from typing import Any
 
 from kapi.codec.bodies import BodyError, from_json, from_yaml, own
 from kapi.errors import StatusError
-from kapi.patch import apply as apply_patch
 from kapi.patch import json_patch, strategic
+from kapi.patch.apply import Applied, ApplyConflict
 from kapi.patch.merge import merge
+from kapi.patch.owners import shown as shown_owners
 from kapi.patch.ownership import shown
 from kapi.patch.shape import Shape
-from kapi.server import fields, requests, statuses
+from kapi.server import fields, owning, requests, statuses
 from kapi.server.kinds import Kind
 from kapi.server.options import Options
+from kapi.server.records import Record
 from kapi.server.routes import Route
-from kapi.server.state import Record, State
+from kapi.server.state import State
 from kapi.server.writing import Writer
 from kapi.transport import Request
 
@@ -46,7 +48,7 @@ class Patcher:
 
         def change(record: Record) -> Json:
             nonlocal warnings
-            obj = requests.placed(own(_patched(request, record.object, patch, route.kind)), route)
+            obj = requests.placed(own(_patched(request, _patchable(request, record), patch, route.kind)), route)
             warnings = route.kind.check(obj, options.field_validation)
             return obj
 
@@ -62,19 +64,18 @@ class Patcher:
         if config["metadata"].get("managedFields"):
             raise statuses.bad_request("metadata.managedFields must be nil")
         warnings = route.kind.check(config, options.field_validation)
-        shape, now = Shape(route.kind.model), self._writer.now()
+        by = self._writer.owner(route, options, "Apply")
+        applied = Applied.of(config, by, Shape(route.kind.model), owning.scope_of(route.kind, route.subresource))
         if self._state.of(route.kind.resource).get(route.namespace, route.name) is None and not route.subresource:
-            obj = apply_patch.created(config, shape, manager=options.manager, now=now)
-            obj["metadata"].pop("resourceVersion", None)
-            return await self._writer.create(route, obj, options), 201, warnings
+            config["metadata"].pop("resourceVersion", None)
+            return await self._writer.create(route, config, options, applied.created()), 201, warnings
 
         def change(record: Record) -> Json:
             try:
-                return apply_patch.apply(
-                    record.object, config, shape, manager=options.manager, force=options.force, now=now
-                )
-            except apply_patch.ApplyConflict as conflict:
+                obj, owners = applied.to(record.object, owning.unpacked(record.owned), force=options.force)
+            except ApplyConflict as conflict:
                 raise _conflict(conflict) from None
+            return {**obj, "metadata": {**obj["metadata"], "managedFields": shown_owners(owners)}}
 
         return await self._writer.change(route, change, options, applied=True), 200, warnings
 
@@ -90,6 +91,11 @@ def read(request: Request) -> Any:
         return from_yaml(request.body) if media == APPLY else from_json(request.body)
     except BodyError as error:
         raise statuses.bad_request(f"error decoding patch: {error}") from error
+
+
+def _patchable(request: Request, record: Record) -> Json:
+    """Give the object that a patch is for. A JSON patch may name what is there of the fields' owners."""
+    return record.shown if requests.media_type(request) == JSON_PATCH else record.object
 
 
 def apply_plain(request: Request, obj: Json, patch: Any) -> Json:
@@ -131,11 +137,11 @@ def _operations(patch: Any) -> list[Any]:
     return patch
 
 
-def _conflict(conflict: apply_patch.ApplyConflict) -> StatusError:
+def _conflict(conflict: ApplyConflict) -> StatusError:
     causes = [
         {
             "reason": "FieldManagerConflict",
-            "message": f'conflict with "{clash.manager}" using {clash.version}',
+            "message": f"conflict with {clash}",
             "field": shown(path),
         }
         for clash in conflict.clashes

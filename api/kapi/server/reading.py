@@ -10,7 +10,8 @@ from typing import Any
 from kapi.server import statuses
 from kapi.server.kinds import Kind
 from kapi.server.options import Options
-from kapi.server.state import Record, State, encode
+from kapi.server.records import Record, encode
+from kapi.server.state import State
 
 Json = dict[str, Any]
 

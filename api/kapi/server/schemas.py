@@ -42,7 +42,8 @@ def _schema(model: type[Structure], reference: str, waiting: list[type[Structure
         field.alias or name: _property(field, reference, waiting) for name, field in model.model_fields.items()
     }
     text = " ".join((model.__doc__ or "").split())
-    return {"type": "object", "description": text, "properties": properties}
+    whole = {"x-kubernetes-map-type": "atomic"} if model.atomic else {}
+    return {"type": "object", "description": text, "properties": properties} | whole
 
 
 def _property(field: FieldInfo, reference: str, waiting: list[type[Structure]]) -> Json:

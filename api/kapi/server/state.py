@@ -1,66 +1,27 @@
 """Everything the server knows, in memory: what lists, watches and reads are served from.
 
-A `Record` is one object at one version; it never changes. A `Collection` is all records of one resource, the recent
-changes to them, and those who watch. `State` is the collections together, and the one place that hears from the store.
+A `Collection` is all records of one resource, the recent changes to them, and those who hear of each. `State` is the
+collections together, and the one place that hears from the store.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from sys import intern
+from typing import Any
 
+from kapi.codec.owned import taken
 from kapi.resources import Resource
 from kapi.server import statuses
+from kapi.server.history import Change, ChangeKind, History
+from kapi.server.records import Record
 from kapi.store import Snapshot, Write
 
 Json = dict[str, Any]
-ChangeKind = Literal["ADDED", "MODIFIED", "DELETED"]
 
-_KEPT_AT_LEAST = 1_000  # changes of a collection that are kept whatever their age
-_KEPT_AT_MOST = 100_000
-_KEPT_SECONDS = 300.0  # as long as clients may be away, pages be read and watches be resumed
 _WAIT_FOR_FUTURE = 3.0  # seconds a request waits for a version that another server may be about to tell us
-
-
-def encode(value: Any) -> bytes:
-    """Give JSON as it goes over the wire."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-class Record:
-    """One object at one version. `object` must not be changed by anyone; `encoded` is its JSON, made once."""
-
-    __slots__ = ("_encoded", "key", "name", "namespace", "object", "version")
-
-    def __init__(self, key: str, namespace: str, name: str, version: int, obj: Json) -> None:
-        self.key = key
-        self.namespace = namespace
-        self.name = name
-        self.version = version
-        self.object = obj
-        self._encoded: bytes | None = None
-
-    @property
-    def encoded(self) -> bytes:
-        """The object as JSON."""
-        if self._encoded is None:
-            self._encoded = encode(self.object)
-        return self._encoded
-
-
-class Change(NamedTuple):
-    """What happened to one object. `record` carries the version of the change, for deletions too."""
-
-    kind: ChangeKind
-    record: Record
-    previous: Record | None
-    at: float  # time.monotonic()
-
-
 Offer = Callable[[Change], None]
 
 
@@ -71,8 +32,7 @@ class Collection:
         self.resource = resource
         self.watchers: set[Offer] = set()
         self._records: dict[str, dict[str, Record]] = {}
-        self._history: deque[Change] = deque()
-        self._floor = floor  # changes up to this version are no longer known
+        self.history = History(floor)
 
     def __len__(self) -> int:
         return sum(len(records) for records in self._records.values())
@@ -95,15 +55,13 @@ class Collection:
 
     def ordered_at(self, version: int, namespace: str = "") -> list[Record]:
         """Give the objects as they were at an earlier version, by key; 410 where that is no longer known."""
-        if version < self._floor:
+        if version < self.history.floor:
             raise statuses.expired(
                 "The provided continue parameter is too old to display a consistent list result. You can start a new "
                 "list without the continue parameter."
             )
         then = {record.key: record for record in self.records(namespace)}
-        for change in reversed(self._history):
-            if change.record.version <= version:
-                break
+        for change in self.history.back_to(version):
             if namespace and change.record.namespace != namespace:
                 continue
             if change.previous is None:
@@ -111,18 +69,6 @@ class Collection:
             else:
                 then[change.record.key] = change.previous
         return sorted(then.values(), key=_by_key)
-
-    def since(self, version: int) -> list[Change]:
-        """Give the changes after `version`, oldest first; 410 where some are no longer known."""
-        if version < self._floor:
-            raise statuses.expired(f"too old resource version: {version} ({self._floor})")
-        found: list[Change] = []
-        for change in reversed(self._history):
-            if change.record.version <= version:
-                break
-            found.append(change)
-        found.reverse()
-        return found
 
     def load(self, record: Record) -> None:
         """Take in an object that was there before the server started."""
@@ -139,23 +85,30 @@ class Collection:
             meta = {**previous.object["metadata"], "resourceVersion": str(write.revision)}
             obj = {**previous.object, "metadata": meta}
             kind: ChangeKind = "DELETED"
+            owned = previous.owned
         else:
-            obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(write.revision)}}
+            meta = {**obj["metadata"], "resourceVersion": str(write.revision)}
+            owned = taken(meta)
+            obj = {**obj, "metadata": meta}
             kind = "MODIFIED" if previous else "ADDED"
-        record = Record(key, namespace, name, write.revision, obj)
+        record = Record(key, namespace, name, write.revision, obj, owned)
         if kind != "DELETED":
             self._records.setdefault(namespace, {})[name] = record
         change = Change(kind, record, previous, time.monotonic())
-        self._remember(change)
+        self.history.add(change)
         for offer in tuple(self.watchers):
             offer(change)
 
-    def _remember(self, change: Change) -> None:
-        history = self._history
-        history.append(change)
-        oldest = change.at - _KEPT_SECONDS
-        while len(history) > _KEPT_AT_LEAST and (history[0].at < oldest or len(history) > _KEPT_AT_MOST):
-            self._floor = history.popleft().record.version
+
+def _loaded(key: str, namespace: str, name: str, version: int, obj: Json) -> Record:
+    """Give what a store held as a record; names that are in many places are in memory once."""
+    meta = obj["metadata"]
+    owned = taken(meta)
+    meta |= {"name": name, "resourceVersion": str(version)}
+    if namespace:
+        meta["namespace"] = namespace
+    obj |= {"apiVersion": intern(obj["apiVersion"]), "kind": intern(obj["kind"])}
+    return Record(key, namespace, name, version, obj, owned)
 
 
 def _by_key(record: Record) -> tuple[str, str]:
@@ -182,8 +135,7 @@ class State:
             prefix, namespace, name = split(entry.key)
             collection = self._collections.get(prefix)
             if collection is not None and entry.value is not None:
-                entry.value["metadata"]["resourceVersion"] = str(entry.revision)
-                collection.load(Record(entry.key, namespace, name, entry.revision, entry.value))
+                collection.load(_loaded(entry.key, intern(namespace), name, entry.revision, entry.value))
 
     def take(self, write: Write) -> None:
         """Hear of a committed write: the store's listener."""

@@ -14,9 +14,10 @@ from kapi.server.deleting import Deleter
 from kapi.server.kinds import Kind
 from kapi.server.kinds.workloads import selector_text
 from kapi.server.options import Options, read_delete
+from kapi.server.records import Record
 from kapi.server.routes import Route
 from kapi.server.settings import Settings
-from kapi.server.state import Record, State
+from kapi.server.state import State
 from kapi.server.writing import Writer
 from kapi.transport import Request
 
@@ -161,8 +162,7 @@ class Subresources:
             obj["metadata"]["resourceVersion"] = version
             return obj
 
-        plain = Route(route.kind, route.namespace, route.name)
-        return Answer(Plain(_scale(await self._writer.change(plain, change, options))))
+        return Answer(Plain(_scale(await self._writer.change(route, change, options))))
 
 
 def _note_scheduled(status: Json, now: str) -> None:

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from kapi.server import statuses
+from kapi.server.history import Event
 from kapi.server.kinds.kind import Kind
 from kapi.server.reading import Page
-from kapi.server.state import Record
-from kapi.server.watching import Event
+from kapi.server.records import Record
 
 Json = dict[str, Any]
 META = "meta.k8s.io"
@@ -56,9 +56,9 @@ def view_of(accept: str, kind: Kind, include: str, clock: Callable[[], datetime]
     raise statuses.not_acceptable(("application/json",))
 
 
-def partial(obj: Json, version: str) -> Json:
+def partial(record: Record, version: str) -> Json:
     """Give an object's metadata alone."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": obj["metadata"]}
+    return {"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": record.metadata}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,11 @@ class Metadata:
 
     def one(self, record: Record) -> Json:
         """See `View`."""
-        return partial(record.object, self.version)
+        return partial(record, self.version)
 
     def many(self, page: Page) -> Json:
         """See `View`."""
-        items = [partial(record.object, self.version) for record in page.records]
+        items = [partial(record, self.version) for record in page.records]
         return {
             "kind": "PartialObjectMetadataList",
             "apiVersion": self.version,
@@ -83,7 +83,7 @@ class Metadata:
 
     def events(self) -> Callable[[Event], Json]:
         """See `View`."""
-        return lambda event: partial(event.object, self.version) if event.record else event.object
+        return lambda event: partial(event.record, self.version) if event.record else event.object
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,11 @@ class Table:
 
     def one(self, record: Record) -> Json:
         """See `View`."""
-        return self._table([record.object], {"resourceVersion": str(record.version)})
+        return self._table([record], {"resourceVersion": str(record.version)})
 
     def many(self, page: Page) -> Json:
         """See `View`."""
-        return self._table([record.object for record in page.records], page.meta)
+        return self._table(page.records, page.meta)
 
     def events(self) -> Callable[[Event], Json]:
         """See `View`; only the first event tells the columns."""
@@ -120,12 +120,12 @@ class Table:
     def _event(self, event: Event) -> Json:
         meta = {"resourceVersion": event.object["metadata"]["resourceVersion"]}
         if event.record is not None:
-            return self._table([event.object], meta)
+            return self._table([event.record], meta)
         table = self._table([], meta)
         table["rows"] = [{"cells": [], "object": event.object}]
         return table
 
-    def _table(self, objects: list[Json], meta: Json) -> Json:
+    def _table(self, records: list[Record], meta: Json) -> Json:
         now = self.clock()
         definitions = [column.definition() for column in self.kind.columns]
         return {
@@ -133,13 +133,13 @@ class Table:
             "apiVersion": self.version,
             "metadata": meta,
             "columnDefinitions": definitions,
-            "rows": [self._row(obj, now) for obj in objects],
+            "rows": [self._row(record, now) for record in records],
         }
 
-    def _row(self, obj: Json, now: datetime) -> Json:
-        row: Json = {"cells": [column.cell(obj, now) for column in self.kind.columns]}
+    def _row(self, record: Record, now: datetime) -> Json:
+        row: Json = {"cells": [column.cell(record.object, now) for column in self.kind.columns]}
         if self.include == "Object":
-            row["object"] = obj
+            row["object"] = record.shown
         elif self.include != "None":
-            row["object"] = partial(obj, self.version)
+            row["object"] = partial(record, self.version)
         return row

@@ -4,43 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
+from kapi.server.history import Batch, Change, Event, EventKind
 from kapi.server.options import Options
-from kapi.server.state import Change, Collection, Record, State
+from kapi.server.state import Collection, State
 
 Json = dict[str, Any]
-EventKind = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
 
 _BOOKMARK_EVERY = 60.0  # seconds
 _BOOKMARK_BEFORE_END = 2.0
 _SHORTEST, _LONGEST = 1800.0, 3600.0  # seconds a watch lasts where the client sets no bound
-_CROWD = 10  # watchers of a collection from which on each is written to less often, with more at a time
-_SECONDS_EACH = 0.0004  # that a crowd's watchers wait after a batch, times how many they are: what writing to all costs
-_LONGEST_GATHERING = 0.05
-_MOST_WAITING = 20_000  # events a slow client may leave unread before its watch is ended
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
-
-
-class Event(NamedTuple):
-    """One event of a watch. Bookmarks and errors have an object of their own and no record.
-
-    A tuple, because a hundred watchers of a thousand changes a second make a hundred thousand of them.
-    """
-
-    kind: EventKind
-    record: Record | None
-    extra: Json | None = None
-
-    @property
-    def object(self) -> Json:
-        """The object as JSON."""
-        if self.record is not None:
-            return self.record.object
-        assert self.extra is not None
-        return self.extra
 
 
 class Watch:
@@ -56,31 +32,31 @@ class Watch:
         self._namespace = namespace
         self._options = options
         self._selects: Callable[[Json], bool] | None = options.selects
-        self._waiting: deque[Event] = deque()
+        self._first: list[Event] = []
+        self._place = 0
         self._ready = asyncio.Event()
-        self._overrun = False
 
     def open(self) -> None:
         """Start to listen; pairs with `close`."""
-        options = self._options
+        options, history = self._options, self._collection.history
         if options.version <= 0 or options.initial_events:
+            self._place = history.end
             for record in self._collection.ordered(self._namespace):
                 if self._selects is None or self._selects(record.object):
-                    self._waiting.append(Event("ADDED", record))
+                    self._first.append(Event("ADDED", record))
             if options.initial_events:
-                self._waiting.append(self._bookmark(_INITIAL_END))
+                self._first.append(self._bookmark(_INITIAL_END))
         else:
-            for change in self._collection.since(options.version):
-                self._offer(change)
-        self._collection.watchers.add(self._offer)
-        if self._waiting:
+            self._place = history.place_of(options.version)
+        history.followers.add(self._ready.set)
+        if self._first or self._place < history.end:
             self._ready.set()
 
     def close(self) -> None:
         """Stop listening."""
-        self._collection.watchers.discard(self._offer)
+        self._collection.history.followers.discard(self._ready.set)
 
-    async def events(self) -> AsyncIterator[list[Event]]:
+    async def events(self) -> AsyncIterator[Batch]:
         """Give what happens, in batches, until the watch's time is over."""
         loop = asyncio.get_running_loop()
         end = loop.time() + (self._options.timeout or random.uniform(_SHORTEST, _LONGEST))
@@ -97,38 +73,32 @@ class Watch:
             except TimeoutError:
                 if loop.time() >= end:
                     return
+                if self._place < self._collection.history.end:  # a bookmark must not promise what is still to be told
+                    self._ready.set()
+                    continue
                 bookmark = last if loop.time() < last < loop.time() + _BOOKMARK_EVERY else loop.time() + _BOOKMARK_EVERY
-                yield [self._bookmark({})]
+                yield Batch([self._bookmark({})])
                 continue
-            batch = list(self._waiting)
-            self._waiting.clear()
             self._ready.clear()
-            if batch:
-                yield batch
-            if self._overrun:
+            if self._collection.history.is_lost(self._place):
                 return
-            await self._gather()
+            batch = self._next()
+            if batch.events:
+                yield batch
 
-    async def _gather(self) -> None:
-        """Let events come together where there are many watchers, or one event each would be a write for each."""
-        crowd = len(self._collection.watchers)
-        if crowd > _CROWD:
-            await asyncio.sleep(min(crowd * _SECONDS_EACH, _LONGEST_GATHERING))
-
-    def _offer(self, change: Change) -> None:
-        record = change.record
-        if self._namespace and record.namespace != self._namespace:
-            return
-        kind = self._seen(change)
-        if kind is None:
-            return
-        if len(self._waiting) >= _MOST_WAITING:
-            self._overrun = True
-            self.close()
-            return
-        self._waiting.append(Event(kind, record))
-        if len(self._waiting) == 1:
-            self._ready.set()
+    def _next(self) -> Batch:
+        """Give what has not been told yet."""
+        if self._first:
+            first, self._first = self._first, []
+            if self._place < self._collection.history.end:
+                self._ready.set()
+            return Batch(first)
+        history = self._collection.history
+        place, self._place = self._place, history.end
+        if self._selects is None:
+            return history.batch(place, self._namespace)
+        changes = [c for c in history.changes(place) if not self._namespace or c.record.namespace == self._namespace]
+        return Batch([Event(kind, change.record) for change in changes if (kind := self._seen(change)) is not None])
 
     def _seen(self, change: Change) -> EventKind | None:
         """Say what a change is to this watch's selector: leaving it is a deletion, entering it an addition."""

@@ -188,5 +188,8 @@ def _decode(values: list[bytes]) -> list[Json]:
     return found
 
 
+_WRITE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def _encode(value: Json) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _WRITE(value).encode()

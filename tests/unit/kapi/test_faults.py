@@ -54,9 +54,7 @@ async def equal(served: Served, cache: Cache[Json], seconds: float = 15.0) -> No
     """Wait until the cache is what the server has."""
     end = time.monotonic() + seconds
     while True:
-        there = {
-            f"default/{o['metadata']['name']}": o for o in (await served.client.list(CONFIG_MAPS, "default")).items
-        }
+        there = {f"default/{o['metadata']['name']}": o for o in (await served.http.list(CONFIG_MAPS, "default")).items}
         if dict(cache) == there:
             return
         assert time.monotonic() < end, f"{len(cache)} of {len(there)} objects, or other versions of them"

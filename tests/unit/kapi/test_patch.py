@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kapi.objects import Deployment, Pod, Service
-from kapi.patch import apply, json_patch, strategic
+from kapi.objects import Pod, Service
+from kapi.patch import json_patch, strategic
 from kapi.patch.merge import merge
-from kapi.patch.ownership import from_fields, paths_of, shown, to_fields
 from kapi.patch.shape import Shape
 
 Json = dict[str, Any]
@@ -156,64 +155,3 @@ def test_service_ports_are_joined_by_number_in_a_strategic_patch() -> None:
     patch = {"spec": {"ports": [{"port": 80, "targetPort": 2}, {"port": 81}], "clusterIPs": ["b"]}}
     after = strategic.merge(before, patch, Shape(Service))
     assert after == {"spec": {"ports": [{"port": 80, "targetPort": 2}, {"port": 81}], "clusterIPs": ["b"]}}
-
-
-def deployment(**spec: Any) -> Json:
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": spec}
-
-
-def applied(live: Json | None, config: Json, manager: str = "m", *, force: bool = False) -> Json:
-    if live is None:
-        return apply.created(config, Shape(Deployment), manager=manager, now="t")
-    return apply.apply(live, config, Shape(Deployment), manager=manager, force=force, now="t")
-
-
-def test_what_a_manager_no_longer_applies_goes_away() -> None:
-    live = applied(None, deployment(replicas=1, paused=True))
-    assert applied(live, deployment(replicas=1))["spec"] == {"replicas": 1}
-
-
-def test_what_another_manager_applies_stays() -> None:
-    live = applied(applied(None, deployment(replicas=1)), deployment(paused=True), "other")
-    assert applied(live, deployment())["spec"] == {"paused": True}
-
-
-def test_a_field_of_another_manager_is_a_conflict_unless_forced() -> None:
-    live = applied(None, deployment(replicas=1), "first")
-    with pytest.raises(apply.ApplyConflict) as refusal:
-        applied(live, deployment(replicas=2), "second")
-    assert str(refusal.value) == 'Apply failed with 1 conflict: conflict with "first" using apps/v1: .spec.replicas'
-    forced = applied(live, deployment(replicas=2), "second", force=True)
-    assert forced["spec"] == {"replicas": 2}
-    assert [entry.manager for entry in apply.entries_of(forced)] == ["second"]
-
-
-def test_the_same_value_is_shared_and_not_a_conflict() -> None:
-    live = applied(applied(None, deployment(replicas=1), "first"), deployment(replicas=1), "second")
-    assert {entry.manager for entry in apply.entries_of(live)} == {"first", "second"}
-
-
-def test_an_ordinary_write_takes_over_what_it_changes() -> None:
-    live = applied(None, deployment(replicas=1))
-    changed = {**live, "spec": {"replicas": 3}}
-    entries = apply.updated(live, changed, Shape(Deployment), manager="kubectl", now="t")
-    assert [(e["manager"], e["operation"]) for e in entries] == [("kubectl", "Update")]
-
-
-def test_applied_list_items_are_joined_by_all_their_keys() -> None:
-    def with_ports(*ports: Json) -> Json:
-        template = {"spec": {"containers": [{"name": "c", "ports": list(ports)}]}}
-        return deployment(template=template)
-
-    live = applied(None, with_ports({"containerPort": 53, "protocol": "UDP"}), "udp")
-    both = applied(live, with_ports({"containerPort": 53, "protocol": "TCP"}), "tcp")
-    ports = both["spec"]["template"]["spec"]["containers"][0]["ports"]
-    assert sorted(port["protocol"] for port in ports) == ["TCP", "UDP"]
-    only_udp = applied(both, deployment(), "tcp")
-    assert only_udp["spec"]["template"]["spec"]["containers"][0]["ports"] == [{"containerPort": 53, "protocol": "UDP"}]
-
-
-def test_paths_survive_their_written_form() -> None:
-    paths = paths_of(deployment(template={"spec": {"containers": [{"name": "c", "image": "i"}]}}), Shape(Deployment))
-    assert from_fields(to_fields(paths)) == paths
-    assert '.spec.template.spec.containers[name="c"].image' in {shown(path) for path in paths}

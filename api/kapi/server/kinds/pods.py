@@ -17,6 +17,7 @@ Json = dict[str, Any]
 
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _RESTARTS = ("Always", "OnFailure", "Never")
+_FILES, _FILE_MODE = frozenset({"configMap", "secret", "downwardAPI", "projected"}), 0o644
 _DNS = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _PROBE_NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
@@ -36,12 +37,18 @@ def default_spec(spec: Json) -> None:
     if "serviceAccountName" in spec or "serviceAccount" in spec:
         account = spec.get("serviceAccountName") or spec["serviceAccount"]
         spec["serviceAccountName"] = spec["serviceAccount"] = account
-    for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
+    for container in _containers(spec):
         _default_container(container)
     for volume in spec.get("volumes") or ():
         for source in (volume.get("projected") or {}).get("sources") or ():
             if isinstance(token := source.get("serviceAccountToken"), dict):
                 token.setdefault("expirationSeconds", 3600)
+        for name in _FILES & volume.keys():
+            volume[name].setdefault("defaultMode", _FILE_MODE)
+
+
+def _containers(spec: Json) -> list[Json]:
+    return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
 
 
 def _default_container(container: Json) -> None:
@@ -69,11 +76,18 @@ def _default_probe(probe: Json) -> None:
         probe["httpGet"].setdefault("scheme", "HTTP")
 
 
+def _default_requests(resources: Json) -> None:
+    """Let a container ask for as much as it may use, where it does not say."""
+    for name, most in (resources.get("limits") or {}).items():
+        resources.setdefault("requests", {}).setdefault(name, most)
+
+
 def _default(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
-    spec.setdefault("serviceAccountName", spec.get("serviceAccount") or "default")
     spec.setdefault("enableServiceLinks", True)
     default_spec(spec)
+    for container in _containers(spec):
+        _default_requests(container["resources"])
     status = obj.setdefault("status", {})
     status.setdefault("phase", "Pending")
     status.setdefault("qosClass", _quality(spec))

@@ -219,7 +219,7 @@ async def test_init_containers_have_logs_and_so_has_the_previous_run_where_there
 
 
 async def test_the_watch_of_a_client_that_has_gone_is_closed(served: Served) -> None:
-    watchers = served.server._state.of(CONFIG_MAPS).watchers
+    watchers = served.server._state.of(CONFIG_MAPS).history.followers
     before = len(watchers)
     async with served.http.watch(CONFIG_MAPS):
         assert len(watchers) == before + 1

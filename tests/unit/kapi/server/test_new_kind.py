@@ -98,10 +98,10 @@ async def test_its_lists_are_merged_by_their_keys_in_every_kind_of_patch(client:
     obj: Json = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"parts": parts}}
     await client.patch(WIDGETS, "w", obj, "default", kind="apply", manager="me")
     patch = {"spec": {"parts": [{"name": "a", "weight": 2}]}}
-    merged = await client.patch(WIDGETS, "w", patch, "default", kind="strategic")
+    merged = await client.patch(WIDGETS, "w", patch, "default", kind="strategic", manager="other")
     assert merged["spec"]["parts"] == [{"name": "a", "weight": 2}, {"name": "b", "weight": 1}]
     with pytest.raises(
-        Conflict, match=r"conflict with \"unknown\" using example.com/v1: .spec.parts\[name=\"a\"\].weight"
+        Conflict, match=r"conflict with \"other\" using example.com/v1: .spec.parts\[name=\"a\"\].weight"
     ):
         await client.patch(WIDGETS, "w", obj, "default", kind="apply", manager="me")
 

@@ -257,20 +257,53 @@ async def test_a_json_patch_that_does_not_fit_is_refused_with_the_cause(served: 
 async def apply(served: Served, manager: str, *, force: bool = False, **data: str) -> Json:
     query = {"fieldManager": manager, "force": str(force).lower()}
     request = Request("PATCH", CONFIG_MAPS.path("default", "c"), query, config(**data), "application/apply-patch+yaml")
-    return await served.client.transport.send(request)
+    return await served.http.transport.send(request)
 
 
 def owners(obj: Json) -> dict[str, Json]:
     return {entry["manager"]: entry["fieldsV1"] for entry in obj["metadata"].get("managedFields", ())}
 
 
+async def test_every_write_says_whose_the_fields_are(served: Served) -> None:
+    agent = Request("POST", CONFIG_MAPS.path("default"), body=config(a="1"), agent="tool/1.0 (linux)")
+    await served.server.client("tool").transport.send(agent)
+    read = await served.http.get(CONFIG_MAPS, "c", "default")
+    (entry,) = read["metadata"]["managedFields"]
+    assert entry.pop("time") == read["metadata"]["creationTimestamp"]
+    assert entry == {
+        "manager": "tool",
+        "operation": "Update",
+        "apiVersion": "v1",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:data": {".": {}, "f:a": {}}},
+    }
+    changed = await served.http.patch(CONFIG_MAPS, "c", {"data": {"b": "1"}}, "default", manager="me")
+    assert owners(changed) == {"tool": {"f:data": {".": {}, "f:a": {}}}, "me": {"f:data": {"f:b": {}}}}
+    back = await served.http.update(CONFIG_MAPS, changed)
+    assert back == changed, "who sends back what it has read changes nothing"
+
+
+async def test_a_status_is_owned_by_itself_and_a_node_by_nobody(served: Served) -> None:
+    await served.http.create(PODS, pod())
+    await served.http.bind("p", "default", "n")
+    told = {"status": {"phase": "Running"}}
+    shown = await served.http.patch(PODS, "p", told, "default", subresource="status", manager="kubelet")
+    entries = {entry["manager"]: entry for entry in shown["metadata"]["managedFields"]}
+    kubelets = entries["kubelet"]
+    assert (kubelets["subresource"], kubelets["fieldsV1"]) == ("status", {"f:status": {"f:phase": {}}})
+    assert not any("f:nodeName" in str(entry) or "f:serviceAccountName" in str(entry) for entry in entries.values())
+    applied = {"apiVersion": "v1", "kind": "Pod", **pod(nodeName="n")}
+    await served.http.patch(PODS, "p", applied, "default", kind="apply", manager="me")
+
+
 async def test_what_was_there_before_the_first_apply_has_an_owner(served: Served) -> None:
-    await served.client.create(CONFIG_MAPS, config(a="1", b="1"))
+    await served.http.create(CONFIG_MAPS, config(a="1", b="1"))
+    await served.http.patch(CONFIG_MAPS, "c", {"metadata": {"managedFields": [{}]}}, "default")
     with pytest.raises(Conflict, match=r'conflict with "before-first-apply" using v1: \.data\.a'):
         await apply(served, "me", a="2")
     forced = await apply(served, "me", force=True, a="2")
     assert forced["data"] == {"a": "2", "b": "1"}
-    assert owners(forced) == {"me": {"f:data": {"f:a": {}}}, "before-first-apply": {"f:data": {"f:b": {}}}}
+    assert owners(forced) == {"me": {"f:data": {"f:a": {}}}, "before-first-apply": {"f:data": {".": {}, "f:b": {}}}}
     assert (await apply(served, "me"))["data"] == {"b": "1"}
 
 
@@ -278,12 +311,24 @@ async def test_a_client_may_write_the_record_of_owners(served: Served) -> None:
     made = await apply(served, "me", a="1")
     (entry,) = made["metadata"]["managedFields"]
     given = {"metadata": {"managedFields": [{**entry, "manager": "other"}]}}
-    assert list(owners(await served.client.patch(CONFIG_MAPS, "c", given, "default"))) == ["other"]
+    assert list(owners(await served.http.patch(CONFIG_MAPS, "c", given, "default"))) == ["other"]
     for nonsense in ([{"manager": "x"}], [{**entry, "fieldsV1": {"k:{": {}}}]):
         patch = {"metadata": {"managedFields": nonsense}}
-        assert list(owners(await served.client.patch(CONFIG_MAPS, "c", patch, "default"))) == ["other"]
-    ended = await served.client.patch(CONFIG_MAPS, "c", {"metadata": {"managedFields": [{}]}}, "default")
+        assert list(owners(await served.http.patch(CONFIG_MAPS, "c", patch, "default"))) == ["other"]
+    renamed = [{"op": "replace", "path": "/metadata/managedFields/0/manager", "value": "third"}]
+    assert list(owners(await served.http.patch(CONFIG_MAPS, "c", renamed, "default", kind="json"))) == ["third"]
+    ended = await served.http.patch(CONFIG_MAPS, "c", {"metadata": {"managedFields": [{}]}}, "default")
     assert owners(ended) == {}
+
+
+async def test_tables_and_watches_show_the_owners_and_callers_in_this_process_need_none(served: Served) -> None:
+    await served.http.create(CONFIG_MAPS, config(a="1"))
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    table = await served.http.transport.send(Request("GET", CONFIG_MAPS.path("default", "c"), accept=accept))
+    assert owners(table["rows"][0]["object"])
+    async with served.http.watch(CONFIG_MAPS, "default") as events:
+        assert owners((await anext(events))["object"])
+    assert not owners(await served.client.get(CONFIG_MAPS, "c", "default"))
 
 
 async def gone(served: Served, resource: Any, name: str, namespace: str | None = "default") -> bool:
