@@ -1,4 +1,4 @@
-"""What a client shows with each request to say who it is: a token that stays, one in a file, or one a program gives.
+"""What a client shows to say who it is: a token that stays, one in a file, or what a program gives.
 
 Exec plug-ins follow client.authentication.k8s.io/v1:
 https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
@@ -22,6 +22,9 @@ Json = dict[str, Any]
 
 _FILE_GOOD_FOR = 60.0  # seconds a token that was read is used: a kubelet writes new ones long before the old ones end
 _PLUGIN_PATIENCE = 60.0
+_CERTIFICATE, _KEY = "clientCertificateData", "clientKeyData"
+
+Show = Callable[[bytes, bytes], None]
 
 
 class CredentialError(ApiError):
@@ -93,10 +96,14 @@ class Plugin:
 
 
 class Executed:
-    """The token that a plug-in gives, asked for again when it ends."""
+    """What a plug-in gives, asked for again when it ends: a token, or a certificate with its key, or both.
 
-    def __init__(self, plugin: Plugin, clock: Callable[[], float] = time.time) -> None:
+    `show` takes a certificate and its key (PEM) and has connections from then on show them.
+    """
+
+    def __init__(self, plugin: Plugin, show: Show, clock: Callable[[], float] = time.time) -> None:
         self._plugin = plugin
+        self._show = show
         self._clock = clock
         self._value = ""
         self._good_until = float("-inf")
@@ -107,8 +114,16 @@ class Executed:
         async with self._running:
             if self._clock() >= self._good_until:
                 status = await _run(self._plugin)
+                if status.get(_CERTIFICATE):
+                    self._present(str(status[_CERTIFICATE]), str(status[_KEY]))
                 self._value, self._good_until = str(status.get("token") or ""), _end(status)
             return self._value
+
+    def _present(self, certificate: str, key: str) -> None:
+        try:
+            self._show(certificate.encode(), key.encode())
+        except OSError as error:  # which ssl.SSLError is one of
+            raise CredentialError(f"{self._plugin.command} gave a certificate that cannot be used: {error}") from error
 
     def refused(self, token: str) -> bool:
         """See `Credentials`: it ended before its time, or no time was told."""
@@ -135,8 +150,8 @@ async def _run(plugin: Plugin) -> Json:
         status = json.loads(out)["status"]
     except (OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
         raise CredentialError(f"{plugin.command} gave no credential: {error or type(error).__name__}") from error
-    if not isinstance(status, dict) or not status.get("token"):
-        raise CredentialError(f"{plugin.command} gave no token; only tokens are taken from plug-ins")
+    if not isinstance(status, dict) or not (status.get("token") or (status.get(_CERTIFICATE) and status.get(_KEY))):
+        raise CredentialError(f"{plugin.command} gave neither a token nor a client certificate with its key")
     return status
 
 

@@ -41,6 +41,7 @@ _SHORT_WATCH = 1.0  # a watch that ends sooner, without an event, is a failure a
 _WATCHES_ONLY = 60.0  # seconds for which a server that fails to watch is not asked for a list, which costs it more
 _INITIAL_PATIENCE = 30.0  # seconds for the end of initial events; a server that ignores the wish for them sends none
 _PAGE = 500
+_SLICE = 0.005  # seconds for which taking in objects keeps the loop
 _INITIAL_END = "k8s.io/initial-events-end"
 
 
@@ -132,15 +133,11 @@ class Informer:
                 labels=self._labels,
                 fields=self._fields,
             )
-            for obj in listing.items:
-                self.cache.put(obj)
-                versions |= _version_of(obj)
+            versions |= await self._put(listing.items)
             page = listing.next_page
             if not page:
                 break
-        self._versions.replace(versions)
-        self.cache.keep(versions)
-        self._version = listing.resource_version
+        self._complete(versions, listing.resource_version)
 
     async def _stream_state(self) -> None:
         """Gather the state from a watch's initial events, and take it in when it is complete."""
@@ -158,13 +155,26 @@ class Informer:
                 if event["type"] != "BOOKMARK":
                     found[key_of(obj)] = obj
                 elif _INITIAL_END in (obj["metadata"].get("annotations") or {}):
-                    self._replace(list(found.values()), obj["metadata"]["resourceVersion"])
+                    self._complete(await self._put(list(found.values())), obj["metadata"]["resourceVersion"])
                     return
         raise ConnectionLost("the watch ended before the initial events did")
 
-    def _replace(self, items: list[Json], version: str) -> None:
-        self._versions.replace({key: version for obj in items for key, version in _version_of(obj).items()})
-        self.cache.replace(items)
+    async def _put(self, items: list[Json]) -> dict[str, str]:
+        """Put objects into the cache, a few milliseconds' worth at a time. Gives their versions."""
+        versions: dict[str, str] = {}
+        until = time.monotonic() + _SLICE
+        for obj in items:
+            self.cache.put(obj)
+            versions |= _version_of(obj)
+            if time.monotonic() >= until:
+                await asyncio.sleep(0)
+                until = time.monotonic() + _SLICE
+        return versions
+
+    def _complete(self, versions: dict[str, str], version: str) -> None:
+        """Say that all there is has been put."""
+        self._versions.replace(versions)
+        self.cache.keep(versions)
         self._version = version
 
     async def _follow(self) -> None:

@@ -13,6 +13,7 @@ import ssl
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +64,15 @@ class Access:
     def client(self) -> Client:
         """Give a client for this server. The token goes only over TLS, as kubectl has it."""
         tls = self.tls()
-        credentials = self._credentials() if tls is not None else None
+        credentials = self._credentials(tls) if tls is not None else None
         return Client(HttpTransport(self.server, credentials=credentials, tls=tls))
 
-    def _credentials(self) -> Credentials | None:
+    def _credentials(self, tls: ssl.SSLContext) -> Credentials | None:
         if self.token_file is not None:
             return TokenFile(self.token_file)
         if self.token:
             return Fixed(self.token)
-        return Executed(self.plugin) if self.plugin is not None else None
+        return Executed(self.plugin, partial(_load_chain, tls)) if self.plugin is not None else None
 
 
 def client_from(kubeconfig: Path | None, server: str | None) -> Client:

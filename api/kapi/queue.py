@@ -12,6 +12,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from kapi.errors import ApiError, Conflict
@@ -22,25 +23,34 @@ log = logging.getLogger(__name__)
 
 
 class Timer(Protocol):
-    """A call to come, as the event loop's `call_later` gives it."""
+    """A call to come, as the event loop's `call_at` gives it."""
 
     def cancel(self) -> None:
         """Do not call."""
         ...
 
     def when(self) -> float:
-        """The moment of the call, on the loop's clock."""
+        """The moment of the call, on the clock."""
         ...
 
 
-Later = Callable[[float, Callable[[], None]], Timer]
+class Clock(Protocol):
+    """What an event loop is of a clock."""
+
+    def time(self) -> float:
+        """Seconds since some moment."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[[], None], /) -> Timer:
+        """Call at a moment."""
+        ...
 
 
 class Queue(Generic[K]):
     """Keys that need work.
 
     `first` and `longest` bound the back-off of a failing key, in seconds; each delay is stretched by up to `jitter()`
-    (0 to 1) of itself. `later(delay, call)` is the clock; it is the running loop's when not given.
+    (0 to 1) of itself. The clock is the running loop when none is given.
     """
 
     def __init__(
@@ -49,12 +59,12 @@ class Queue(Generic[K]):
         first: float = 0.02,
         longest: float = 60.0,
         jitter: Callable[[], float] = random.random,
-        later: Later | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._first = first
         self._longest = longest
         self._jitter = jitter
-        self._later = later
+        self._clock = clock
         self._ready: deque[K] = deque()
         self._waiting: set[K] = set()  # in _ready, or to be put there when its worker is done
         self._handled: set[K] = set()
@@ -153,11 +163,10 @@ class Queue(Generic[K]):
     def _add_later(self, key: K, delay: float) -> None:
         if key in self._waiting:
             return
-        later: Later = self._later or asyncio.get_running_loop().call_later
-        timer, known = later(delay, lambda: self.add(key)), self._timers.get(key)
-        if known is not None and known.when() <= timer.when():
-            timer.cancel()
-            return
+        clock: Clock = self._clock or asyncio.get_running_loop()
+        moment, known = clock.time() + delay, self._timers.get(key)
         if known is not None:
+            if known.when() <= moment:
+                return
             known.cancel()
-        self._timers[key] = timer
+        self._timers[key] = clock.call_at(moment, partial(self.add, key))

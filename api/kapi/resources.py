@@ -79,6 +79,9 @@ CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob", True, ("cj",), _ALL, 
 HORIZONTAL_POD_AUTOSCALERS = Resource(
     "autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True, ("hpa",), _ALL, _STATUS
 )
+HORIZONTAL_POD_AUTOSCALERS_V1 = Resource(
+    "autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", True, ("hpa",), _ALL, _STATUS
+)
 POD_DISRUPTION_BUDGETS = Resource(
     "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, ("pdb",), (), _STATUS
 )
@@ -156,6 +159,7 @@ RESOURCES: tuple[Resource, ...] = (
     JOBS,
     CRON_JOBS,
     HORIZONTAL_POD_AUTOSCALERS,
+    HORIZONTAL_POD_AUTOSCALERS_V1,
     POD_DISRUPTION_BUDGETS,
     NETWORK_POLICIES,
     SERVICE_CIDRS,

@@ -130,6 +130,7 @@ class HttpTransport:
                 if last or response.status != _UNAUTHORIZED or who is None or not who.refused(token):
                     yield response
                     return
+                response.close()  # a certificate is shown once for a connection
 
     @asynccontextmanager
     async def _observed(

@@ -95,10 +95,10 @@ class Written(Mapping[str, V]):
             self._wrote.set()
         return new
 
-    def deleted(self, key: str) -> None:
-        """Note that a deletion succeeded."""
+    def deleted(self, key: str, uid: str) -> None:
+        """Note that an object is gone: that very one, since another of its name may be there already."""
         held = self._objects.get(key)
-        if held is None:
+        if held is None or held.uid != uid:
             return
         shown = self.cache.get(key)
         if shown is not None and shown.uid == held.uid:

@@ -200,7 +200,7 @@ class Controller:
         try:
             return await self._client.update(ENDPOINT_SLICES, slice_json(one))
         except NotFound as error:
-            self._world.slices.deleted(one.key)
+            self._world.slices.deleted(one.key, one.uid)
             raise Conflict(error.status) from error  # planned again without it
 
     async def _delete(self, one: EndpointSlice) -> None:
@@ -208,7 +208,7 @@ class Controller:
             await self._client.delete(ENDPOINT_SLICES, one.name, one.namespace, uid=one.uid)
         except (NotFound, Conflict):
             log.debug("%s had gone already", one.reference)
-        self._world.slices.deleted(one.key)
+        self._world.slices.deleted(one.key, one.uid)
 
     async def _put_endpoints(self, body: Json, *, create: bool) -> Json | None:
         if create:
@@ -217,7 +217,7 @@ class Controller:
             return await self._client.update(ENDPOINTS, body)
         except NotFound as error:
             meta = body["metadata"]
-            self._endpoints_gone(f"{meta['namespace']}/{meta['name']}", meta.get("uid", ""))
+            self._world.endpoints.deleted(f"{meta['namespace']}/{meta['name']}", meta.get("uid", ""))
             raise Conflict(error.status) from error  # created the next time
 
     async def _delete_endpoints(self, key: str, uid: str) -> None:
@@ -226,13 +226,7 @@ class Controller:
             await self._client.delete(ENDPOINTS, name, namespace, uid=uid)
         except (NotFound, Conflict):
             log.debug("Endpoints %s had gone already", key)
-        self._endpoints_gone(key, uid)
-
-    def _endpoints_gone(self, key: str, uid: str) -> None:
-        """Note that these very Endpoints are gone: others of the same name may be there already."""
-        held = self._world.endpoints.get(key)
-        if held is not None and held.uid == uid:
-            self._world.endpoints.deleted(key)
+        self._world.endpoints.deleted(key, uid)
 
     async def _is_gone(self, key: str) -> bool:
         """Ask whether a Service does not exist, before anything is deleted because our cache does not show it."""

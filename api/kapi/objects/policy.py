@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from kapi.objects.base import (
     Bool,
     Condition,
@@ -54,6 +56,36 @@ class HorizontalPodAutoscaler(Object):
 
     spec: HorizontalPodAutoscalerSpec | None = about("Between which bounds, and by which measure.")
     status: HorizontalPodAutoscalerStatus | None = about("What was measured and done.")
+
+
+class HorizontalPodAutoscalerSpecV1(Structure):
+    """Between which bounds, by the use of the CPU."""
+
+    scale_target_ref: ScaleTarget | None = about("The object that is scaled.")
+    min_replicas: Int | None = about("The fewest pods; 1 by default.")
+    max_replicas: Int | None = about("The most pods.")
+    target_cpu_utilization_percentage: Int | None = Field(
+        default=None, alias="targetCPUUtilizationPercentage", description="How much of the requested CPU to use."
+    )
+
+
+class HorizontalPodAutoscalerStatusV1(Structure):
+    """What was measured and done."""
+
+    observed_generation: Long | None = about("The generation this status is about.")
+    last_scale_time: Time | None = about("When the number last changed.")
+    current_replicas: Int | None = about("Pods there are.")
+    desired_replicas: Int | None = about("Pods there should be.")
+    current_cpu_utilization_percentage: Int | None = Field(
+        default=None, alias="currentCPUUtilizationPercentage", description="How much of the requested CPU is used."
+    )
+
+
+class HorizontalPodAutoscalerV1(Object):
+    """Gives a workload as many pods as it needs, by the use of the CPU."""
+
+    spec: HorizontalPodAutoscalerSpecV1 | None = about("Between which bounds, and by which use.")
+    status: HorizontalPodAutoscalerStatusV1 | None = about("What was measured and done.")
 
 
 class PodDisruptionBudgetSpec(Structure):

@@ -1,6 +1,6 @@
-"""A resource that is another one under other names: Events of events.k8s.io are those of the core group. Pure.
+"""A resource that is another one in other words: Events of events.k8s.io are those of the core group. Pure.
 
-Only names differ, so a request is translated, answered as one for the stored resource, and its answer translated back.
+A request is translated, answered as one for the stored resource, and its answer translated back.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from kapi.resources import Resource
 from kapi.server.answers import Answer, Following, Plain, Streamed
 from kapi.server.history import Event
+from kapi.server.kinds import Kind
 from kapi.transport import JSON, Request
 
 Json = dict[str, Any]
@@ -20,11 +21,20 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """How a resource is stored as another: `names` are its top-level fields and what they are called there."""
+    """How a kind is stored as another resource."""
 
-    resource: Resource
+    kind: Kind
     stored: Resource
-    names: Mapping[str, str]
+
+    @property
+    def resource(self) -> Resource:
+        """The resource that is asked for."""
+        return self.kind.resource
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Its top-level fields, and what they are called where it is stored."""
+        return self.kind.renamed
 
     def request(self, request: Request, body: Any) -> Request:
         """Give the request for the stored resource; `body` is the parsed body."""
@@ -61,7 +71,7 @@ class Alias:
         renamed = {self.names.get(name, name): value for name, value in body.items()}
         if renamed.get("apiVersion") == self.resource.api_version:
             renamed["apiVersion"] = self.stored.api_version
-        return renamed
+        return self.kind.inward(renamed)
 
     def _operation(self, operation: Json) -> Json:
         moved = {name: self._pointer(operation[name]) for name in ("path", "from") if name in operation}
@@ -86,4 +96,4 @@ class Alias:
             return obj
         back = {theirs: ours for ours, theirs in self.names.items()}
         renamed = {back.get(name, name): value for name, value in obj.items()}
-        return renamed | {"apiVersion": self.resource.api_version}
+        return self.kind.outward(renamed) | {"apiVersion": self.resource.api_version}

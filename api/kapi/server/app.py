@@ -42,7 +42,8 @@ class ApiServer:
     def __init__(self, store: Store, settings: Settings | None = None, kinds: tuple[Kind, ...] = KINDS) -> None:
         self.settings = settings or Settings()
         self._store = store
-        self._state = state = State(tuple(kind.resource for kind in kinds))
+        stored = tuple(kind for kind in kinds if kind.stored_as is None)
+        self._state = state = State(tuple(kind.resource for kind in stored))
         self._addresses = ServiceAddresses(self.settings.service_cidrs, self.settings.node_port_range)
         self._writer = writer = Writer(
             state,
@@ -71,7 +72,7 @@ class ApiServer:
             reviews=Reviews(authenticator),
         )
         self._collector = Collector(kinds, state, writer, deleter)
-        self._namespaces = NamespaceController(kinds, state, writer, deleter)
+        self._namespaces = NamespaceController(stored, state, writer, deleter)
         self._front = HttpFront(self._dispatcher, authenticator, StreamingFront(state, self.settings.kubelets))
         self._tasks: list[asyncio.Task[None]] = []
 

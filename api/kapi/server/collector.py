@@ -36,7 +36,7 @@ class Collector:
     """Follows all objects, and deletes those whose owners are gone."""
 
     def __init__(self, kinds: tuple[Kind, ...], state: State, writer: Writer, deleter: Deleter) -> None:
-        self._kinds = {kind.resource.qualified: kind for kind in kinds}
+        self._kinds = {kind.resource.qualified: kind for kind in kinds if kind.stored_as is None}
         self._served = {(kind.resource.api_version, kind.resource.kind) for kind in kinds}
         self._state = state
         self._writer = writer

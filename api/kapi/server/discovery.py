@@ -7,10 +7,11 @@ is asked for in the Accept header.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from kapi.objects import Object
 from kapi.resources import Resource
 from kapi.server import statuses
 from kapi.server.answers import Answer, Plain, Raw
@@ -49,10 +50,10 @@ _WELL = ("/healthz", "/livez", "/readyz")
 class Discovery:
     """Answers requests that are about the server and not about objects."""
 
-    def __init__(self, kinds: tuple[Kind, ...], reviews: tuple[Resource, ...] = ()) -> None:
+    def __init__(self, kinds: tuple[Kind, ...], reviews: Mapping[Resource, type[Object]]) -> None:
         self._resources = (*(kind.resource for kind in kinds), *reviews)
         self._reviews = frozenset(reviews)
-        self._openapi = OpenApi(kinds)
+        self._openapi = OpenApi(kinds, reviews)
 
     def answer(self, request: Request) -> Answer | None:
         """Answer a request for discovery; None where the path is for objects."""

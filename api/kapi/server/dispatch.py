@@ -66,7 +66,7 @@ class Dispatcher:
             return found
         route = self._routes.find(request.path)
         if route.kind.stored_as is not None:
-            alias = Alias(route.kind.resource, route.kind.stored_as, route.kind.renamed)
+            alias = Alias(route.kind, route.kind.stored_as)
             return alias.reply(await self.answer(alias.request(request, _body(request))))
         if not request.query.get("resourceVersion"):  # which would say how old an answer may be
             await self._catch_up()

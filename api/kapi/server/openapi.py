@@ -6,15 +6,17 @@ kubectl checks manifests against them and explains kinds from them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 from kapi.codec import gnostic
+from kapi.objects import Object
 from kapi.resources import Resource
 from kapi.server import statuses
 from kapi.server.answers import Answer, Plain, Raw
 from kapi.server.kinds import Kind
-from kapi.server.operations import PATCHES, paths_of
+from kapi.server.operations import PATCHES, paths_of, paths_of_review
 from kapi.server.records import encode
 from kapi.server.schemas import schema_name, schemas
 from kapi.transport import JSON, Request
@@ -27,10 +29,12 @@ _INFO = {"title": "Kubernetes", "version": "v1.33.0"}
 
 
 class OpenApi:
-    """The documents, made when they are first asked for."""
+    """The documents, made when they are first asked for. `reviews` are what can only be created."""
 
-    def __init__(self, kinds: tuple[Kind, ...]) -> None:
+    def __init__(self, kinds: tuple[Kind, ...], reviews: Mapping[Resource, type[Object]]) -> None:
         self._kinds = kinds
+        self._models = {kind.model: kind.resource for kind in kinds} | {m: r for r, m in reviews.items()}
+        self._reviews = reviews
 
     def answer(self, request: Request) -> Answer:
         """Answer a request below `/openapi/`. Refuses with 404."""
@@ -48,7 +52,7 @@ class OpenApi:
 
     @cached_property
     def _v3(self) -> dict[str, bytes]:
-        places = dict.fromkeys(_place(kind.resource) for kind in self._kinds)
+        places = dict.fromkeys(_place(resource) for resource in self._models.values())
         return {place: encode(self._document(place)) for place in places}
 
     @cached_property
@@ -58,7 +62,7 @@ class OpenApi:
 
     @cached_property
     def _v2(self) -> Json:
-        definitions = schemas({kind.model: kind.resource for kind in self._kinds}, "#/definitions/")
+        definitions = schemas(self._models, "#/definitions/")
         paths: Json = {}
         for kind in self._kinds:
             path = kind.resource.path("{namespace}", "{name}")
@@ -70,11 +74,15 @@ class OpenApi:
         return gnostic.document(self._v2)
 
     def _document(self, place: str) -> Json:
-        kinds = [kind for kind in self._kinds if _place(kind.resource) == place]
-        found = schemas({kind.model: kind.resource for kind in kinds}, "#/components/schemas/")
+        models = {model: resource for model, resource in self._models.items() if _place(resource) == place}
+        found = schemas(models, "#/components/schemas/")
         paths: Json = {}
-        for kind in kinds:
-            paths |= paths_of(kind)
+        for kind in self._kinds:
+            if _place(kind.resource) == place:
+                paths |= paths_of(kind)
+        for resource, model in self._reviews.items():
+            if _place(resource) == place:
+                paths |= paths_of_review(resource, model)
         return {"openapi": "3.0.0", "info": _INFO, "paths": paths, "components": {"schemas": found}}
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from kapi.objects import Structure
+from kapi.resources import Resource
 from kapi.server.kinds import Kind
 from kapi.server.schemas import schema_name
 
@@ -73,31 +75,45 @@ def paths_of(kind: Kind) -> Json:
     resource = kind.resource
     inside = ("namespace",) if resource.namespaced else ()
     paths = {
-        resource.path("{namespace}"): _item(kind, (_LIST, _POST, _DELETE_ALL), inside),
-        resource.path("{namespace}", "{name}"): _item(kind, _ON_ONE, ("name", *inside)),
+        resource.path("{namespace}"): _item(resource, kind.model, (_LIST, _POST, _DELETE_ALL), inside),
+        resource.path("{namespace}", "{name}"): _item(resource, kind.model, _ON_ONE, ("name", *inside)),
     }
     if inside:
-        paths[resource.path()] = _item(kind, (_LIST,), (), everywhere=True)
+        paths[resource.path()] = _item(resource, kind.model, (_LIST,), (), everywhere=True)
     for name in resource.subresources:
         forms = _BELOW.get(name, (_GET, _PUT, _PATCH))
-        paths[resource.path("{namespace}", "{name}", name)] = _item(kind, forms, ("name", *inside), subresource=name)
+        places = ("name", *inside)
+        paths[resource.path("{namespace}", "{name}", name)] = _item(
+            resource, kind.model, forms, places, subresource=name
+        )
     return paths
 
 
+def paths_of_review(resource: Resource, model: type[Structure]) -> Json:
+    """Give the path item of a review, by its path: it can be created, and is answered with itself."""
+    inside = ("namespace",) if resource.namespaced else ()
+    return {resource.path("{namespace}"): _item(resource, model, (_POST,), inside)}
+
+
 def _item(
-    kind: Kind, forms: tuple[_Form, ...], places: tuple[str, ...], *, subresource: str = "", everywhere: bool = False
+    resource: Resource,
+    model: type[Structure],
+    forms: tuple[_Form, ...],
+    places: tuple[str, ...],
+    *,
+    subresource: str = "",
+    everywhere: bool = False,
 ) -> Json:
     where = "ForAllNamespaces" if everywhere else subresource.capitalize()
-    item: Json = {form.verb: _operation(kind, form, where, subresource) for form in forms}
+    item: Json = {form.verb: _operation(resource, model, form, where, subresource) for form in forms}
     named = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in places]
     return item | ({"parameters": named} if named else {})
 
 
-def _operation(kind: Kind, form: _Form, where: str, subresource: str) -> Json:
-    resource = kind.resource
+def _operation(resource: Resource, model: type[Structure], form: _Form, where: str, subresource: str) -> Json:
     group = resource.group.partition(".")[0].capitalize() or "Core"
     plain = bool(subresource) and subresource != "status"  # a subresource has a type of its own
-    schema: Json = _OBJECT if plain else {"$ref": f"#/components/schemas/{schema_name(kind.model)}"}
+    schema: Json = _OBJECT if plain else {"$ref": f"#/components/schemas/{schema_name(model)}"}
     found: Json = {
         "description": f"{form.action} {resource.kind}{f', its {subresource}' if subresource else ''}",
         "operationId": f"{form.action}{group}{resource.version.capitalize()}{resource.kind}{where}",

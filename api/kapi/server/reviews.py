@@ -5,9 +5,10 @@ Whoever is known may do everything, so all that is asked about access is allowed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from kapi.objects import Object, reviews
 from kapi.resources import Resource
 from kapi.server import fields, requests, statuses
 from kapi.server.answers import Answer, Plain
@@ -25,7 +26,14 @@ _ACCESS = (
     Resource(_AUTHORIZATION, "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview"),
 )
 _RULES = Resource(_AUTHORIZATION, "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", False)
-REVIEWS = (_TOKEN, _SELF, *_ACCESS, _RULES)
+REVIEWS: Mapping[Resource, type[Object]] = {
+    _TOKEN: reviews.TokenReview,
+    _SELF: reviews.SelfSubjectReview,
+    _ACCESS[0]: reviews.SelfSubjectAccessReview,
+    _ACCESS[1]: reviews.SubjectAccessReview,
+    _ACCESS[2]: reviews.LocalSubjectAccessReview,
+    _RULES: reviews.SelfSubjectRulesReview,
+}
 
 _ALL = ["*"]
 _EVERYTHING = {

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from heapq import merge
 from sys import intern
 from typing import Any
 
@@ -23,6 +25,8 @@ Json = dict[str, Any]
 
 _WAIT_FOR_FUTURE = 3.0  # seconds a request waits for a version that another server may be about to tell us
 Offer = Callable[[Change], None]
+Place = tuple[str, str]  # namespace and name
+FIRST: Place = ("", "")  # before all
 
 
 class Collection:
@@ -31,8 +35,9 @@ class Collection:
     def __init__(self, resource: Resource, floor: int) -> None:
         self.resource = resource
         self.watchers: set[Offer] = set()
-        self._records: dict[str, dict[str, Record]] = {}
         self.history = History(floor)
+        self._records: dict[str, dict[str, Record]] = {}
+        self._names: dict[str, list[str]] = {}  # by namespace, in order
 
     def __len__(self) -> int:
         return sum(len(records) for records in self._records.values())
@@ -49,30 +54,47 @@ class Collection:
         for records in self._records.values():
             yield from records.values()
 
-    def ordered(self, namespace: str = "") -> list[Record]:
-        """Give the objects of a namespace, or all, by key."""
-        return sorted(self.records(namespace), key=_by_key)
+    def ordered(self, namespace: str = "", after: Place = FIRST) -> Iterator[Record]:
+        """Give the objects of a namespace, or all, by key; those after a place. Nothing may change meanwhile."""
+        for inside in (namespace,) if namespace else sorted(self._names):
+            names, records = self._names.get(inside, ()), self._records.get(inside, {})
+            for index in range(_begin(names, inside, after), len(names)):
+                yield records[names[index]]
 
-    def ordered_at(self, version: int, namespace: str = "") -> list[Record]:
-        """Give the objects as they were at an earlier version, by key; 410 where that is no longer known."""
+    def count(self, namespace: str = "", after: Place = FIRST) -> int:
+        """Give how many `ordered` gives."""
+        found = ((inside, self._names.get(inside, ())) for inside in ((namespace,) if namespace else self._names))
+        return sum(len(names) - _begin(names, inside, after) for inside, names in found)
+
+    def ordered_at(self, version: int, namespace: str = "", after: Place = FIRST) -> Iterator[Record]:
+        """Give the objects as they were at an earlier version, as `ordered`; 410 where that is no longer known."""
         if version < self.history.floor:
             raise statuses.expired(
                 "The provided continue parameter is too old to display a consistent list result. You can start a new "
                 "list without the continue parameter."
             )
-        then = {record.key: record for record in self.records(namespace)}
-        for change in self.history.back_to(version):
-            if namespace and change.record.namespace != namespace:
-                continue
-            if change.previous is None:
-                then.pop(change.record.key, None)
-            else:
-                then[change.record.key] = change.previous
-        return sorted(then.values(), key=_by_key)
+        then = self._then(version, namespace)
+        if not then:
+            return self.ordered(namespace, after)
+        present = (record for record in self.ordered(namespace, after) if place_of(record) not in then)
+        changed = (record for place, record in then.items() if record is not None and place > after)
+        return merge(present, sorted(changed, key=place_of), key=place_of)
+
+    def count_at(self, version: int, namespace: str, after: Place) -> int:
+        """Give how many `ordered_at` gives."""
+        then = ((place, record) for place, record in self._then(version, namespace).items() if place > after)
+        return self.count(namespace, after) + sum(
+            (record is not None) - (self.get(*place) is not None) for place, record in then
+        )
+
+    def _then(self, version: int, namespace: str) -> dict[Place, Record | None]:
+        """Give what was there before the changes after a version, where it was something else."""
+        changes = self.history.back_to(version)
+        return {place_of(c.record): c.previous for c in changes if not namespace or c.record.namespace == namespace}
 
     def load(self, record: Record) -> None:
         """Take in an object that was there before the server started."""
-        self._records.setdefault(record.namespace, {})[record.name] = record
+        self._add(record)
 
     def take(self, key: str, namespace: str, name: str, write: Write) -> None:
         """Take in a committed write, and tell those who watch."""
@@ -81,7 +103,7 @@ class Collection:
         if obj is None:
             if previous is None:
                 return
-            del self._records[namespace][name]
+            self._remove(namespace, name)
             meta = {**previous.object["metadata"], "resourceVersion": str(write.revision)}
             obj = {**previous.object, "metadata": meta}
             kind: ChangeKind = "DELETED"
@@ -93,11 +115,24 @@ class Collection:
             kind = "MODIFIED" if previous else "ADDED"
         record = Record(key, namespace, name, write.revision, obj, owned)
         if kind != "DELETED":
-            self._records.setdefault(namespace, {})[name] = record
+            self._add(record)
         change = Change(kind, record, previous, time.monotonic())
         self.history.add(change)
         for offer in tuple(self.watchers):
             offer(change)
+
+    def _add(self, record: Record) -> None:
+        records = self._records.setdefault(record.namespace, {})
+        if record.name not in records:
+            names = self._names.setdefault(record.namespace, [])
+            names.insert(bisect_right(names, record.name), record.name)
+        records[record.name] = record
+
+    def _remove(self, namespace: str, name: str) -> None:
+        names, records = self._names[namespace], self._records[namespace]
+        del records[name], names[bisect_left(names, name)]
+        if not records:
+            del self._records[namespace], self._names[namespace]
 
 
 def _loaded(key: str, namespace: str, name: str, version: int, obj: Json) -> Record:
@@ -111,8 +146,16 @@ def _loaded(key: str, namespace: str, name: str, version: int, obj: Json) -> Rec
     return Record(key, namespace, name, version, obj, owned)
 
 
-def _by_key(record: Record) -> tuple[str, str]:
+def place_of(record: Record) -> Place:
+    """Give where in an ordered collection a record is."""
     return (record.namespace, record.name)
+
+
+def _begin(names: Sequence[str], namespace: str, after: Place) -> int:
+    """Give the index of the first of a namespace's names that comes after a place."""
+    if namespace == after[0]:
+        return bisect_right(names, after[1])
+    return 0 if namespace > after[0] else len(names)
 
 
 class State:

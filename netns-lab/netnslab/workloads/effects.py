@@ -88,10 +88,10 @@ class Effects:
                 action.resource, name, namespace, uid=action.uid, grace_seconds=action.grace
             )
         except (NotFound, Conflict):
-            self._world.views[action.resource].deleted(action.key)
+            self._world.views[action.resource].deleted(action.key, action.uid)
             return
         if _is_gone(reply):
-            self._world.views[action.resource].deleted(action.key)
+            self._world.views[action.resource].deleted(action.key, action.uid)
         else:
             self._took(action.resource, reply)
         if action.resource == PODS:

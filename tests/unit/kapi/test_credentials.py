@@ -39,11 +39,15 @@ async def test_a_token_file_is_read_again_after_a_minute(tmp_path: Path) -> None
         await source.token()
 
 
+def unused(_certificate: bytes, _key: bytes) -> None:
+    raise AssertionError("there is no certificate to show")
+
+
 async def test_a_plug_in_is_run_again_when_its_token_ends(tmp_path: Path) -> None:
     now = float(END - 10)
     (tmp_path / "give.py").write_text(SCRIPT)
     arguments = (str(tmp_path / "give.py"), str(tmp_path / "count"))
-    source = Executed(Plugin(sys.executable, arguments, {"WHO": "me"}), lambda: now)
+    source = Executed(Plugin(sys.executable, arguments, {"WHO": "me"}), unused, lambda: now)
     assert [await source.token(), await source.token()] == ["me-1", "me-1"]
     now = float(END)
     assert await source.token() == "me-2"
@@ -57,12 +61,13 @@ async def test_a_plug_in_is_run_again_when_its_token_ends(tmp_path: Path) -> Non
         Plugin("echo", ("not json",)),
         Plugin("echo", ('{"status": {}}',)),
         Plugin("echo", ("[]",)),
+        Plugin("echo", ('{"status": {"clientCertificateData": "x"}}',)),
     ],
     ids=str,
 )
 async def test_a_plug_in_that_fails_is_named(plugin: Plugin) -> None:
     with pytest.raises(CredentialError, match=plugin.command):
-        await Executed(plugin).token()
+        await Executed(plugin, unused).token()
 
 
 def test_a_plug_in_is_read_from_a_kubeconfig(tmp_path: Path) -> None:

@@ -33,8 +33,11 @@ class Clock:
         self.now = 0.0
         self.calls: list[Call] = []
 
-    def later(self, delay: float, call: Callable[[], None]) -> Call:
-        self.calls.append(Call(self.now + delay, call))
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[[], None], /) -> Call:
+        self.calls.append(Call(when, callback))
         return self.calls[-1]
 
     def move(self, seconds: float) -> None:
@@ -52,7 +55,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def queue(clock: Clock) -> Queue[str]:
-    return Queue(first=1.0, longest=10.0, jitter=lambda: 0.0, later=clock.later)
+    return Queue(first=1.0, longest=10.0, jitter=lambda: 0.0, clock=clock)
 
 
 async def taken(queue: Queue[str]) -> list[str]:
@@ -114,7 +117,7 @@ def test_failures_come_back_after_growing_delays_until_forgotten(queue: Queue[st
 
 def test_jitter_stretches_a_delay() -> None:
     clock = Clock()
-    assert Queue[str](first=1.0, jitter=lambda: 0.5, later=clock.later).retry("a") == 1.5
+    assert Queue[str](first=1.0, jitter=lambda: 0.5, clock=clock).retry("a") == 1.5
 
 
 @pytest.mark.parametrize("error", [Conflict({}), NotFound({}), ValueError("a fault")], ids=lambda e: type(e).__name__)

@@ -83,7 +83,7 @@ def test_a_reply_that_the_deletion_has_overtaken_brings_nothing_back(view: View)
 
 def test_an_own_deletion_shows_before_the_cache_has_it(view: View) -> None:
     view.cache.put(obj(3))
-    view.written.deleted("default/p")
+    view.written.deleted("default/p", "u")
     view.cache.put(obj(4))
     assert (view.version, view.heard, view.others) == ("", ["3", "gone"], ["3"])
     view.cache.remove("default/p")
@@ -93,7 +93,7 @@ def test_an_own_deletion_shows_before_the_cache_has_it(view: View) -> None:
 
 def test_the_end_of_an_earlier_object_does_not_end_its_successor(view: View) -> None:
     view.cache.put(obj(3, "first"))
-    view.written.deleted("default/p")
+    view.written.deleted("default/p", "first")
     view.written.wrote(obj(5, "second"))
     view.cache.remove("default/p")
     assert view.version == "5"
@@ -102,8 +102,14 @@ def test_the_end_of_an_earlier_object_does_not_end_its_successor(view: View) -> 
     assert view.version == ""
 
 
+def test_a_deletion_is_one_of_that_very_object(view: View) -> None:
+    view.cache.put(obj(3, "second"))
+    view.written.deleted("default/p", "first")
+    assert (view.version, view.heard) == ("3", ["3"])
+
+
 def test_deleting_what_is_not_known_is_nothing(view: View) -> None:
-    view.written.deleted("default/p")
+    view.written.deleted("default/p", "u")
     assert view.heard == []
 
 

@@ -10,7 +10,15 @@ from kapi.server.kinds.ingresses import INGRESS, INGRESS_CLASS
 from kapi.server.kinds.kind import Kind
 from kapi.server.kinds.others import IP_ADDRESS, KEPT, SERVICE_CIDR
 from kapi.server.kinds.pods import POD
-from kapi.server.kinds.policies import AUTOSCALER, BUDGET, LIMIT_RANGE, NETWORK_POLICY, PRIORITY_CLASS, QUOTA
+from kapi.server.kinds.policies import (
+    AUTOSCALER,
+    AUTOSCALER_V1,
+    BUDGET,
+    LIMIT_RANGE,
+    NETWORK_POLICY,
+    PRIORITY_CLASS,
+    QUOTA,
+)
 from kapi.server.kinds.rbac import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING
 from kapi.server.kinds.services import SERVICE
 from kapi.server.kinds.sets import CONTROLLER_REVISION, DAEMON_SET, STATEFUL_SET
@@ -45,6 +53,7 @@ KINDS: tuple[Kind, ...] = (
     CRON_JOB,
     JOB,
     AUTOSCALER,
+    AUTOSCALER_V1,
     BUDGET,
     NETWORK_POLICY,
     IP_ADDRESS,

@@ -22,6 +22,11 @@ def _as_it_is(_: Json) -> None:
     """Fill in nothing."""
 
 
+def _the_same(obj: Json) -> Json:
+    """Translate nothing."""
+    return obj
+
+
 def _nothing_kept(_new: Json, _old: Json) -> None:
     """Keep nothing of the object before."""
 
@@ -47,7 +52,8 @@ class Kind:
     new object, `created_by_update` lets an update of a missing object create it, `update_names_version` refuses an
     update that does not say from which version it was made, and `shown_when_deleted` answers a deletion with the object
     instead of a Status, as typed clients expect of some kinds. `deprecated` is told to whoever uses the kind.
-    `stored_as` names the resource that this one is an alias of, and `renamed` what its fields are called there.
+    `stored_as` names the resource that this one is an alias of, and `renamed` what its fields are called there; where
+    more differs, `inward` makes an object or a part of one what is stored, and `outward` what is shown.
     """
 
     resource: Resource
@@ -66,6 +72,8 @@ class Kind:
     deprecated: str = ""
     stored_as: Resource | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
+    inward: Callable[[Json], Json] = _the_same
+    outward: Callable[[Json], Json] = _the_same
 
     def check(self, obj: Json, how: FieldValidation) -> tuple[str, ...]:
         """Check the structure of an object that a client sent; gives warnings, refuses with 400."""

@@ -8,6 +8,7 @@ from typing import Any
 from kapi.objects import NetworkPolicy, policy
 from kapi.resources import (
     HORIZONTAL_POD_AUTOSCALERS,
+    HORIZONTAL_POD_AUTOSCALERS_V1,
     LIMIT_RANGES,
     NETWORK_POLICIES,
     POD_DISRUPTION_BUDGETS,
@@ -83,6 +84,53 @@ AUTOSCALER = Kind(
         Column("Replicas", number("status.currentReplicas"), type="integer"),
         AGE,
     ),
+)
+
+
+def _from_v1(obj: Json) -> Json:
+    """Give an autoscaler of version 1, or a part of one, as one of version 2: the use of the CPU is a measure there."""
+    found, spec, status = {**obj}, obj.get("spec"), obj.get("status")
+    if isinstance(spec, dict) and _TARGET in spec:
+        rest = {name: value for name, value in spec.items() if name != _TARGET}
+        found["spec"] = rest | {"metrics": None if spec[_TARGET] is None else [_cpu("target", spec[_TARGET])]}
+    if isinstance(status, dict) and _CURRENT in status:
+        rest = {name: value for name, value in status.items() if name != _CURRENT}
+        found["status"] = rest | {"currentMetrics": [_cpu("current", status[_CURRENT])]}
+    return found
+
+
+def _to_v1(obj: Json) -> Json:
+    """Give an autoscaler of version 2 as one of version 1, which knows no measure but the use of the CPU."""
+    found = {**obj}
+    if "spec" in obj:
+        spec = {name: value for name, value in obj["spec"].items() if name not in ("metrics", "behavior")}
+        used = _used(obj["spec"].get("metrics"), "target")
+        found["spec"] = spec | ({_TARGET: used} if used is not None else {})
+    if "status" in obj:
+        kept = {name: value for name, value in obj["status"].items() if name not in ("currentMetrics", "conditions")}
+        used = _used(obj["status"].get("currentMetrics"), "current")
+        found["status"] = kept | ({_CURRENT: used} if used is not None else {})
+    return found
+
+
+def _cpu(part: str, percent: Any) -> Json:
+    kind = {"type": "Utilization"} if part == "target" else {}
+    return {"type": "Resource", "resource": {"name": "cpu", part: kind | {"averageUtilization": percent}}}
+
+
+def _used(metrics: list[Json] | None, part: str) -> Any:
+    resources = (metric.get("resource") or {} for metric in metrics or ())
+    found = ((one.get(part) or {}).get("averageUtilization") for one in resources if one.get("name") == "cpu")
+    return next((percent for percent in found if percent is not None), None)
+
+
+_TARGET, _CURRENT = "targetCPUUtilizationPercentage", "currentCPUUtilizationPercentage"
+AUTOSCALER_V1 = Kind(
+    HORIZONTAL_POD_AUTOSCALERS_V1,
+    policy.HorizontalPodAutoscalerV1,
+    stored_as=HORIZONTAL_POD_AUTOSCALERS,
+    inward=_from_v1,
+    outward=_to_v1,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import ssl
@@ -18,7 +19,7 @@ import aiohttp
 import pytest
 
 from kapi.client import Client
-from kapi.credentials import Plugin
+from kapi.credentials import CredentialError, Plugin
 from kapi.errors import ApiError, Invalid, StatusError
 from kapi.kubeconfig import Access, load, write
 from kapi.resources import NAMESPACES, SERVICE_ACCOUNTS
@@ -172,6 +173,22 @@ async def test_a_token_that_is_no_longer_taken_is_asked_for_anew(authority: Auth
             assert (await anext(aiter(stream)))["type"] == "ADDED"
         await client.close()
     assert (tmp_path / "tokens").read_text() == "never-asked-for"
+
+
+async def test_a_plug_in_may_give_a_certificate(authority: Authority, tmp_path: Path) -> None:
+    pair = authority.client("plugged")
+    status = {"clientCertificateData": pair.certificate.read_text(), "clientKeyData": pair.key.read_text()}
+    (tmp_path / "given").write_text(json.dumps({"status": status}))
+    async with secured(authority, Settings()) as secure:
+        client = replace(secure.access, plugin=Plugin("cat", (str(tmp_path / "given"),))).client()
+        me = await review(client, "selfsubjectreviews", "authentication")
+        assert me["userInfo"]["username"] == "plugged"
+        await client.close()
+        (tmp_path / "given").write_text(json.dumps({"status": {**status, "clientKeyData": "no key"}}))
+        client = replace(secure.access, plugin=Plugin("cat", (str(tmp_path / "given"),))).client()
+        with pytest.raises(CredentialError, match="cat gave a certificate that cannot be used"):
+            await client.get(NAMESPACES, "default")
+        await client.close()
 
 
 async def review(client: Client, plural: str, group: str, **spec: Any) -> Any:

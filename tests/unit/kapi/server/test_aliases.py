@@ -1,4 +1,4 @@
-"""Events of events.k8s.io and of the core group are the same objects."""
+"""Events of events.k8s.io and of the core group are the same objects, and so are autoscalers of both versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from kapi.client import PatchKind
 from kapi.errors import NotFound
-from kapi.resources import EVENTS, EVENTS_V1
+from kapi.resources import EVENTS, EVENTS_V1, HORIZONTAL_POD_AUTOSCALERS, HORIZONTAL_POD_AUTOSCALERS_V1
 from kapi.testing import Served
 
 Json = dict[str, Any]
@@ -68,3 +68,19 @@ async def test_a_watch_in_one_group_sees_what_the_other_writes(served: Served) -
     await served.http.delete(EVENTS_V1, "c", "default")
     with pytest.raises(NotFound):
         await served.http.get(EVENTS, "c", "default")
+
+
+async def test_an_autoscaler_of_version_1_is_one_of_version_2_that_measures_the_cpu(served: Served) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    spec = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 3, "targetCPUUtilizationPercentage": 50}
+    obj = {"metadata": {"name": "web"}, "spec": spec}
+    made = await served.http.create(HORIZONTAL_POD_AUTOSCALERS_V1, obj)
+    assert (made["apiVersion"], made["spec"]) == ("autoscaling/v1", spec)
+    stored = await served.http.get(HORIZONTAL_POD_AUTOSCALERS, "web", "default")
+    (metric,) = stored["spec"]["metrics"]
+    assert metric["resource"] == {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
+    patch = {"spec": {"targetCPUUtilizationPercentage": 70}}
+    changed = await served.http.patch(HORIZONTAL_POD_AUTOSCALERS_V1, "web", patch, "default")
+    assert changed["spec"] == spec | patch["spec"]
+    (listed,) = (await served.http.list(HORIZONTAL_POD_AUTOSCALERS_V1, "default")).items
+    assert listed == changed

@@ -12,10 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from tests.server import serving
 
 from kapi.resources import RESOURCES
+from kapi.server.reviews import REVIEWS
 
 EXAMPLES = 4  # of each operation; there are some four hundred operations
 NAMES = ("x", "default", "kubernetes")  # the last two are of objects that are there from the start
-PLACES = list(dict.fromkeys((f"apis/{r.api_version}" if r.group else f"api/{r.version}") for r in RESOURCES))
+PLACES = list(
+    dict.fromkeys((f"apis/{r.api_version}" if r.group else f"api/{r.version}") for r in (*RESOURCES, *REVIEWS))
+)
 
 
 @pytest.fixture(scope="module")
