@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -190,3 +191,29 @@ async def test_an_outage_is_told_of_once_a_round_whoever_asks_and_in_the_systems
     (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert url in said
     assert ": Connection refused; trying again in " in said
+
+
+async def test_a_large_state_is_taken_in_a_little_at_a_time(script: Script) -> None:
+    script.state = [service(f"s{index}", index + 1) for index in range(40)]
+    turns, seen = 0, list[int]()
+
+    def slow(obj: Json) -> Service:
+        time.sleep(0.001)
+        seen.append(turns)
+        return decode.service(obj)
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    host, port = script.url[:2]  # type: ignore[attr-defined]
+    client, cache = Client.connect(f"http://{host}:{port}"), Cache(SERVICES, slow)
+    tasks = [asyncio.create_task(job) for job in (Informer(client, cache).run(), turn())]
+    await until(lambda: len(cache) == 40)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await client.close()
+    assert len(set(seen)) >= 4, "others had the loop in between"

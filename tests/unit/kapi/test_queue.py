@@ -86,6 +86,12 @@ async def test_a_key_that_is_added_while_it_is_handled_comes_again_afterwards(qu
     assert await taken(queue) == ["a"]
 
 
+def test_who_asks_again_for_a_later_moment_sets_no_timer(queue: Queue[str], clock: Clock) -> None:
+    for delay in (5, 5, 9, 7):
+        queue.add("a", delay)
+    assert len(clock.calls) == 1
+
+
 async def test_a_delayed_key_comes_at_the_earliest_of_the_moments_asked_for(queue: Queue[str], clock: Clock) -> None:
     queue.add("a", 5)
     queue.add("a", 2)
