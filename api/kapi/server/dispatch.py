@@ -174,7 +174,7 @@ class Dispatcher:
         records = await self._deleter.delete_all(route.kind, route.namespace, selection, options)
         head = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
         meta = {"resourceVersion": str(self._state.version)}
-        return Answer(Plain(head | {"metadata": meta, "items": [record.object for record in records]}))
+        return Answer(Plain(head | {"metadata": meta, "items": [record.shown for record in records]}))
 
 
 def _body(request: Request) -> Any:

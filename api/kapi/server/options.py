@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 from kapi.resources import Resource
@@ -54,9 +55,8 @@ def read(query: Mapping[str, str], selectable: frozenset[str], name: str = "", a
     `agent` is the client's User-Agent: what is before the slash is the name of who writes.
     """
     given = {key: value for key, value in query.items() if value != ""}
-    agent = _printable(agent.partition("/")[0])
     if not given and not name:
-        return Options(agent=agent)
+        return _plain(agent)
     terms = _fields(given.get("fieldSelector", ""), selectable)
     if name:
         terms += (FieldTerm("metadata.name", name),)
@@ -74,7 +74,7 @@ def read(query: Mapping[str, str], selectable: frozenset[str], name: str = "", a
         dry_run=_dry_run(given.get("dryRun", "")),
         field_validation=_field_validation(given.get("fieldValidation", "Warn")),
         manager=given.get("fieldManager", ""),
-        agent=agent,
+        agent=_name(agent),
         force=_flag(given.get("force")),
         include_object=given.get("includeObject", "Metadata"),
     )
@@ -152,7 +152,14 @@ def _version(text: str) -> int:
     return int(text)
 
 
-def _printable(text: str) -> str:
+@lru_cache(maxsize=64)
+def _plain(agent: str) -> Options:
+    """Give the options of a request that asks for nothing special, as nearly all writes do."""
+    return Options(agent=_name(agent))
+
+
+def _name(agent: str) -> str:
+    text = agent.partition("/")[0]
     return (text if text.isprintable() else "".join(filter(str.isprintable, text)))[:_LONGEST_MANAGER]
 
 
