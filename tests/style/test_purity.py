@@ -24,8 +24,9 @@ EFFECTFUL = {
         "listeners wake workers, workers wait": "cache queue written backoff",
         "what is written without being asked": "events election",
         "the server's edge": "server server.app server.http server.certificates server.settings server.inprocess",
-        "the server's state, and who waits for its changes": """server.state server.watching server.expiry
-            server.writing server.deleting server.bootstrap server.addresses server.collector server.namespaces""",
+        "the server's state, and who waits for its changes": """server.state server.history server.watching
+            server.expiry server.writing server.deleting server.bootstrap server.addresses server.collector
+            server.namespaces""",
         "requests, answered from that state": """server.dispatch server.requests server.admission server.aliases
             server.answers server.discovery server.identity server.openapi server.patching server.reading
             server.reviews server.subresources server.views""",

@@ -50,12 +50,18 @@ async def informed(client: Client, *, sleep: Sleep = soon, watch_list: bool = Fa
             await task
 
 
+def bare(obj: Json) -> Json:
+    """An object as those see it who are in the server's process: without the owners of its fields."""
+    return {**obj, "metadata": {name: part for name, part in obj["metadata"].items() if name != "managedFields"}}
+
+
 async def equal(served: Served, cache: Cache[Json], seconds: float = 15.0) -> None:
     """Wait until the cache is what the server has."""
     end = time.monotonic() + seconds
     while True:
-        there = {f"default/{o['metadata']['name']}": o for o in (await served.http.list(CONFIG_MAPS, "default")).items}
-        if dict(cache) == there:
+        listed = (await served.client.list(CONFIG_MAPS, "default")).items
+        there = {f"default/{obj['metadata']['name']}": obj for obj in listed}
+        if {key: bare(obj) for key, obj in cache.items()} == there:
             return
         assert time.monotonic() < end, f"{len(cache)} of {len(there)} objects, or other versions of them"
         await asyncio.sleep(0.02)
