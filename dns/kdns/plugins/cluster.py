@@ -33,7 +33,7 @@ from kdns.wire import REFUSED, SERVFAIL, Answer, Rcode, Type
 
 log = logging.getLogger(__name__)
 
-_SLICE = 0.002  # seconds of compiling before the event loop may do something else
+_SLICE = 0.0005  # seconds of compiling before the event loop may do something else
 _LOOK = 0.01  # seconds between two looks whether the whole cluster is known
 _LONG = 0.05  # seconds: a Service that took longer to compile rests before it is compiled again
 _REST = 4  # times as long as it took, so that queries have most of the time, however many endpoints it has
