@@ -45,7 +45,7 @@ class Backlog:
     def asked_for(self, name: bytes) -> list[str]:
         """Give which of them a name (lower-case) may stand for, or may exist through."""
         keys = [self._service(name)] if name.endswith(self._services) else self._at(name)
-        return [key for key in keys if key in self._keys]
+        return [key for key in dict.fromkeys(keys) if key in self._keys]  # an address may be in several slices
 
     def namespaces(self) -> dict[str, str]:
         """Give the namespaces in which there are any, with one of each."""

@@ -127,9 +127,10 @@ class Cluster:
 
     def lookup(self, question: bytes) -> Answer | None:
         """See `Plugin.lookup`. Until everything is known, nothing is denied."""
+        ready = self._complete or self.ready
         if self._backlog:
             self._compile_asked(question[:-4])
-        answer = self._answers.lookup(question) if self._complete or self.ready else self._answers.hit(question)
+        answer = self._answers.lookup(question) if ready else self._answers.hit(question)
         if self._paths and answer is not None and answer.rcode == Rcode.NXDOMAIN and self._paths in question:
             return None  # perhaps a search path's first try
         return answer
