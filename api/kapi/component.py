@@ -13,13 +13,13 @@ import logging
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kapi import flags
-from kapi.errors import ApiError
+from kapi.errors import ApiError, leaves
 
 if TYPE_CHECKING:
     from kapi.client import Client
@@ -182,15 +182,7 @@ def exit_code(name: str, work: Callable[[], int | None], codes: Mapping[type[Exc
     except BaseExceptionGroup as group:
         if group.split(kinds)[1] is not None:
             raise
-        failures = list(_leaves(group))
+        failures = list(leaves(group))
     for sentence in dict.fromkeys(f"{name}: {error}" for error in failures):
         print(sentence, file=sys.stderr)  # noqa: T201  # this is what a command says
     return next(code for kind, code in known.items() if isinstance(failures[0], kind))
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

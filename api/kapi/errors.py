@@ -17,6 +17,7 @@ ApiError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 
@@ -122,3 +123,12 @@ def from_status(status: dict[str, Any]) -> StatusError:
     """Give the error class that fits a Status: by reason first, by code where the reason is unknown."""
     kind = _BY_REASON.get(status.get("reason") or "") or _BY_CODE.get(status.get("code") or 0, StatusError)
     return kind(status)
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors that a group is of, and the groups in it; one that is no group is the only one."""
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for inner in error.exceptions:
+        yield from leaves(inner)

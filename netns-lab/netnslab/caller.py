@@ -9,6 +9,7 @@ import socket
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from kapi.errors import leaves
 from netnslab.errors import LabError
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Caller:
     def fail(self, error: BaseException) -> None:
         """Tell the log all about an error, and the caller the heart of it."""
         log.error("the lab ends", exc_info=error)
-        cause = _cause(error)
+        cause = next(leaves(error))
         said = str(cause) if isinstance(cause, LabError) else f"{type(cause).__name__}: {cause}"
         self._send({"error": said, "exit_code": getattr(cause, "exit_code", 1)})
 
@@ -47,10 +48,3 @@ class Caller:
     def _send(self, message: dict[str, Any]) -> None:
         with suppress(OSError):
             self.line.sendall(json.dumps(message).encode() + b"\n")
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The first error of a group, however deep it sits."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -8,12 +8,11 @@ from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from kapi.errors import ApiError, NotFound
+from kapi.errors import ApiError, NotFound, leaves
 from kapi.resources import PODS
 from netnslab.errors import LabError
 from netnslab.kubelet import podfiles, podreading, podspec, podstatus
 from netnslab.kubelet.backoff import Backoff
-from netnslab.kubelet.environment import Missing
 from netnslab.kubelet.images import Kind
 from netnslab.kubelet.launch import Place
 from netnslab.kubelet.podspec import PodSpec, RestartPolicy
@@ -82,7 +81,8 @@ class PodWorker:
                 await self._give_up("InvalidPod", "there is no container in it that can be read")
         except Exception as error:
             log.exception("pod %s is given up", self.spec.key)
-            await self._give_up("PodGivenUp", f"the kubelet failed: {type(error).__name__}: {error}")
+            told = "; ".join(f"{type(one).__name__}: {one}" for one in leaves(error))
+            await self._give_up("PodGivenUp", f"the kubelet failed: {told}")
         while self._exists:
             await self._delete()
 
@@ -95,7 +95,7 @@ class PodWorker:
                     self._furnish(self.sandbox)
                     await self._live(self.sandbox)
             except* LabError as errors:
-                self._warn("FailedCreatePodSandBox", "; ".join(map(str, errors.exceptions)))
+                self._warn("FailedCreatePodSandBox", "; ".join(map(str, leaves(errors))))
                 delay, backoff = backoff.after(0)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._ending.wait(), max(delay, _RETRY))
@@ -184,20 +184,16 @@ class PodWorker:
             tasks.create_task(self._run_containers())
             while self._volumes.change:
                 await self._sources_changed.wait()
-                self._sources_changed.clear()
-                try:
-                    self._volumes.write()
-                except (Missing, LabError) as error:  # the containers keep what they have
-                    log.info("the volumes of pod %s are not renewed: %s", self.spec.key, error)
+                await self._mounted(self._volumes)  # while that fails, the containers keep what they have
 
     async def _mounted(self, volumes: PodVolumes) -> None:
-        """Make the volumes, again and again while something lacks; every time another thing lacks, say so."""
+        """Make or renew the volumes, again and again while something lacks; when another thing lacks, say so."""
         said, backoff = "", Backoff()
         while True:
             self._sources_changed.clear()
             try:
                 return await volumes.make()
-            except (Missing, LabError) as error:
+            except LabError as error:
                 if str(error) != said:
                     said, backoff = str(error), Backoff()
                     self._changed.set()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kapi.errors import NotFound
+from kapi.errors import ApiError, NotFound
+from netnslab.errors import LabError
 from netnslab.kubelet import volumefiles, volumes
 from netnslab.kubelet.environment import Missing
 from netnslab.kubelet.podspec import PodSpec
@@ -26,39 +27,27 @@ class PodVolumes:
         self._surroundings = surroundings
         self._pod = pod
         self._sandbox = sandbox
-        self._volumes: tuple[Volume, ...] = ()
+        self._volumes: tuple[Volume, ...] | None = None
         self._tokens: dict[str, str] = {}
         self._written: dict[str, dict[str, File]] = {}
 
     async def make(self) -> None:
-        """Make all of them. Raises Missing for what an object lacks, in the kubelet's words, and LabError."""
-        wanted = (*self._pod.volumes, ACCOUNT) if self._shows_account() else self._pod.volumes
-        for audience in volumes.audiences(wanted) - self._tokens.keys():
-            self._tokens[audience] = await self._token(audience)
-        for volume in wanted:
-            if not volume.made:
-                volumefiles.make_empty(self._folder(volume))
-        self._volumes = wanted
-        self.write()
+        """Make all of them; those that are made have their files renewed where something has changed.
 
-    def write(self) -> None:
-        """Write the files of which something has changed. Raises LabError, and when all is done the first Missing."""
+        Each is made, whatever the others lack. Raises LabError for what lacks, in the kubelet's words.
+        """
+        if self._volumes is None:
+            self._volumes = await self._begun()
         around = self._surroundings
         given = Given(self._pod, around.placement(self._sandbox), around.sources(), self._tokens, around.authority)
-        lacking: list[Missing] = []
+        failures = []
         for volume in self._volumes:
-            if not volume.made:
-                continue
             try:
-                files = volumes.files(volume, given)
-            except Missing as error:
-                lacking.append(Missing(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}'))
-                continue
-            if self._written.get(volume.name) != files:
-                volumefiles.write(self._folder(volume), files)
-                self._written[volume.name] = files
-        if lacking:
-            raise lacking[0]
+                self._write(volume, given)
+            except (Missing, LabError) as error:
+                failures.append(_failed(volume, error))
+        if failures:
+            raise LabError("; ".join(failures))
 
     @property
     def change(self) -> bool:
@@ -69,6 +58,23 @@ class PodVolumes:
         """Whether an object, `namespace/name`, is one that files come from."""
         namespace, _, name = key.partition("/")
         return namespace == self._pod.namespace and (kind, name) in volumes.objects(self._pod.volumes)
+
+    async def _begun(self) -> tuple[Volume, ...]:
+        """Have the tokens, and the folders that the pod writes in. Gives the volumes there are to be."""
+        wanted = (*self._pod.volumes, ACCOUNT) if self._shows_account() else self._pod.volumes
+        for audience in volumes.audiences(wanted) - self._tokens.keys():
+            self._tokens[audience] = await self._token(audience)
+        for volume in wanted:
+            if not volume.made:
+                volumefiles.make_empty(self._folder(volume))
+        return wanted
+
+    def _write(self, volume: Volume, given: Given) -> None:
+        """Write the files of a volume that has some, if one has changed. Raises Missing and LabError."""
+        files = volumes.files(volume, given) if volume.made else {}
+        if volume.made and self._written.get(volume.name) != files:
+            volumefiles.write(self._folder(volume), files)
+            self._written[volume.name] = files
 
     def _folder(self, volume: Volume) -> Path:
         return self._sandbox.volumes / volume.name
@@ -86,5 +92,10 @@ class PodVolumes:
         try:
             return await self._surroundings.client.token(account, namespace, audiences=told, seconds=TOKEN_SECONDS)
         except NotFound as error:
-            reason = f'failed to fetch token: serviceaccounts "{account}" not found'
-            raise Missing(f'MountVolume.SetUp failed for volume "{ACCOUNT.name}" : {reason}') from error
+            raise LabError(_failed(ACCOUNT, f'failed to fetch token: serviceaccounts "{account}" not found')) from error
+        except ApiError as error:
+            raise LabError(_failed(ACCOUNT, f"failed to fetch token: {error}")) from error
+
+
+def _failed(volume: Volume, why: object) -> str:
+    return f'MountVolume.SetUp failed for volume "{volume.name}" : {why}'

@@ -6,7 +6,6 @@ to that, and each file's name is a link into `..data`. So a reader finds what wa
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -25,31 +24,42 @@ _DATA = "..data"
 
 
 def make_empty(folder: Path) -> None:
-    """Make the folder of a volume for everybody in the pod to write in, where it is not there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o777)
+    """Make the folder of a volume for everybody in the pod to write in, where it is not there. Raises LabError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o777)
+    except OSError as error:
+        raise LabError(f"the folder of volume {folder.name} cannot be made: {error}") from error
 
 
 def write(folder: Path, files: Mapping[str, File]) -> None:
     """Have these files in a folder, and no others. Raises LabError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix="..", dir=folder))
-        fresh.chmod(0o755)
-        for name, file in files.items():
-            path = fresh / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file.data)
-            path.chmod(file.mode)
-        _turn(folder, fresh)
+        try:
+            _turn(folder, _fresh(folder, files))
+        finally:
+            _clear(folder)
     except OSError as error:
         raise LabError(f"the files of volume {folder.name} cannot be written: {error}") from error
 
 
+def _fresh(folder: Path, files: Mapping[str, File]) -> Path:
+    """Write the files into a hidden folder of their own."""
+    fresh = Path(tempfile.mkdtemp(prefix="..", dir=folder))
+    fresh.chmod(0o755)
+    for name, file in files.items():
+        path = fresh / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.data)
+        path.chmod(file.mode)
+    return fresh
+
+
 def _turn(folder: Path, fresh: Path) -> None:
-    """Make what is in `fresh` the files of a folder, and remove what was before."""
-    before = folder / os.readlink(folder / _DATA) if (folder / _DATA).is_symlink() else None  # noqa: PTH115  # as text
+    """Make what is in `fresh` the files of a folder."""
     link = folder / "..new"
+    link.unlink(missing_ok=True)  # of one who was killed at this point
     link.symlink_to(fresh.name)
     link.replace(folder / _DATA)
     wanted = {path.name for path in fresh.iterdir()}
@@ -58,8 +68,14 @@ def _turn(folder: Path, fresh: Path) -> None:
         (folder / name).symlink_to(f"{_DATA}/{name}")
     for name in present - wanted:
         (folder / name).unlink()
-    if before is not None:
-        shutil.rmtree(before, ignore_errors=True)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the hidden folders that nobody reads: of files that were before, or that could not all be written."""
+    current = (folder / _DATA).resolve().name
+    for path in folder.glob("..*"):
+        if path.is_dir() and not path.is_symlink() and path.name != current:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def mounts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
 
 from kapi.network import Problem
@@ -36,11 +37,11 @@ def volume(item: Json, path: str, problems: list[Problem]) -> Volume:
 
 def mount(item: Json, _: str, __: list[Problem]) -> Mount:
     """Read one of a container's `volumeMounts`. Raises ValueError for one that leads nowhere."""
-    path = parts.needed(item, "mountPath")
+    path = parts.needed(item, "mountPath").lstrip("/")
     sub_path = parts.text(item.get("subPath")) or parts.text(item.get("subPathExpr"))
     return Mount(
         volume=parts.needed(item, "name"),
-        path=path if path.startswith("/") else f"/{path}",
+        path=posixpath.normpath(f"/{path}"),
         sub_path=_inside(sub_path) if sub_path else "",
         expand=not item.get("subPath"),
         read_only=bool(item.get("readOnly")),
@@ -56,7 +57,7 @@ def _projection(item: Json, path: str, problems: list[Problem]) -> Source:
 
 def _source(kind: str, given: Json, path: str, problems: list[Problem]) -> Source:
     if kind == SourceKind.TOKEN:
-        token = Item("", _inside(parts.needed(given, "path")))
+        token = Item("", _file(given))
         return Source(SourceKind.TOKEN, parts.text(given.get("audience")), (token,))
     read = _field if kind == SourceKind.DOWNWARD_API else _key
     items = parts.each(given.get("items"), f"{path}.items", read, problems)
@@ -64,13 +65,13 @@ def _source(kind: str, given: Json, path: str, problems: list[Problem]) -> Sourc
 
 
 def _key(item: Json, _: str, __: list[Problem]) -> Item:
-    return Item(parts.needed(item, "key"), _inside(parts.needed(item, "path")), _mode(item.get("mode"), None))
+    return Item(parts.needed(item, "key"), _file(item), _mode(item.get("mode"), None))
 
 
 def _field(item: Json, _: str, __: list[Problem]) -> Item:
     """A field of the pod; of a `resourceFieldRef` nothing is known, as pods of a lab have no limits."""
     field = parts.text(parts.mapping(item.get("fieldRef")).get("fieldPath"))
-    return Item(field, _inside(parts.needed(item, "path")), _mode(item.get("mode"), None))
+    return Item(field, _file(item), _mode(item.get("mode"), None))
 
 
 def _mode(value: Any, default: int | None = 0o644) -> Any:
@@ -81,4 +82,13 @@ def _inside(path: str) -> str:
     """A path that stays inside of the volume. Raises ValueError."""
     if path.startswith("/") or ".." in path.split("/"):
         raise ValueError(f"path {path!r:.80} leads out of the volume")
+    return path
+
+
+def _file(item: Json) -> str:
+    """The path of a file in its volume. Raises ValueError for one of the names by which the kubelet turns volumes."""
+    path = _inside(parts.needed(item, "path"))
+    plain = posixpath.normpath(path)
+    if plain == "." or plain.startswith(".."):
+        raise ValueError(f"path {path!r:.80} cannot be a file's: it is the volume itself, or begins with '..'")
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from netnslab.kubelet.volumespec import ROOT_CERTIFICATE, Source, SourceKind, Vo
 
 Json = dict[str, Any]
 Path = str
+
+_KEY = re.compile(r"(?!\.\.|\.$)[-._a-zA-Z0-9]{1,253}")  # as the API has it, of a ConfigMap and a Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def _data(kind: str, obj: Json) -> dict[str, bytes]:
         values = obj.get(part)
         for key, value in values.items() if isinstance(values, dict) else ():
             try:
-                if "/" not in key and not key.startswith(".."):
+                if _KEY.fullmatch(key):
                     found[key] = base64.b64decode(value, validate=True) if encoded else str(value).encode()
             except (ValueError, TypeError):
                 continue

@@ -17,11 +17,13 @@ from kapi.server import ApiServer
 from kapi.source import ApiSource
 from kapi.store.memory import MemoryStore
 from netnslab import topology
+from netnslab.errors import LabError
 from netnslab.kubelet.kubelet import Kubelet, same
 from netnslab.kubelet.node import Machine
 from netnslab.kubelet.pod import PodWorker
 from netnslab.kubelet.sandbox import PodNetwork
 from netnslab.kubelet.surroundings import Surroundings
+from netnslab.kubelet.volumespec import SourceKind
 from netnslab.network import network
 from netnslab.processes import Processes
 
@@ -159,6 +161,51 @@ async def test_what_a_container_waits_for_is_found_soon_but_complained_about_sel
     async with asyncio.timeout(15):
         while not any(state.ready for state in worker.states()):  # noqa: ASYNC110  # nothing tells a test of it
             await asyncio.sleep(0.01)
+    worker.gone()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_containers_outlive_a_volume_that_cannot_be_renewed_which_is_told_and_tried_again(
+    client: Client, make: Make, around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netnslab.kubelet.pod._RETRY", 0.05)
+    around.config_maps.put({"metadata": {"name": "a", "namespace": "default"}, "data": {"a": "1"}})
+    obj = await pod(client)
+    spec = {"automountServiceAccountToken": False, "volumes": [{"name": "v", "configMap": {"name": "a"}}]}
+    worker = make({**obj, "spec": {**obj["spec"], **spec}})
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(15):
+        while not any(state.ready for state in worker.states()):  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+        assert worker.sandbox is not None
+        volume, before = worker.sandbox.volumes / "v", worker.states()
+        volume.rename(volume.with_name("away"))
+        volume.write_text("in the way")
+        around.config_maps.put({"metadata": {"name": "a", "namespace": "default"}, "data": {"a": "2"}})
+        worker.renew_volumes(SourceKind.CONFIG_MAP, "default/a")
+        while "FailedMount" not in (await told(client))[1]:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+        volume.unlink()
+        volume.with_name("away").rename(volume)
+        worker.renew_volumes(SourceKind.CONFIG_MAP, "default/a")
+        while (volume / "a").read_text() != "2":  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+    assert worker.states() == before
+    worker.gone()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_of_errors_in_groups_each_is_told(client: Client, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise ExceptionGroup("many", [LabError("no luck"), ExceptionGroup("more", [LabError("no time")])])
+
+    monkeypatch.setattr("netnslab.kubelet.podvolumes.PodVolumes.make", fail)
+    worker = make(await pod(client))
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(15):
+        while not (events := (await client.list(EVENTS, "default")).items):  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+    assert [event["message"] for event in events] == ["no luck; no time"]
     worker.gone()
     await asyncio.wait_for(running, 5)
 

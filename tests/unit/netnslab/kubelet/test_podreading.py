@@ -48,6 +48,14 @@ def read(container: Json | None = None, **spec: Any) -> PodSpec:
             read(volumes=[{"name": "a", "configMap": {"items": [{"key": "k", "path": "../k"}]}}]),
             "spec.volumes[0].configMap.items[0]: path '../k' leads out of the volume",
         ),
+        *(
+            (
+                read(volumes=[{"name": "a", "downwardAPI": {"items": [{"path": path}]}}]),
+                f"spec.volumes[0].downwardAPI.items[0]: path '{path}' cannot be a file's: it is the volume itself, "
+                "or begins with '..'",
+            )
+            for path in (".", "..data", "./..data/x")
+        ),
         (
             read(volumes=[{"name": "a", "projected": {"sources": [{"clusterTrustBundle": {}}]}}]),
             "spec.volumes[0].projected.sources[0]: it has none of configMap, secret, downwardAPI, serviceAccountToken",
@@ -62,6 +70,12 @@ def read(container: Json | None = None, **spec: Any) -> PodSpec:
 def test_a_part_that_cannot_be_read_is_left_out_and_named(pod: PodSpec, problem: str) -> None:
     assert [str(one) for one in pod.problems] == [problem]
     assert [container.name for container in pod.containers] == ["main"]
+
+
+@pytest.mark.parametrize("path", ["/data", "data", "/data/", "//data//", "/data/."])
+def test_a_mount_has_one_path_however_it_is_written_so_that_what_is_inside_of_another_comes_after_it(path: str) -> None:
+    mounts = read({"volumeMounts": [{"name": "a", "mountPath": path}]}).containers[0].mounts
+    assert [mount.path for mount in mounts] == ["/data"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from netnslab.errors import LabError
 from netnslab.kernel import Namespace
 from netnslab.kubelet import volumefiles
 from netnslab.kubelet.environment import Missing
@@ -29,6 +30,25 @@ def test_files_change_all_at_once_behind_links_and_nothing_old_is_left(tmp_path:
     assert seen(tmp_path) == {"a": "3", "c": "4"}
     assert (tmp_path / "a").readlink() == Path("..data/a")
     assert not before.exists()
+
+
+def test_files_that_cannot_be_written_leave_nothing_and_those_before_stay(tmp_path: Path) -> None:
+    volumefiles.write(tmp_path, {"a": File(b"1", 0o644)})
+    before = set(tmp_path.iterdir())
+    with pytest.raises(LabError, match=f"the files of volume {tmp_path.name} cannot be written: "):
+        volumefiles.write(tmp_path, {"a": File(b"2", 0o644), "a/b": File(b"", 0o644)})
+    assert set(tmp_path.iterdir()) == before
+    assert seen(tmp_path) == {"a": "1"}
+
+
+def test_files_are_written_after_one_who_was_killed_at_it_and_what_that_left_is_removed(tmp_path: Path) -> None:
+    volumefiles.write(tmp_path, {"a": File(b"1", 0o644)})
+    (tmp_path / "..left").mkdir()
+    (tmp_path / "..new").symlink_to("..left")
+    volumefiles.write(tmp_path, {"a": File(b"2", 0o644)})
+    assert seen(tmp_path) == {"a": "2"}
+    current = (tmp_path / "..data").readlink().name
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "..data", current}
 
 
 @pytest.fixture

@@ -38,6 +38,13 @@ def test_each_key_of_a_configmap_is_a_file() -> None:
     assert found == {"colour": File(b"blue", 0o644), "size": File(b"7", 0o644), "logo": File(b"\x00\xff", 0o644)}
 
 
+@pytest.mark.parametrize("key", ["", ".", "..", "..data", "a/b", "a\0", "x" * 254])
+def test_a_key_that_the_api_would_not_have_is_no_file(key: str) -> None:
+    spec = pod({"configMap": {"name": "odd"}})
+    sources = Sources({"shop/odd": {"data": {key: "1", ".a..b": "2"}}}, {}, ())
+    assert volumes.files(spec.volumes[0], Given(spec, PLACEMENT, sources, {}, "")) == {".a..b": File(b"2", 0o644)}
+
+
 def test_items_choose_keys_and_say_where_they_are_and_with_which_mode() -> None:
     items = [{"key": "colour", "path": "a/b"}, {"key": "size", "path": "c", "mode": 0o400}]
     found = files({"configMap": {"name": "settings", "items": items, "defaultMode": 0o600}})
