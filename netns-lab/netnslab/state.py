@@ -21,6 +21,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from netnslab.lock import Lock
 
 _DEFAULT_NAME = "lab"
 _LAST_WORDS = 1 << 20  # bytes of the log that are kept
+_TRIES = 1000  # to claim a folder, with a millisecond between them in which others may be done with it
 _LAST_LOGS = 10  # of labs of whatever name
 _LONGEST_NAME = 40  # with the folder, the control socket's path must fit the 107 bytes of unix(7)
 
@@ -120,18 +122,21 @@ class LabFolder:
         """Make the folder, empty, and give its lock, taken, which marks the lab as running.
 
         What a lab that was killed has left behind is removed. Raises AlreadyRunning, and LabError for a folder of
-        somebody else's.
+        somebody else's, and for what is in the way and cannot be removed.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.parent.stat().st_uid != os.geteuid():
             raise LabError(f"{self.path.parent} belongs to another user: set XDG_RUNTIME_DIR to a folder of your own")
-        while (lock := self._claimed()) is None:
+        for _ in range(_TRIES):
+            if (lock := self._claimed()) is not None:
+                return lock
             if self.running():
                 raise AlreadyRunning(
                     f"the lab {self.name!r} is running already; see `netns-lab status{self.flag}`, end it with "
                     f"`netns-lab down{self.flag}`, or start another one with `--name`"
                 )
-        return lock
+            time.sleep(0.001)
+        raise LabError(self._obstacle())
 
     def running(self) -> bool:
         """Whether the lab's process lives."""
@@ -145,7 +150,7 @@ class LabFolder:
         """The lock that is in the folder now, opened; None where there is none."""
         try:
             return Lock.opened(self.path / "lock")
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     def remove(self, lock: Lock) -> None:
@@ -195,6 +200,17 @@ class LabFolder:
                 return lock
         lock.close()
         return None
+
+    def _obstacle(self) -> str:
+        """What is in the way of the folder, and what to do."""
+        what, remove = "no folder", "rm"
+        if self.path.is_dir():
+            names = ", ".join(sorted(item.name for item in self.path.glob("*")))
+            what, remove = f"what an earlier lab left and cannot be removed, with {names or 'nothing'} in it", "rm -r"
+        return (
+            f"the lab {self.name!r} cannot have its folder: {self.path} is {what}; "
+            f"remove it with `{remove} {self.path}`, or start the lab with another `--name`"
+        )
 
     def _remove(self) -> None:
         """Remove the folder, and the lock last of what is in it: from then on the name is anybody's."""

@@ -50,7 +50,11 @@ class PodWorker:
 
     def update(self, obj: Json) -> None:
         """Take in what the API has about this pod now."""
-        self._object = obj
+        before, self._object = self._object, obj
+        if _marks(obj) != _marks(before):
+            self.spec = podreading.marked(self.spec, obj)
+            if self._volumes is not None and self._volumes.mark(self.spec):
+                self._sources_changed.set()
         if self.spec.readiness_gates:
             self._changed.set()
         if "deletionTimestamp" in obj["metadata"]:
@@ -262,6 +266,11 @@ class PodWorker:
         except ApiError as error:
             log.warning("pod %s could not be deleted: %s", self.spec.key, error)
             await asyncio.sleep(_RETRY)
+
+
+def _marks(obj: Json) -> tuple[Any, Any]:
+    """A pod's labels and annotations, whatever they are."""
+    return obj["metadata"].get("labels"), obj["metadata"].get("annotations")
 
 
 def _for_init(policy: RestartPolicy) -> RestartPolicy:

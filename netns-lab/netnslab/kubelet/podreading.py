@@ -7,6 +7,7 @@ another server let pass.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kapi.network import Problem
@@ -47,6 +48,12 @@ def read(obj: Json) -> PodSpec:
         annotations=parts.labels(meta.get("annotations")),
         problems=tuple(problems),
     )
+
+
+def marked(pod: PodSpec, obj: Json) -> PodSpec:
+    """The pod with the labels and annotations that it has now; the rest of it does not change while it runs."""
+    meta = parts.mapping(obj.get("metadata"))
+    return replace(pod, labels=parts.labels(meta.get("labels")), annotations=parts.labels(meta.get("annotations")))
 
 
 def grace_of(obj: Json) -> float:

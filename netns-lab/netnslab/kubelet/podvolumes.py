@@ -52,7 +52,12 @@ class PodVolumes:
     @property
     def change(self) -> bool:
         """Whether there are any that may change."""
-        return bool(volumes.objects(self._pod.volumes))
+        return volumes.follow_their_pod(self._pod.volumes) or bool(volumes.objects(self._pod.volumes))
+
+    def mark(self, pod: PodSpec) -> bool:
+        """Take in the pod with its present labels and annotations. Gives whether there are any among the files."""
+        self._pod = pod
+        return volumes.follow_their_pod(pod.volumes)
 
     def uses(self, kind: SourceKind, key: str) -> bool:
         """Whether an object, `namespace/name`, is one that files come from."""

@@ -16,6 +16,7 @@ from netnslab.kubelet.volumespec import ROOT_CERTIFICATE, Source, SourceKind, Vo
 Json = dict[str, Any]
 Path = str
 
+_CHANGING = ("metadata.labels", "metadata.annotations")  # fields of a pod, with a subscript or without
 _KEY = re.compile(r"(?!\.\.|\.$)[-._a-zA-Z0-9]{1,253}")  # as the API has it, of a ConfigMap and a Secret
 
 
@@ -62,6 +63,12 @@ def objects(volumes: tuple[Volume, ...]) -> set[tuple[SourceKind, str]]:
     """The ConfigMaps and Secrets that a pod's volumes are made from."""
     kinds = (SourceKind.CONFIG_MAP, SourceKind.SECRET)
     return {(source.kind, source.name) for volume in volumes for source in volume.sources if source.kind in kinds}
+
+
+def follow_their_pod(volumes: tuple[Volume, ...]) -> bool:
+    """Whether there are labels or annotations of the pod among the files: these may change while it runs."""
+    sources = (source for volume in volumes for source in volume.sources if source.kind is SourceKind.DOWNWARD_API)
+    return any(item.key.startswith(_CHANGING) for source in sources for item in source.items)
 
 
 def _from_object(source: Source, given: Given) -> Iterator[tuple[str, bytes, int | None]]:

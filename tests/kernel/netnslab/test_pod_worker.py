@@ -195,6 +195,26 @@ async def test_containers_outlive_a_volume_that_cannot_be_renewed_which_is_told_
     await asyncio.wait_for(running, 5)
 
 
+async def test_files_with_labels_and_annotations_follow_their_pod(client: Client, make: Make) -> None:
+    fields = ("metadata.labels", "metadata.annotations['note']")
+    items = [{"path": str(number), "fieldRef": {"fieldPath": field}} for number, field in enumerate(fields)]
+    obj = await pod(client)
+    spec = {"automountServiceAccountToken": False, "volumes": [{"name": "v", "downwardAPI": {"items": items}}]}
+    worker = make({**obj, "spec": {**obj["spec"], **spec}})
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(15):
+        while not any(state.ready for state in worker.states()):  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+        assert worker.sandbox is not None
+        volume = worker.sandbox.volumes / "v"
+        assert [(volume / name).read_text() for name in "01"] == ["", ""]
+        worker.update({**obj, "metadata": {**obj["metadata"], "labels": {"a": "1"}, "annotations": {"note": "new"}}})
+        while [(volume / name).read_text() for name in "01"] != ['a="1"', "new"]:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+    worker.gone()
+    await asyncio.wait_for(running, 5)
+
+
 async def test_of_errors_in_groups_each_is_told(client: Client, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object) -> None:
         raise ExceptionGroup("many", [LabError("no luck"), ExceptionGroup("more", [LabError("no time")])])

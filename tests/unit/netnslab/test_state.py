@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netnslab import remote, state
-from netnslab.errors import AlreadyRunning, InvalidTopology
+from netnslab.errors import AlreadyRunning, InvalidTopology, LabError
 from netnslab.state import LabFolder
 
 
@@ -45,6 +46,28 @@ def test_what_a_killed_lab_left_behind_is_cleaned_up_by_the_next() -> None:
     lock = folder.claim()
     assert [path.name for path in folder.path.iterdir()] == ["lock"]
     lock.close()
+
+
+def test_a_file_in_the_place_of_a_labs_folder_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "_TRIES", 3)
+    folder = LabFolder.of("one")
+    folder.path.parent.mkdir()
+    folder.path.write_text("no lab")
+    with pytest.raises(LabError, match=f"{folder.path} is no folder; remove it with `rm {folder.path}`"):
+        folder.claim()
+
+
+def test_what_a_lab_left_and_cannot_be_removed_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise OSError(errno.EBUSY, "it is a mount point")
+
+    folder = LabFolder.of("one")
+    folder.claim().close()
+    folder.log.touch()
+    monkeypatch.setattr(state, "_TRIES", 3)
+    monkeypatch.setattr(state, "_remove", refuse)
+    with pytest.raises(LabError, match=f"{folder.path} is what .*lab.log, lock in it; .*`rm -r {folder.path}`"):
+        folder.claim()
 
 
 def test_of_a_long_log_the_end_is_kept_once() -> None:
