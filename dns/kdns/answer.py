@@ -136,6 +136,16 @@ class Answers:
         """Give the owners that have a PTR for a packed address."""
         return tuple(target.owner for target in self._targets(names.reverse_wire(address) + _PTR))
 
+    def reverse_names(self, owner: str) -> Iterator[bytes]:
+        """Give the names at which an owner has PTR records."""
+        return (question[:-4] for question in self._owned.get(owner, ()) if question.endswith(_PTR))
+
+    def gives(self, owner: str, name: bytes) -> bool:
+        """Whether a name exists through an owner: by records at it or below it, or because the owner said so."""
+        if name in self._given.get(owner, ()):
+            return True
+        return any(question[:-4].endswith(name) for question in self._owned.get(owner, ()))
+
     def whole(self, name: bytes) -> Iterator[bytes] | None:
         """Give every record of a zone with its owner's name written out, the SOA first and last; None: no such zone."""
         zone = next((zone for zone in self._zones if zone.name == name), None)

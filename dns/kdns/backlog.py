@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from kdns import names
-
-_ARPA = b"\4arpa\0"
+from kdns.addressed import Addressed
 
 
 class Backlog:
@@ -15,7 +14,8 @@ class Backlog:
     def __init__(self, zone: str) -> None:
         self._keys: dict[str, None] = {}
         self._services = names.to_wire(f"svc.{zone}")
-        self._addressed: dict[bytes, list[str]] = {}  # reverse names of those that were here when `index` was called
+        self._spaces: dict[str, dict[str, None]] = {}  # by namespace
+        self._addressed = Addressed()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -23,9 +23,13 @@ class Backlog:
     def __contains__(self, key: str) -> bool:
         return key in self._keys
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
     def add(self, key: str) -> None:
         """Put a Service last, unless it is here."""
         self._keys[key] = None
+        self._spaces.setdefault(key.partition("/")[0], {})[key] = None
 
     def first(self) -> str:
         """Give the one that has been here for longest."""
@@ -34,34 +38,36 @@ class Backlog:
     def take(self, key: str) -> None:
         """Take one away: it is about to be compiled."""
         del self._keys[key]
-        if not self._keys:
-            self._addressed.clear()
+        space = key.partition("/")[0]
+        del self._spaces[space][key]
+        if not self._spaces[space]:
+            del self._spaces[space]
+        self._addressed.drop(key)
 
-    def index(self, addresses: Iterable[tuple[str, bytes]]) -> None:
-        """Let Services be found by addresses (packed, with their keys), too, until all of them are compiled."""
-        for key, address in addresses:
-            self._addressed.setdefault(names.reverse_wire(address), []).append(key)
+    def index(self, key: str, reverse: Iterable[bytes]) -> None:
+        """Let a Service that is here be found by reverse names, too, until it is taken."""
+        for name in reverse:
+            self._addressed.add(key, name)
 
     def asked_for(self, name: bytes) -> list[str]:
-        """Give which of them a name (lower-case) may stand for, or may exist through."""
-        keys = [self._service(name)] if name.endswith(self._services) else self._at(name)
-        return [key for key in dict.fromkeys(keys) if key in self._keys]  # an address may be in several slices
+        """Give which of them a name (lower-case) may stand for."""
+        if not name.endswith(self._services):
+            return self._addressed.at(name)
+        key = "/".join(self._service(name))
+        return [key] if key in self._keys else []
 
-    def namespaces(self) -> dict[str, str]:
-        """Give the namespaces in which there are any, with one of each."""
-        return {key.partition("/")[0]: key for key in self._keys}
+    def below(self, name: bytes) -> str | None:
+        """Give one of those that a name may exist through, though it stands for none: a namespace, a reverse zone."""
+        if not name.endswith(self._services):
+            return self._addressed.below(name)
+        namespace, service = self._service(name)
+        return None if service else next(iter(self._spaces.get(namespace, ())), None)
 
-    def _service(self, name: bytes) -> str:
-        """Give the key of the Service at or above a name; no such key where there are not enough labels."""
+    def _service(self, name: bytes) -> tuple[str, str]:
+        """Give the namespace and the name of the Service at or above a name; empty where labels are missing."""
         end, at = len(name) - len(self._services), 0
         service, namespace = b"", b""
         while at < end:
             service, namespace = namespace, name[at + 1 : at + 1 + name[at]]
             at += name[at] + 1
-        return f"{namespace.decode('latin-1')}/{service.decode('latin-1')}"
-
-    def _at(self, name: bytes) -> list[str]:
-        """Give those with a reverse name, or with one below it."""
-        if name in self._addressed or not (self._addressed and name.endswith(_ARPA)):
-            return self._addressed.get(name, [])
-        return next((keys for below, keys in self._addressed.items() if below.endswith(name)), [])
+        return namespace.decode("latin-1"), service.decode("latin-1")

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import ClassVar
 
 from kapi.cache import Cache, Change, key_of
@@ -85,6 +86,8 @@ class Cluster:
         self._triggers: dict[str, str] = {}  # Service key -> when the oldest change not yet compiled was triggered
         self._pieces: dict[str, dict[str, Slice]] = {}  # Service key -> its slices by key
         self._backlog = Backlog(settings.zone)
+        self._zone = names.to_wire(settings.zone)
+        self._here = [names.reverse_wire(address.packed) for address in settings.addresses]
         self._scheduled = False
         self._resting: dict[str, bool] = {}  # key of a large Service -> whether it changed meanwhile
         self._complete = False
@@ -116,21 +119,16 @@ class Cluster:
 
     def _open(self) -> None:
         """Let what is not compiled yet be found by whatever may be asked."""
-        known = (key for key in self._services if key in self._backlog)
-        self._backlog.index((key, address) for key in known for address in self._addresses_of(key))
-        for address in self._settings.addresses:
-            self._compile_asked(names.reverse_wire(address.packed))  # these may name the zone's servers
-        for namespace, key in self._backlog.namespaces().items():
-            if not self._answers.exists(names.to_wire(f"{namespace}.svc.{self._settings.zone}")):
-                self._compile_now(key)
-        self._name_zone()
+        for key in self._backlog:
+            self._backlog.index(key, self._reverse_names(key))
+        self._compile_servers()
 
     def lookup(self, question: bytes) -> Answer | None:
         """See `Plugin.lookup`. Until everything is known, nothing is denied."""
-        ready = self._complete or self.ready
-        if self._backlog:
+        known = self._complete or self.ready
+        if self._scheduled:
             self._compile_asked(question[:-4])
-        answer = self._answers.lookup(question) if ready else self._answers.hit(question)
+        answer = self._answers.lookup(question) if known else self._answers.hit(question)
         if self._paths and answer is not None and answer.rcode == Rcode.NXDOMAIN and self._paths in question:
             return None  # perhaps a search path's first try
         return answer
@@ -159,6 +157,7 @@ class Cluster:
         allowed = {"*", query.client} & set(self._settings.transfer_to)
         while allowed and self.ready and self._backlog:  # noqa: ASYNC110  # rare, and over in seconds
             await asyncio.sleep(_LOOK)
+        self._name_zone()
         records = self._answers.whole(query.name) if allowed and self.ready else None
         return wire.messages(records) if records is not None else None
 
@@ -233,7 +232,7 @@ class Cluster:
             self._answers.update(f"namespace/{change.key}", Records(), [f"{change.key}.{parent}" for parent in below])
 
     def _on_service(self, change: Change[Service]) -> None:
-        self._touch(change.key)
+        self._touch(change.key, partial(self._moved, change))
 
     def _on_slice(self, change: Change[Slice]) -> None:
         for piece in (change.old, change.new):
@@ -246,15 +245,34 @@ class Cluster:
                 pieces.pop(change.key, None)
             if not pieces:
                 del self._pieces[piece.service]
-            self._touch(piece.service)
+            self._touch(piece.service, partial(self._moved_of, piece.service, change))
             if self._complete and piece is change.new and piece.trigger_time:
                 self._triggers.setdefault(piece.service, piece.trigger_time)
 
-    def _touch(self, key: str) -> None:
+    def _moved(self, change: Change[Service]) -> Iterator[bytes]:
+        """Give the reverse names that a change of a Service may have changed."""
+        old, new = change.old, change.new
+        if old is None or new is None or _naming(old) != _naming(new):
+            return self._reverse_names(change.key)
+        return map(names.reverse_wire, set(old.addresses) ^ set(new.addresses))
+
+    def _moved_of(self, key: str, change: Change[Slice]) -> Iterator[bytes]:
+        """Give those that a change of a slice may have changed: with its last endpoint a ClusterIP may lose its own."""
+        old, new = [
+            frozenset(each.backends if each and each.service == key else ()) for each in (change.old, change.new)
+        ]
+        service = self._services.get(key)
+        yield from map(names.reverse_wire, {backend.address for backend in old ^ new})
+        yield from map(names.reverse_wire, service.addresses if service else ())
+
+    def _touch(self, key: str, reverse: Callable[[], Iterable[bytes]]) -> None:
+        """Note that a Service changed, and by which reverse names it is to be found meanwhile."""
         if key in self._resting:
             self._resting[key] = True
             return
         self._backlog.add(key)
+        if self._complete:
+            self._backlog.index(key, reverse())
         self._tell()
         if not self._scheduled:
             self._scheduled = True
@@ -284,14 +302,37 @@ class Cluster:
                 loop.call_later(_LOOK, self._compile)
 
     def _compile_asked(self, name: bytes) -> None:
+        """Compile, before it is answered, all that the answer at a name, or whether there is such a name, hangs on."""
+        if name == self._zone:
+            self._compile_servers()
         for key in self._backlog.asked_for(name):
             self._compile_now(key)
+        while self._complete and (below := self._backlog.below(name)):
+            if self._answers.gives(f"namespace/{below.partition('/')[0]}", name):
+                return
+            self._compile_now(below)
+            if self._answers.gives(f"service/{below}", name):
+                return
+
+    def _compile_servers(self) -> None:
+        """Compile what the zone's own records are made of: the Services at this server's addresses."""
+        for name in self._here:
+            for key in self._backlog.asked_for(name):
+                self._compile_now(key)
+        for owner in self._sharers():
+            if owner.removeprefix("service/") in self._backlog:  # another of its addresses is to change
+                self._compile_now(owner.removeprefix("service/"))
+        self._name_zone()
+
+    def _sharers(self) -> set[str]:
+        """Give those who have this server's addresses."""
+        return {owner for address in self._settings.addresses for owner in self._answers.sharers(address.packed)}
 
     def _compile_now(self, key: str) -> None:
         self._backlog.take(key)
         started = time.perf_counter()
         self._compile_guarded(key)
-        self._changes.tell()  # who asked in between for what is shared, such as an address, was told of what was
+        self._changes.tell()  # one that cannot be compiled loses more names than its change was about
         took = time.perf_counter() - started
         if took > _LONG:  # let it not be compiled again at once
             self._resting[key] = False
@@ -299,13 +340,15 @@ class Cluster:
 
     def _rested(self, key: str) -> None:
         if self._resting.pop(key):
-            self._touch(key)
+            self._touch(key, partial(self._reverse_names, key))
 
-    def _addresses_of(self, key: str) -> Iterator[bytes]:
-        """Give the addresses that names of a Service may lead to."""
-        yield from self._services[key].addresses
+    def _reverse_names(self, key: str) -> Iterator[bytes]:
+        """Give those that a Service has, and those that it may come to have."""
+        yield from self._answers.reverse_names(f"service/{key}")
+        service = self._services.get(key)
+        yield from map(names.reverse_wire, service.addresses if service else ())
         for piece in self._pieces.get(key, {}).values():
-            yield from (backend.address for backend in piece.backends)
+            yield from (names.reverse_wire(backend.address) for backend in piece.backends)
 
     def _compile_guarded(self, key: str) -> None:
         """Compile one Service. One that cannot be compiled has no names, and keeps no other from having theirs."""
@@ -365,8 +408,7 @@ class Cluster:
 
     def _name_zone(self) -> None:
         """Write the zone's own records, once and whenever this server's own Services or their addresses are others."""
-        owners = {o for address in self._settings.addresses for o in self._answers.sharers(address.packed)}
-        own = [self._service_name(owner) for owner in owners if owner.startswith("service/")]
+        own = [self._service_name(owner) for owner in self._sharers() if owner.startswith("service/")]
         servers = {name: self._answers.addresses(names.to_wire(name)) for name in own}
         if servers == self._servers and self._answers.exists(names.to_wire(f"svc.{self._settings.zone}")):
             return
@@ -379,6 +421,11 @@ class Cluster:
     def _service_name(self, owner: str) -> str:
         _, namespace, name = owner.split("/")
         return f"{name}.{namespace}.svc.{self._settings.zone}"
+
+
+def _naming(service: Service) -> tuple[bool, ...]:
+    """Give what decides which of the addresses behind a Service have names."""
+    return service.alias, service.headless, bool(service.addresses), service.publish_not_ready
 
 
 def _too_many(cut: list[str]) -> tuple[Problem, ...]:
