@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import io
 import logging
 import secrets
+import shlex
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -26,7 +28,7 @@ from kdns.app import App
 from kdns.calls import Calls
 from kdns.chain import Setup
 from kdns.configured import configured
-from kdns.errors import DnsError
+from kdns.errors import DnsError, SettingInvalid
 from kdns.pulse import Pulse
 from kdns.settings import Configuration
 
@@ -262,6 +264,18 @@ def _nothing() -> None:
     """Say nothing: the first worker has."""
 
 
+def by_words(words: Sequence[str]) -> Configuration:
+    """Give what another server's command line asks for. Raises `SettingInvalid`, where that server would end."""
+    command, said = parser(), io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            options = command.parse_known_args(words)[0]
+    except SystemExit:
+        why = (said.getvalue().strip().splitlines() or ["it ends at once"])[-1]
+        raise SettingInvalid(f"its command line {shlex.join(words)} cannot be read: {why}") from None
+    return configured(options)
+
+
 async def _forwarding_as_deployed(options: argparse.Namespace, configuration: Configuration) -> Configuration:
     """Forward as the cluster's own DNS server does, unless the command line says how: this host may do otherwise."""
     told = options.corefile or options.upstream or options.stub or options.no_forward
@@ -272,7 +286,7 @@ async def _forwarding_as_deployed(options: argparse.Namespace, configuration: Co
 
     found = None
     try:
-        found = await deployed.forwards(client, lambda words: configured(parser().parse_known_args(words)[0]))
+        found = await deployed.forwards(client, by_words)
     except StatusError as error:  # nobody need be allowed to see pods and ConfigMaps
         log.warning("how the cluster's DNS server forwards is not told, so it is asked as this host does: %s", error)
     finally:

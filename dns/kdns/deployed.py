@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -15,6 +17,8 @@ from kdns.corefile.configuration import configuration
 from kdns.errors import SettingInvalid
 from kdns.settings import Configuration, Forwarding
 
+log = logging.getLogger(__name__)
+
 Json = dict[str, Any]
 ByFlags = Callable[[Sequence[str]], Configuration]
 
@@ -25,14 +29,17 @@ _CONF = ("-conf", "--conf", "--corefile")
 async def forwards(client: Client, by_flags: ByFlags) -> tuple[Forwarding, ...] | None:
     """Give whom the cluster's DNS server asks for the names of others; None where that cannot be told.
 
-    `by_flags` reads the command line of a `kdns`. Raises `ApiError` where the API does not answer.
+    `by_flags` reads the command line of a `kdns`, and raises `SettingInvalid` where that is none. Raises `ApiError`
+    where the API does not answer.
     """
     for pod in (await client.list(PODS, NAMESPACE, labels=LABELS)).items:
         for container in pod["spec"].get("containers") or ():
             try:
                 found = await _of(client, pod, container, by_flags)
-            except SettingInvalid:
-                continue  # another server's directives: it says nothing that could be followed here
+            except SettingInvalid as error:  # another server's directives, say: nothing that could be followed here
+                name = f"container {container.get('name')} of pod {pod['metadata']['name']}"
+                log.warning("how %s forwards cannot be told: %s", name, error)
+                continue
             if found is not None:
                 return tuple(_forwards(found))
     return None
@@ -46,14 +53,23 @@ def _forwards(found: Configuration) -> Iterator[Forwarding]:
 
 
 async def _of(client: Client, pod: Json, container: Json, by_flags: ByFlags) -> Configuration | None:
-    words = [str(word) for word in (*(container.get("command") or ()), *(container.get("args") or ()))]
+    command, args = [[str(word) for word in container.get(given) or ()] for given in ("command", "args")]
+    words = [*command, *args]
     file = _after(words, _CONF)
     if file:
         text = await _mounted(client, pod, container, PurePosixPath(file))
         return configuration(text, file, _nothing, {}) if text else None
     if "kdns" in (container.get("image") or "").rpartition("/")[2]:
-        return by_flags([word for word in words if word.startswith("-")])
+        return by_flags([*_after_program(command), *args])
     return None
+
+
+def _after_program(command: Sequence[str]) -> Sequence[str]:
+    """Give the flags in a container's command, whatever runs it. Raises `SettingInvalid` where it hides them."""
+    named = [at for at, word in enumerate(command) if PurePosixPath(word).name == "kdns"]
+    if command and not named:
+        raise SettingInvalid(f"its command {shlex.join(command)} does not show the flags")
+    return command[named[0] + 1 :] if named else ()
 
 
 def _after(words: Sequence[str], flags: Sequence[str]) -> str:

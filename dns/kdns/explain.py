@@ -18,9 +18,10 @@ from kdns import searchpath
 from kdns.asker import PodSpec, asker, pod_spec
 from kdns.chain import Chain, Setup, load
 from kdns.errors import NotKnown
-from kdns.plugins.forward import Forward
+from kdns.plugins.forward import Forward, Group
 from kdns.query import Query, parse
 from kdns.router import Router
+from kdns.settings import Upstream
 from kdns.wire import HEADER, Answer, Rcode
 
 _HANDED_ON = ("forward", "cache", "")  # who gives what others were asked for
@@ -96,27 +97,45 @@ class _Asking:
             number += 1
             query = parse(bytes(dnslib.DNSRecord.question(tried, kind).pack()))
             assert query is not None
+            before = self._replies(query)
             answer = await self.router.resolve(query)
             yield f"{number}. {tried}. {kind}: {_rcode(answer)}{f' (plug-in {answer.author})' if answer.author else ''}"
             for line in _shown(query, answer):
                 yield f"     {line}"
-            yield f"     because {why(tried, self.world)}{self._forwarded(query, answer)}"
+            yield f"     because {why(tried, self.world)}{self._forwarded(query, answer, before)}"
             if answer.rcode == Rcode.NOERROR and answer.counts[:2] != b"\0\0":
                 yield f"the resolver stops here, after {number} tr{'y' if number == 1 else 'ies'} for {kind}"
                 return
         yield f"none of {number} tries has an answer"
 
-    def _forwarded(self, query: Query, answer: Answer) -> str:
-        """Say who is asked for a name that is not known here, and whether anybody answered."""
+    def _group(self, query: Query) -> Group | None:
+        """Give those who are asked for a name that is not known here."""
         chain = self.router.chain(query.name)
         forward = next((plugin for plugin in chain.plugins if isinstance(plugin, Forward)), None) if chain else None
-        group = forward.group(query.name) if forward is not None else None
+        return forward.group(query.name) if forward is not None else None
+
+    def _replies(self, query: Query) -> dict[Upstream, int]:
+        """Count the replies of those who are asked, up to now."""
+        group = self._group(query)
+        return {server: sum(seen.counts) for server, seen in group.seconds.items()} if group else {}
+
+    def _forwarded(self, query: Query, answer: Answer, before: dict[Upstream, int]) -> str:
+        """Say who is asked for a name that is not known here, and whether anybody replied since `before`."""
+        group = self._group(query)
         if group is None or answer.author not in _HANDED_ON:
             return ""
         asked = ", ".join(map(str, group.upstreams)) or "nobody"
         files = f", by {', '.join(group.forwarding.files)} of this host" if group.forwarding.files else ""
-        silent = "; none of them answers here" if answer.rcode == Rcode.SERVFAIL else ""
-        return f"; it is forwarded to {asked}{files}{silent}"
+        return (
+            f"; it is forwarded to {asked}{files}{self._heard(query, before) if answer.rcode == Rcode.SERVFAIL else ''}"
+        )
+
+    def _heard(self, query: Query, before: dict[Upstream, int]) -> str:
+        """Say what a failure is: one that an upstream tells of, or that none says anything."""
+        replied = ", ".join(
+            str(server) for server, count in self._replies(query).items() if count > before.get(server, 0)
+        )
+        return f"; SERVFAIL is what {replied} replies" if replied else "; none of them answers here"
 
 
 def why(name: str, world: World) -> str:
