@@ -2,8 +2,9 @@
 
 Nothing stops two Services from naming the same externalIP and port, or one from naming another's clusterIP. What the
 cluster has given a Service comes before what a Service's author has written: a clusterIP, then a load balancer's
-address, then an externalIP, or else anybody could take another's traffic (CVE-2020-8554). Among equals the elder has
-the place; the other is told, keeps all its other places, and gets this one when the elder lets go.
+address, then an externalIP, or else anybody could take another's traffic (CVE-2020-8554). A NodePort comes last: it is
+looked up where no Service names the address. Among equals the elder has the place; the other is told, keeps all its
+other places, and gets this one when the elder lets go.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from kproxy.model import Duties, Frontend, Kind, Place
 
 _Claim = tuple[int, str, str]  # precedence of the kind, rank, key: the lowest has the place
 _Claims = dict[Place, _Claim]
-_PRECEDENCE = {Kind.CLUSTER_IP: 0, Kind.LOAD_BALANCER: 1, Kind.NODE_PORT: 1, Kind.EXTERNAL_IP: 2}
+_PRECEDENCE = {Kind.CLUSTER_IP: 0, Kind.LOAD_BALANCER: 1, Kind.EXTERNAL_IP: 2, Kind.NODE_PORT: 3}
+_WHOSE = ("the clusterIP", "the load balancer", "an externalIP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +103,4 @@ def _problem(frontend: Frontend, holder: _Claim) -> Problem:
     precedence, _, key = holder
     if precedence == _PRECEDENCE[frontend.kind]:
         return Problem(str(frontend.place), f"left out: Service {key} is older and has this address and port")
-    whose = "clusterIP" if precedence == _PRECEDENCE[Kind.CLUSTER_IP] else "load balancer"
-    return Problem(str(frontend.place), f"left out: it is the {whose} of Service {key}")
+    return Problem(str(frontend.place), f"left out: it is {_WHOSE[precedence]} of Service {key}")

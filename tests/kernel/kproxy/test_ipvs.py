@@ -235,6 +235,35 @@ async def test_an_address_that_goes_from_a_service_to_another_is_served_on(backe
     assert VIP in addresses(backend.host, DEVICE)[True]
 
 
+async def test_a_node_port_and_an_external_address_may_be_one_virtual_server(
+    namespace: Namespace, backend: Ipvs
+) -> None:
+    own = ip_address("192.168.1.10")
+    namespace.apply([Up("lo"), Assign("lo", ip_interface(f"{own}/32"))])
+    node = replace(NODE, node_port_networks=(ip_network("192.168.1.0/24"),))
+
+    def asking(key: str, kind: Kind, last: int) -> Duties:
+        first = duties(last).frontends[0]
+        place = Place(4, None if kind is Kind.NODE_PORT else own, Protocol.TCP, 30080)
+        return replace(duties(last), key=key, frontends=(replace(first, place=place, kind=kind),), cluster_ips=())
+
+    server = Server(4, 6, own.packed, 30080)
+    ported, named = asking("default/a", Kind.NODE_PORT, 2), asking("default/b", Kind.EXTERNAL_IP, 3)
+    await backend.resync(node, {"default/a": ported, "default/b": named})
+    assert weights(backend, server) == {3: 1}
+    assert not await backend.commit({"default/a": None})
+    assert weights(backend, server) == {3: 1}
+    assert not await backend.commit({"default/b": asking("default/b", Kind.EXTERNAL_IP, 4)})
+    assert weights(backend, server) == {4: 1}
+    assert not await backend.commit({"default/a": ported})
+    assert not await backend.commit({"default/b": None})
+    assert weights(backend, server) == {2: 1}
+
+
+async def test_a_virtual_server_that_is_gone_has_no_endpoints(backend: Ipvs) -> None:
+    assert not backend._kernel.destinations(SERVER)
+
+
 async def test_packets_and_bytes_of_endpoints_are_told(namespace: Namespace, backend: Ipvs) -> None:
     with at_endpoint(namespace) as server:
         await backend.resync(NODE, {"default/web": duties(2, 3)})

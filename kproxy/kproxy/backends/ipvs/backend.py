@@ -9,13 +9,14 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import ClassVar
 
-from kapi.network import Address, Network
+from kapi.network import Network
 from kproxy.backends import addresses
 from kproxy.backends.iptables import changes as xtables
 from kproxy.backends.iptables.tool import Flavour, Tool
 from kproxy.backends.ipvs import changes, layout, sets, wire
 from kproxy.backends.ipvs.changes import FAMILIES, InPlace
 from kproxy.backends.ipvs.compile import FIRST_MARK, Compiled, Server, Virtual, compile_service, marks_needed
+from kproxy.backends.ipvs.division import Division
 from kproxy.backends.ipvs.kernel import Ipvs as Kernel
 from kproxy.backends.ipvs.traffic import Traffic
 from kproxy.errors import CommitFailed, ProxyError, Refused, Unavailable
@@ -48,6 +49,7 @@ class Ipvs:
         self._traffic = Traffic(self._host)
         self._tool: Tool | None = None
         self._place = InPlace(NodeDuties())
+        self._division = Division()
         self._marks: dict[str, tuple[int, int]] = {}  # by Service: its first mark, and how many it has
         self._next_mark = FIRST_MARK
         self._retiring: set[Server] = set()
@@ -116,7 +118,8 @@ class Ipvs:
         tool = self._usable_tool()
         place = InPlace(node, addresses.answering(self._host, layout.DEVICE, node.node_port_networks))
         mine = self._mine(self._kernel.services())
-        place.take({k: self._compile(d, place.own) for k, d in services.items() if d.frontends})
+        division = Division(place.own)
+        place.take({k: self._compile(d) for k, d in division.settle(services).items() if d.frontends})
         for family in FAMILIES:
             self._ipset(sets.replace(family, place.elements(family)))
             there = xtables.read(tool.save(family), layout.is_ours)
@@ -126,7 +129,7 @@ class Ipvs:
         addresses.change(self._host, layout.DEVICE, wanted - bound, ())
         refused = self._balance(self._present(mine | place.virtuals.keys()), place)
         addresses.change(self._host, layout.DEVICE, (), bound - wanted)
-        self._place, self._digest = place, ""
+        self._place, self._division, self._digest = place, division, ""
         return refused
 
     def _mine(self, present: Iterable[Server]) -> set[Server]:
@@ -162,10 +165,9 @@ class Ipvs:
 
     def _commit(self, services: Mapping[str, Duties | None]) -> dict[str, str]:
         new: dict[str, Compiled | None] = {}
-        for key, duties in services.items():
-            wanted = duties is not None and duties.frontends
-            new[key] = self._compile(duties, self._place.own) if duties and wanted else None
-            if not wanted:
+        for key, duties in self._division.settle(services).items():
+            new[key] = self._compile(duties) if duties.frontends else None
+            if not duties.frontends:
                 self._marks.pop(key, None)
         old = self._place.take(new)
         coming = {key: compiled for key, compiled in new.items() if compiled}
@@ -182,13 +184,13 @@ class Ipvs:
         self._sweep(retired)
         return refused
 
-    def _compile(self, duties: Duties, own: Iterable[Address]) -> Compiled:
+    def _compile(self, duties: Duties) -> Compiled:
         needed = marks_needed(duties)
         first, count = self._marks.get(duties.key, (0, 0))
         if needed > count:
             first, self._next_mark = self._next_mark, self._next_mark + needed
             self._marks[duties.key] = (first, needed)
-        return compile_service(duties, own, first, self.scheduler)
+        return compile_service(duties, first, self.scheduler)
 
     def _carry_out(self, todo: list[wire.Request]) -> dict[str, str]:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
@@ -50,12 +50,12 @@ class Compiled:
     addresses: frozenset[Address] = frozenset()  # the host must have them
 
 
-def compile_service(duties: Duties, own: Iterable[Address], first_mark: int, scheduler: str) -> Compiled:
-    """Compile one Service: `own` are the node's addresses that answer on NodePorts.
+def compile_service(duties: Duties, first_mark: int, scheduler: str) -> Compiled:
+    """Compile one Service whose NodePorts have an address: see `kproxy.backends.ipvs.division`.
 
     Its marks are `first_mark` and those after it, one for each port with a share of its own for outsiders.
     """
-    work = _Work(duties, tuple(own), first_mark, scheduler)
+    work = _Work(duties, first_mark, scheduler)
     for frontend in duties.frontends:
         work.frontend(frontend)
     for address in duties.cluster_ips:
@@ -74,12 +74,11 @@ def _port(frontend: Frontend) -> tuple[str, str]:
 
 
 class _Work:
-    def __init__(self, duties: Duties, own: tuple[Address, ...], first_mark: int, scheduler: str) -> None:
+    def __init__(self, duties: Duties, first_mark: int, scheduler: str) -> None:
         self.virtuals: dict[Server, Virtual] = {}
         self.elements: dict[Where, dict[bytes, Value]] = {}
         self.addresses: set[Address] = set()
         self._duties = duties
-        self._own = own
         self._scheduler = scheduler
         ports = dict.fromkeys(_port(f) for f in duties.frontends if f.outside)
         self._marks = {port: first_mark + n for n, port in enumerate(ports)}
@@ -89,20 +88,13 @@ class _Work:
         self.elements.setdefault((family, name), {})[key] = value
 
     def frontend(self, frontend: Frontend) -> None:
-        """Serve a frontend at its address, or a NodePort at every address of the node that has it."""
+        """Serve a frontend; the host has the addresses of NodePorts by itself."""
         place = frontend.place
-        if place.address is None:
-            for address in self._own:
-                if address.version == place.family:
-                    self._serve(frontend, address)
-            return
-        self.addresses.add(place.address)
-        self._serve(frontend, place.address)
-
-    def _serve(self, frontend: Frontend, address: Address) -> None:
-        place = frontend.place
+        assert place.address is not None
+        if frontend.kind is not Kind.NODE_PORT:
+            self.addresses.add(place.address)
         family, protocol = place.family, place.protocol.lower()
-        at = address.packed + service_bytes(protocol, place.port)
+        at = place.address.packed + service_bytes(protocol, place.port)
         if frontend.sources is not None:
             self.put(family, layout.FIREWALLED, at, None)
             for network in frontend.sources:
@@ -111,7 +103,7 @@ class _Work:
         if not frontend.pool:
             self.put(family, layout.REJECT if frontend.absence is Absence.REJECT else layout.DROP, at, None)
             return
-        server = Server(family, PROTOCOLS[protocol], address.packed, place.port)
+        server = Server(family, PROTOCOLS[protocol], place.address.packed, place.port)
         self.virtuals[server] = self._virtual(server, frontend, frontend.pool)
         if frontend.kind is Kind.CLUSTER_IP:
             self.put(family, layout.CLUSTER_IP, at, None)

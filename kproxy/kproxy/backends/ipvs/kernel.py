@@ -18,6 +18,7 @@ from kproxy.exchange import Exchange
 from kproxy.host import Host
 
 _GENERIC = 16  # NETLINK_GENERIC
+_GONE = (errno.ENOENT, errno.ESRCH)  # there is no such virtual or real server
 
 
 class Ipvs:
@@ -40,7 +41,7 @@ class Ipvs:
             request = requests[place]
             if error == errno.EEXIST and request.command in wire.INSTEAD:
                 again.append(replace(request, command=wire.INSTEAD[request.command]))
-            elif error not in (errno.ENOENT, errno.ESRCH) or request.command not in wire.ENDING:
+            elif error not in _GONE or request.command not in wire.ENDING:
                 causes[request.owner] = f"IPVS did not take {request.about}: {os.strerror(error)}"
         if again:
             try:
@@ -56,9 +57,14 @@ class Ipvs:
         return dict(map(wire.read_service, answers))
 
     def destinations(self, server: Server) -> list[Real]:
-        """List the real servers of one virtual server."""
+        """List the real servers of one virtual server: none where that is gone."""
         answers = self._exchange.list(self._family(), wire.message(IPVS_CMD_GET_DEST, wire.of(server)))
-        return [wire.read_destination(answer) for answer in answers]
+        try:
+            return [wire.read_destination(answer) for answer in answers]
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+            return []
 
     def close(self) -> None:
         """Give back the socket."""

@@ -35,7 +35,7 @@ class Asked:
         self.own: tuple[Address, ...] = ()  # the node's addresses that answer on NodePorts
         self.moved = False
         self._of: dict[str, OfOne] = {}
-        self._at: dict[Spot, dict[str, Frontend]] = {}  # by Service: of several the last has it
+        self._at: dict[Spot, dict[str, Frontend]] = {}  # by Service
         self._askers: dict[Address, set[str]] = {}
 
     @property
@@ -55,11 +55,11 @@ class Asked:
     def frontend(self, spot: Spot) -> Frontend | None:
         """Give what is served at a place."""
         at = self._at.get(spot)
-        return next(reversed(at.values())) if at else None
+        return at[_holder(at)] if at else None
 
     def holder(self, spot: Spot) -> str:
         """Name the Service that is served at a place."""
-        return next(reversed(self._at[spot]))
+        return _holder(self._at[spot])
 
     def note(self, key: str, duties: Duties | None) -> set[Spot]:
         """Take note of what a Service asks for now; returns where that may change something."""
@@ -88,8 +88,18 @@ class Asked:
         return OfOne(dict(self._places(duties)), wanted)
 
     def _places(self, duties: Duties) -> Iterator[tuple[Spot, Frontend]]:
-        for frontend in duties.frontends:
+        for frontend in sorted(duties.frontends, key=_named):  # NodePorts first: what comes later has the place
             place = frontend.place
             for address in self.own if place.address is None else (place.address,):
                 if address.version == place.family and place.protocol in _PROTOCOLS:
                     yield Spot(address, str(place.protocol), place.port), frontend
+
+
+def _named(frontend: Frontend) -> bool:
+    """Whether the Service names the address; a NodePort answers where nobody does."""
+    return frontend.place.address is not None
+
+
+def _holder(at: Mapping[str, Frontend]) -> str:
+    """Give who has a place, of those that ask for it: the first that names its address, else the last that asked."""
+    return next((key for key, frontend in at.items() if _named(frontend)), list(at)[-1])

@@ -202,8 +202,9 @@ class Userspace:
 
     def _failed(self, spot: Spot, target: Target) -> None:
         frontend = self._asked.frontend(spot)
-        if frontend:
-            self._turns[frontend.origin, spot.protocol].forget(target)
+        turns = self._turns.get((frontend.origin, spot.protocol)) if frontend else None
+        if turns:  # the place may be another Service's by now
+            turns.forget(target)
 
     def _leave(self, listener: tcp.Listener | udp.Listener) -> None:
         listener.stop()
