@@ -151,16 +151,22 @@ class Sync:
             self._taken = taken
             try:
                 await self._work(*self._ready, taken, full)
+            except (ProxyError, OSError) as error:
+                log.warning("the rules could not be put in place: %s; trying again in %.1f s", error, delay)
+            except Exception:  # the outermost edge: the rules in place serve on, and all can be tried anew
+                log.exception(
+                    "the rules could not be put in place, by a fault of kproxy; trying again in %.1f s", delay
+                )
+            else:
                 self._rest_due = self._clock() + self._settings.rest_seconds
                 delay = self._settings.retry_seconds
                 self._taken = None
-            except (ProxyError, OSError) as error:
-                self._full = True
-                self.pending.merge(taken)
-                self._failed(full)
-                log.warning("the rules could not be put in place: %s; trying again in %.1f s", error, delay)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, self._settings.retry_limit)
+                continue
+            self._full = True
+            self.pending.merge(taken)
+            self._failed(full)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, self._settings.retry_limit)
 
     def _woken(self) -> None:
         self._settled.clear()
@@ -195,6 +201,9 @@ class Sync:
             changed = await self._backend.drifted()
         except (ProxyError, OSError) as error:
             log.warning("the rules could not be looked at: %s", error)
+            return True
+        except Exception:  # as in `run`
+            log.exception("the rules could not be looked at, by a fault of ours")
             return True
         if changed:
             log.warning("somebody else has changed the rules: putting them back")
@@ -246,7 +255,11 @@ class Sync:
             return Duties(key, Reference("Service", namespace, name))
         settings = self._settings
         slices = self._world.slices.get(key, ())
-        return duties(service, slices, here, settings.families, settings.without_endpoints)
+        try:
+            return duties(service, slices, here, settings.families, settings.without_endpoints)
+        except Exception as error:  # a fault met with one Service must never stop the work on all others
+            log.exception("Service %s is left out: what it is owed could not be worked out", key)
+            return Duties(key, service.reference, problems=(Problem("spec", f"the Service is left out: {error!r}"),))
 
     def _changed_datagrams(
         self, wanted: Mapping[str, Duties], vanished: Iterable[str]

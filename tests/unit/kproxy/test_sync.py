@@ -13,9 +13,9 @@ import pytest
 from kapi import decode
 from kapi.cache import Cache, Decode
 from kapi.events import Recorder
-from kapi.network import Address, Protocol, Reference
+from kapi.network import Address, Protocol, Reference, Service
 from kapi.resources import ENDPOINT_SLICES, NODES, SERVICES, Resource
-from kproxy import netlink
+from kproxy import desired, netlink
 from kproxy.backends import Backend
 from kproxy.backends.memory import Memory
 from kproxy.model import Duties, NodeDuties, Place
@@ -166,6 +166,36 @@ async def test_nothing_is_lost_when_commits_fail() -> None:
             source.put(ENDPOINT_SLICES, endpoints(f"10.244.1.{last}"))
             await until(lambda last=last: reached(backend) == {f"10.244.1.{last}"})  # type: ignore[misc]  # bound now
     assert erratic.calls > 10
+
+
+async def test_a_fault_in_a_backend_is_logged_and_all_is_put_in_place_anew(caplog: pytest.LogCaptureFixture) -> None:
+    class Faulty(Memory):
+        async def commit(self, services: Mapping[str, Duties | None]) -> Mapping[str, str]:
+            raise KeyError("forgotten")
+
+    source, backend = Told(), Faulty()
+    async with running(source, backend):
+        source.put(SERVICES, service())
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.2"))
+        await until(lambda: reached(backend) == {"10.244.1.2"})
+    faults = [record for record in caplog.records if "by a fault of ours" in record.getMessage()]
+    assert faults[0].exc_info
+
+
+async def test_a_service_that_cannot_be_worked_out_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(asked: Service, *more: Any) -> Duties:
+        if asked.key == "default/bad":
+            raise ZeroDivisionError
+        return desired.duties(asked, *more)
+
+    monkeypatch.setattr("kproxy.sync.duties", broken)
+    source, backend, noted = Told(), Memory(), Noted()
+    async with running(source, backend, noted):
+        source.put(SERVICES, service("bad", clusterIPs=["10.96.0.2"]))
+        source.put(SERVICES, service())
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.2"))
+        await until(lambda: reached(backend) == {"10.244.1.2"})
+        assert [(about, "left out" in told) for about, told in noted.events] == [("Service default/bad", True)]
 
 
 async def test_a_contested_address_goes_to_the_elder_and_the_other_is_told() -> None:
