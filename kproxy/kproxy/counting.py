@@ -69,26 +69,30 @@ class Counting:
             self._owners.put(key, {frontend.place: frontend.origin for frontend in owed.frontends})
 
     async def text(self) -> str:
-        """Write the totals for Prometheus; nothing where the kernel cannot count. Raises OSError."""
+        """Write the totals for Prometheus; nothing where the kernel cannot count. Raises ProxyError or OSError."""
         async with self._reading:
             if not self._known:
                 return ""
             origins, changed = dict(self._owners.origins), frozenset(self._owners.changed)
             self._owners.changed.clear()
             try:
-                return await asyncio.to_thread(self._read, origins, changed)
-            except OSError:
+                read = await asyncio.to_thread(self._read, origins, changed)
+            except (ProxyError, OSError):
                 self._owners.changed |= changed
                 raise
+            if read is None:
+                self._owners.changed |= changed
+            return read or ""
 
-    def _read(self, origins: Mapping[Place, str], changed: frozenset[Place]) -> str:
+    def _read(self, origins: Mapping[Place, str], changed: frozenset[Place]) -> str | None:
+        """Read and write; None where the kernel cannot count."""
         with uncollected():  # looking through all that is known would hold up the event loop, too
             if self._told is not None:
                 self._totals.take(self._told(), origins, changed)
             else:
                 self._ensure(closely=True)
                 if self._missing:
-                    return ""
+                    return None
                 with closing(Kernel(self._host)) as kernel:
                     self._totals.take(_counted(kernel, self._reader), origins, changed)
             return "".join(f"{line}\n" for line in self._totals.lines(endpoints=self._endpoints))
