@@ -182,11 +182,14 @@ async def _run(options: Options, backend: Backend, host: Host) -> None:
 
 
 async def _after_the_start(proxy: Proxy, host: Host, known: LongLived) -> None:
-    """Once the rules of this mode are in place, remove those of others: so there is no moment without any."""
+    """Once the rules of this mode are in place, remove those of others: so there is no moment without any.
+
+    Then look for garbage when that holds nobody up, for ever.
+    """
     await proxy.wait_synced()
     if proxy.backend.host is not None:
         await modes.clear_others(host, proxy.backend.name)
-    known.start()
+    await known.keep()
 
 
 def _cluster(options: Options) -> AbstractAsyncContextManager[tuple[Source, Recorder]]:

@@ -38,7 +38,7 @@ EFFECTFUL = {
     "kproxy/kproxy": {
         "the command line": "__main__ cli flags modes question live",
         "the host: namespaces, sockets, processes, sysctls": "host exchange sysctls conntrack counting ports localhost",
-        "the loop, and its state": "proxy sync",
+        "the loop, and its state": "proxy sync longlived",
         "pages": "pages health beside",
         "backends: commit, and what the kernel says": """backends backends.addresses backends.memory
             backends.nftables.backend backends.nftables.kernel backends.ipvs.backend backends.ipvs.kernel

@@ -93,14 +93,14 @@ class Running:
         for piece in slices(services, endpoints):
             self.slices.put(piece)
         gc.collect()
-        self._known.start()
+        self._known.start(time.monotonic())
 
     async def start(self) -> None:
         """Put everything in place."""
         self._task = asyncio.create_task(self.sync.run())
         self.sync.renew(node_duties(self.settings, None), here(self.settings, NODE, None))
         await self.finished.get()
-        self._known.start()
+        self._known.start(time.monotonic())
 
     def _done(self, done: Done) -> None:
         self._known.note(done.services)
