@@ -154,9 +154,7 @@ class Sync:
             except (ProxyError, OSError) as error:
                 log.warning("the rules could not be put in place: %s; trying again in %.1f s", error, delay)
             except Exception:  # the outermost edge: the rules in place serve on, and all can be tried anew
-                log.exception(
-                    "the rules could not be put in place, by a fault of kproxy; trying again in %.1f s", delay
-                )
+                log.exception("the rules could not be put in place, by a fault of ours; trying again in %.1f s", delay)
             else:
                 self._rest_due = self._clock() + self._settings.rest_seconds
                 delay = self._settings.retry_seconds
