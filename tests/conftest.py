@@ -16,6 +16,15 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Let nothing that tests start outlive them; but a debugger needs the terminal's own process."""
+    from tests import reaper
+
+    if not config.getoption("usepdb"):
+        reaper.guard()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     from tests import uml
 
