@@ -89,7 +89,7 @@ class PlainReader:
         if len(target) > self._target_limit or not data.startswith(b"%b %b HTTP/1.1\r\n" % (method, target)):
             return None
         authority = found.pop(b"Host" if b"Host" in found else b"host", b"")
-        connection = found.pop(b"Connection" if b"Connection" in found else b"connection", b"")
+        connection = found.pop(b"Connection" if b"Connection" in found else b"connection", None)
         if not self._names.issuperset(found) and not self._learn():
             return None
         return self._request(data, method.decode("ascii"), target, authority, connection)
@@ -109,7 +109,9 @@ class PlainReader:
             names.add(name)
         return True
 
-    def _request(self, data: bytes, method: str, target: bytes, authority: bytes, connection: bytes) -> Request | None:
+    def _request(
+        self, data: bytes, method: str, target: bytes, authority: bytes, connection: bytes | None
+    ) -> Request | None:
         try:
             normal, path = normal_target(target)
             host = host_of(authority)
@@ -119,10 +121,19 @@ class PlainReader:
             return None  # it is not forwarded as it came
         found = self._found
         request = Request(method, target, path, authority, host, list(found.items()))
-        request.agent = found.get(b"User-Agent", b"") or found.get(b"user-agent", b"")
-        request.referer = found.get(b"Referer", b"") or found.get(b"referer", b"")
+        agent, referer = self._either(b"User-Agent", b"user-agent"), self._either(b"Referer", b"referer")
+        if agent is None or referer is None:
+            return None
+        request.agent, request.referer = agent, referer
         request.wire = data[:-2]
-        return self._without_connection(request, connection) if connection else request
+        return request if connection is None else self._without_connection(request, connection)
+
+    def _either(self, upper: bytes, lower: bytes) -> bytes | None:
+        """Give the value of a header by whichever of its spellings; None where it has two."""
+        found = self._found
+        if lower not in found:
+            return found.get(upper, b"")
+        return None if upper in found else found[lower]
 
     def _without_connection(self, request: Request, connection: bytes) -> Request | None:
         """Do what Connection says, which ends here, where it says nothing unusual."""
