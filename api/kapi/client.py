@@ -78,11 +78,15 @@ class Client:
         resource_version: str = "",
         limit: int = 0,
         page: str = "",
+        owners: bool = True,
     ) -> Listing:
-        """Read a collection, or with `limit` a page of it; `page` is the `next_page` of the page before."""
+        """Read a collection, or with `limit` a page of it; `page` is the `next_page` of the page before.
+
+        Who needs no `managedFields` asks without `owners`: it saves half of the memory.
+        """
         query = _query(labelSelector=labels, fieldSelector=fields, resourceVersion=resource_version)
         query |= _query(limit=str(limit or ""), **{"continue": page})
-        answer = await self._send("GET", resource.path(namespace), query)
+        answer = await self.transport.send(Request("GET", resource.path(namespace), query, owners=owners))
         meta = answer.get("metadata") or {}
         kind = {"kind": resource.kind, "apiVersion": resource.api_version}
         items = [item if "kind" in item else {**kind, **item} for item in answer.get("items") or ()]

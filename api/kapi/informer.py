@@ -132,6 +132,7 @@ class Informer:
                 resource_version="" if page else least,
                 labels=self._labels,
                 fields=self._fields,
+                owners=False,
             )
             versions |= await self._put(listing.items)
             page = listing.next_page
@@ -160,13 +161,16 @@ class Informer:
         raise ConnectionLost("the watch ended before the initial events did")
 
     async def _put(self, items: list[Json]) -> dict[str, str]:
-        """Put objects into the cache, a few milliseconds' worth at a time. Gives their versions."""
+        """Put objects into the cache, once it is in use a few milliseconds' worth at a time. Gives their versions.
+
+        Before, it is better not to have in memory what several informers have listed.
+        """
         versions: dict[str, str] = {}
         until = time.monotonic() + _SLICE
         for obj in items:
             self.cache.put(obj)
             versions |= _version_of(obj)
-            if time.monotonic() >= until:
+            if self.cache.synced and time.monotonic() >= until:
                 await asyncio.sleep(0)
                 until = time.monotonic() + _SLICE
         return versions

@@ -38,6 +38,7 @@ class Request:
 
     `user` and `groups` are who calls, where a server has found out; clients show credentials instead. `agent` is what
     the client says of itself, as a User-Agent; its name, before the slash, is told as the manager of fields it writes.
+    Without `owners` the answer may lack `managedFields`, which are half of a long list and its memory.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Request:
     user: str = ""
     groups: tuple[str, ...] = ()
     agent: str = ""
+    owners: bool = True
 
 
 class Transport(Protocol):
@@ -96,7 +98,7 @@ class HttpTransport:
         timeout = aiohttp.ClientTimeout(60)
         try:
             async with self._ask(request, timeout) as response:
-                return self._answer(response.status, await response.read())
+                return self._answer(response.status, await response.read(), owners=request.owners)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ConnectionLost(f"{request.method} {self.url}{request.path}: {_reason(error)}") from error
 
@@ -174,9 +176,9 @@ class HttpTransport:
             "headers": headers,
         }
 
-    def _answer(self, code: int, payload: bytes) -> Json:
+    def _answer(self, code: int, payload: bytes, *, owners: bool = True) -> Json:
         try:
-            body = json.loads(payload) if payload else {}
+            body = json.loads(payload, object_hook=None if owners else _without_owners) if payload else {}
         except ValueError:
             body = None
         if not isinstance(body, dict):
@@ -186,6 +188,13 @@ class HttpTransport:
         if code >= 400:
             raise from_status({"code": code, **body})
         return body
+
+
+def _without_owners(found: Json) -> Json:
+    """Let go of the record of a metadata as soon as it is read: nothing else is a list of that name."""
+    if type(found.get("managedFields")) is list:
+        del found["managedFields"]
+    return found
 
 
 def _nobody(method: str, status: int, seconds: float) -> None:

@@ -193,7 +193,7 @@ async def test_an_outage_is_told_of_once_a_round_whoever_asks_and_in_the_systems
     assert ": Connection refused; trying again in " in said
 
 
-async def test_a_large_state_is_taken_in_a_little_at_a_time(script: Script) -> None:
+async def test_once_a_cache_is_in_use_a_large_state_is_taken_in_a_little_at_a_time(script: Script) -> None:
     script.state = [service(f"s{index}", index + 1) for index in range(40)]
     turns, seen = 0, list[int]()
 
@@ -210,6 +210,7 @@ async def test_a_large_state_is_taken_in_a_little_at_a_time(script: Script) -> N
 
     host, port = script.url[:2]  # type: ignore[attr-defined]
     client, cache = Client.connect(f"http://{host}:{port}"), Cache(SERVICES, slow)
+    cache.mark_synced()
     tasks = [asyncio.create_task(job) for job in (Informer(client, cache).run(), turn())]
     await until(lambda: len(cache) == 40)
     for task in tasks:
