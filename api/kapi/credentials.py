@@ -150,8 +150,11 @@ async def _run(plugin: Plugin) -> Json:
         status = json.loads(out)["status"]
     except (OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
         raise CredentialError(f"{plugin.command} gave no credential: {error or type(error).__name__}") from error
-    if not isinstance(status, dict) or not (status.get("token") or (status.get(_CERTIFICATE) and status.get(_KEY))):
+    if not isinstance(status, dict) or not (status.get("token") or status.get(_CERTIFICATE) or status.get(_KEY)):
         raise CredentialError(f"{plugin.command} gave neither a token nor a client certificate with its key")
+    for given, lacking in ((_CERTIFICATE, _KEY), (_KEY, _CERTIFICATE)):
+        if status.get(given) and not status.get(lacking):
+            raise CredentialError(f"{plugin.command} gave {given} without {lacking}")
     return status
 
 

@@ -12,7 +12,7 @@ import os
 import ssl
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,16 +63,21 @@ class Access:
 
     def client(self) -> Client:
         """Give a client for this server. The token goes only over TLS, as kubectl has it."""
-        tls = self.tls()
-        credentials = self._credentials(tls) if tls is not None else None
-        return Client(HttpTransport(self.server, credentials=credentials, tls=tls))
+        transport = HttpTransport(self.server, tls=self.tls())
+        if transport.tls is not None:
+            transport.credentials = self._credentials(transport)
+        return Client(transport)
 
-    def _credentials(self, tls: ssl.SSLContext) -> Credentials | None:
+    def _credentials(self, transport: HttpTransport) -> Credentials | None:
         if self.token_file is not None:
             return TokenFile(self.token_file)
         if self.token:
             return Fixed(self.token)
-        return Executed(self.plugin, partial(_load_chain, tls)) if self.plugin is not None else None
+        return Executed(self.plugin, partial(self._show, transport)) if self.plugin is not None else None
+
+    def _show(self, transport: HttpTransport, certificate: bytes, key: bytes) -> None:
+        """Have requests from now on show a certificate: on connections of their own."""
+        transport.tls = replace(self, certificate=certificate, key=key).tls()
 
 
 def client_from(kubeconfig: Path | None, server: str | None) -> Client:

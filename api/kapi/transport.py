@@ -73,7 +73,8 @@ class HttpTransport:
     """The API over HTTP or HTTPS.
 
     `url` is the server's root; `read_timeout` bounds the silence on a watch, in seconds, so that a half-open
-    connection is noticed. `credentials` are asked for a token with every request.
+    connection is noticed. `credentials` are asked for a token with every request. Requests take only connections that
+    were opened with the present `tls`: where that is another one, what was opened before is closed when it falls idle.
     """
 
     def __init__(
@@ -85,8 +86,8 @@ class HttpTransport:
         read_timeout: float = 660.0,
     ) -> None:
         self.url = url.rstrip("/")
-        self._credentials = credentials
-        self._tls = tls
+        self.credentials = credentials
+        self.tls = tls
         self._read_timeout = read_timeout
         self._session: aiohttp.ClientSession | None = None
         self.observe: Callable[[str, int, float], None] = _nobody  # method, status (0: none came), seconds
@@ -125,7 +126,7 @@ class HttpTransport:
     @asynccontextmanager
     async def _ask(self, request: Request, timeout: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request; where its token is no longer taken and there may be another, once more with that."""
-        who = self._credentials
+        who = self.credentials
         for last in (who is None, True):
             token = await who.token() if who is not None else ""
             async with self._observed(request, token, timeout) as response:
@@ -152,7 +153,7 @@ class HttpTransport:
         import aiohttp  # noqa: PLC0415  # as above
 
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=0, ssl=self._tls if self._tls is not None else True)
+            connector = aiohttp.TCPConnector(limit=0)
             agent = {"User-Agent": f"{program()}/kapi"}
             self._session = aiohttp.ClientSession(
                 connector=connector, headers=agent, read_bufsize=1 << 20, auto_decompress=True
@@ -174,6 +175,7 @@ class HttpTransport:
             "params": dict(request.query),
             "data": sendable(body),
             "headers": headers,
+            "ssl": self.tls if self.tls is not None else True,
         }
 
     def _answer(self, code: int, payload: bytes, *, owners: bool = True) -> Json:

@@ -13,7 +13,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
-# What is compressed refers to this text: to change it is to make kept records unreadable. The commonest comes last.
+# What is compressed refers to this text: to change it is to make kept records unreadable. It stays as it is as long as
+# there is a version 1; a better text is a version 2, which is written, beside this one, which is read. The commonest
+# comes last.
 _NAMES = """
 jobTemplate schedule completions parallelism backoffLimit updateStrategy serviceName volumeClaimTemplates
 minReadySeconds initContainers livenessProbe readinessProbe startupProbe httpGet tcpSocket path scheme
@@ -45,20 +47,34 @@ _COMMON = (
 [{"manager":"kubectl-create","operation":"Update","apiVersion":"v1","time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1",
 """
 ).encode()
-_WINDOW = -12  # 4 KiB, which the common text must fit in; negative for no header
+_VERSION = b"\x01"  # in front of zlib's format, which tells by which text, and has a checksum
+_WINDOW = 12  # 4 KiB, which the common text must fit in
 _SQUEEZE = zlib.compressobj(1, zlib.DEFLATED, _WINDOW, 3, zlib.Z_DEFAULT_STRATEGY, _COMMON)  # copied: a new one is slow
 _WRITE = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Unreadable(ValueError):
+    """A record that was not kept by this release, or is not what was kept."""
 
 
 def pack(entries: list[Json]) -> bytes:
     """Give managedFields in the form in which they are kept."""
     squeeze = _SQUEEZE.copy()
-    return squeeze.compress(_WRITE(entries).encode()) + squeeze.flush()
+    return _VERSION + squeeze.compress(_WRITE(entries).encode()) + squeeze.flush()
 
 
 def unpack(owned: bytes) -> bytes:
-    """Give the JSON of managedFields."""
-    return zlib.decompressobj(_WINDOW, _COMMON).decompress(owned)
+    """Give the JSON of managedFields. Raises `Unreadable`."""
+    if owned[:1] != _VERSION:
+        raise Unreadable(f"its version is {owned[:1].hex() or 'missing'}, and this release reads {_VERSION.hex()}")
+    stretch = zlib.decompressobj(_WINDOW, _COMMON)
+    try:
+        found = stretch.decompress(owned[1:])
+    except zlib.error as error:
+        raise Unreadable(str(error)) from error
+    if not stretch.eof or stretch.unused_data:
+        raise Unreadable("it is cut off" if not stretch.eof else "there is more behind its end")
+    return found
 
 
 def kept(obj: Json, owned: bytes) -> Json:
@@ -69,6 +85,15 @@ def kept(obj: Json, owned: bytes) -> Json:
 
 
 def taken(meta: Json) -> bytes:
-    """Take the packed record out of the metadata of an object that a store kept."""
-    owned = meta.pop("managedFields", "")
-    return base64.b64decode(owned) if isinstance(owned, str) else pack(owned)  # earlier releases kept it as it is shown
+    """Take the packed record out of the metadata of an object that a store kept. Raises `Unreadable`."""
+    kept = meta.pop("managedFields", "")
+    if not kept:
+        return b""
+    if isinstance(kept, list):  # earlier releases kept it as it is shown
+        return pack(kept)
+    try:
+        owned = base64.b64decode(kept, validate=True)
+    except (ValueError, TypeError) as error:
+        raise Unreadable(str(error)) from error
+    unpack(owned)
+    return owned

@@ -7,6 +7,7 @@ collections together, and the one place that hears from the store.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from heapq import merge
 from sys import intern
 from typing import Any
 
-from kapi.codec.owned import taken
+from kapi.codec.owned import Unreadable, taken
 from kapi.resources import Resource
 from kapi.server import statuses
 from kapi.server.history import Change, ChangeKind, History
@@ -22,6 +23,7 @@ from kapi.server.records import Record
 from kapi.store import Snapshot, Write
 
 Json = dict[str, Any]
+log = logging.getLogger(__name__)
 
 _WAIT_FOR_FUTURE = 3.0  # seconds a request waits for a version that another server may be about to tell us
 Offer = Callable[[Change], None]
@@ -110,7 +112,7 @@ class Collection:
             owned = previous.owned
         else:
             meta = {**obj["metadata"], "resourceVersion": str(write.revision)}
-            owned = taken(meta)
+            owned = _owned(key, meta)
             obj = {**obj, "metadata": meta}
             kind = "MODIFIED" if previous else "ADDED"
         record = Record(key, namespace, name, write.revision, obj, owned)
@@ -135,10 +137,19 @@ class Collection:
             del self._records[namespace], self._names[namespace]
 
 
+def _owned(key: str, meta: Json) -> bytes:
+    """Take the record of the fields' owners out of what a store held; one that cannot be read is as good as none."""
+    try:
+        return taken(meta)
+    except Unreadable as error:
+        log.warning("%s: who owns its fields cannot be read and is no longer told: %s", key, error)
+        return b""
+
+
 def _loaded(key: str, namespace: str, name: str, version: int, obj: Json) -> Record:
     """Give what a store held as a record; names that are in many places are in memory once."""
     meta = obj["metadata"]
-    owned = taken(meta)
+    owned = _owned(key, meta)
     meta |= {"name": name, "resourceVersion": str(version)}
     if namespace:
         meta["namespace"] = namespace

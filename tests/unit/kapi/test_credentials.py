@@ -62,6 +62,8 @@ async def test_a_plug_in_is_run_again_when_its_token_ends(tmp_path: Path) -> Non
         Plugin("echo", ('{"status": {}}',)),
         Plugin("echo", ("[]",)),
         Plugin("echo", ('{"status": {"clientCertificateData": "x"}}',)),
+        Plugin("echo", ('{"status": {"token": "t", "clientCertificateData": "x"}}',)),
+        Plugin("echo", ('{"status": {"token": "t", "clientKeyData": "x"}}',)),
     ],
     ids=str,
 )

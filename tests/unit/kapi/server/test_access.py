@@ -191,6 +191,20 @@ async def test_a_plug_in_may_give_a_certificate(authority: Authority, tmp_path: 
         await client.close()
 
 
+async def test_a_new_certificate_is_shown_at_once(authority: Authority, tmp_path: Path) -> None:
+    given, seen = tmp_path / "given", []
+    async with secured(authority, Settings()) as secure:
+        client = replace(secure.access, plugin=Plugin("cat", (str(given),))).client()
+        for name in ("first", "second"):
+            pair = authority.client(name)
+            status = {"clientCertificateData": pair.certificate.read_text(), "clientKeyData": pair.key.read_text()}
+            given.write_text(json.dumps({"status": {**status, "expirationTimestamp": "2020-01-01T00:00:00Z"}}))
+            me = await review(client, "selfsubjectreviews", "authentication")
+            seen.append(me["userInfo"]["username"])
+        await client.close()
+    assert seen == ["first", "second"]
+
+
 async def review(client: Client, plural: str, group: str, **spec: Any) -> Any:
     request = Request("POST", f"/apis/{group}.k8s.io/v1/{plural}", {}, {"spec": spec})
     return (await client.transport.send(request))["status"]
