@@ -30,13 +30,79 @@ class ScaleTarget(Structure):
     api_version: str | None = about("API version of the object.")
 
 
+class MetricTarget(Structure):
+    """What a measure should be."""
+
+    type: str | None = about("Utilization, Value or AverageValue.")
+    value: Quantity | None = about("The measure itself.")
+    average_value: Quantity | None = about("The measure for each pod.")
+    average_utilization: Int | None = about("The measure for each pod, in percent of what was requested.")
+
+
+class MetricValue(Structure):
+    """What was measured."""
+
+    value: Quantity | None = about("The measure itself.")
+    average_value: Quantity | None = about("The measure for each pod.")
+    average_utilization: Int | None = about("The measure for each pod, in percent of what was requested.")
+
+
+class MetricIdentifier(Structure):
+    """Names a measure that is not of a resource."""
+
+    name: str | None = about("Name of the measure.")
+    selector: LabelSelector | None = about("Which of several it is.")
+
+
+class MetricSource(Structure):
+    """One measure: of what, and what it should be."""
+
+    name: str | None = about("Name of the resource: cpu or memory.")
+    container: str | None = about("Name of the container.")
+    described_object: ScaleTarget | None = about("The object that is measured.")
+    metric: MetricIdentifier | None = about("Which measure it is.")
+    target: MetricTarget | None = about("What it should be.")
+
+
+class MetricSourceStatus(Structure):
+    """One measure: of what, and what it was."""
+
+    name: str | None = about("Name of the resource: cpu or memory.")
+    container: str | None = about("Name of the container.")
+    described_object: ScaleTarget | None = about("The object that is measured.")
+    metric: MetricIdentifier | None = about("Which measure it is.")
+    current: MetricValue | None = about("What it was.")
+
+
+class MetricSpec(Structure):
+    """What is measured, and what it should be."""
+
+    type: str | None = about("Which of the other fields is given: Resource for `resource`.")
+    resource: MetricSource | None = about("A resource of all containers.")
+    container_resource: MetricSource | None = about("A resource of one container.")
+    pods: MetricSource | None = about("A measure of each pod.")
+    object: MetricSource | None = about("A measure of one other object.")
+    external: MetricSource | None = about("A measure of something outside of the cluster.")
+
+
+class MetricStatus(Structure):
+    """What was measured."""
+
+    type: str | None = about("Which of the other fields is given: Resource for `resource`.")
+    resource: MetricSourceStatus | None = about("A resource of all containers.")
+    container_resource: MetricSourceStatus | None = about("A resource of one container.")
+    pods: MetricSourceStatus | None = about("A measure of each pod.")
+    object: MetricSourceStatus | None = about("A measure of one other object.")
+    external: MetricSourceStatus | None = about("A measure of something outside of the cluster.")
+
+
 class HorizontalPodAutoscalerSpec(Structure):
     """Between which bounds, and by which measure."""
 
     scale_target_ref: ScaleTarget | None = about("The object that is scaled.")
     min_replicas: Int | None = about("The fewest pods; 1 by default.")
     max_replicas: Int | None = about("The most pods.")
-    metrics: list[Json] | None = about("What is measured, and what it should be; by default 80% of the CPU.")
+    metrics: list[MetricSpec] | None = about("What is measured, and what it should be; by default 80% of the CPU.")
     behavior: Json | None = about("How fast.")
 
 
@@ -47,7 +113,7 @@ class HorizontalPodAutoscalerStatus(Structure):
     last_scale_time: Time | None = about("When the number last changed.")
     current_replicas: Int | None = about("Pods there are.")
     desired_replicas: Int | None = about("Pods there should be.")
-    current_metrics: list[Json] | None = about("What was measured.")
+    current_metrics: list[MetricStatus] | None = about("What was measured.")
     conditions: list[Condition] | None = about("Whether it can measure and scale.", key="type")
 
 

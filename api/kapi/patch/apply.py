@@ -9,6 +9,7 @@ conflict by `kubectl apply --server-side`.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -153,18 +154,22 @@ def _merged(live: Any, config: Any, shape: Shape) -> Any:
         return live | {name: _merged(live.get(name), item, shape.field(name)) for name, item in config.items()}
     if not isinstance(config, list) or not isinstance(live, list):
         return config
-    if shape.unique:
-        return _woven({json.dumps(item): item for item in live}, {json.dumps(item): item for item in config}, shape)
-    if not shape.keys or not all(shape.key_of(item) for item in (*config, *live)):
+    key_of: Callable[[Any], str] = json.dumps if shape.unique else shape.key_of
+    if not shape.unique and not (shape.keys and all(key_of(item) for item in (*config, *live))):
         return config
-    known = {shape.key_of(item): item for item in live}
-    return _woven(known, {shape.key_of(item): item for item in config}, shape.item)
+    return _woven([(key_of(item), item) for item in live], {key_of(item): item for item in config}, shape.item)
 
 
-def _woven(known: Json, wanted: Json, item: Shape) -> list[Any]:
-    """Give the items of both lists: those wanted in their order, each after the others that were before it."""
+def _woven(live: list[tuple[str, Any]], wanted: Json, item: Shape) -> list[Any]:
+    """Give the items of both lists: those wanted in their order, each after the others that were before it.
+
+    Of live items with the same key all stay, or one that is wanted takes the place of all.
+    """
+    known: Json = {}
+    for key, value in live:
+        known[key] = None if key in known else value
     result, left = [], list(wanted)
-    for key, value in known.items():
+    for key, value in live:
         if key not in wanted:
             result.append(value)
         elif key in left:

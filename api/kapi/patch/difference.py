@@ -28,6 +28,12 @@ _ALWAYS_THERE = frozenset(
 )
 
 
+class Same(tuple[Any, ...]):
+    """Items of one list that have the same key, in their order."""
+
+    __slots__ = ()
+
+
 class Difference(NamedTuple):
     """What came, changed and went between two versions of an object."""
 
@@ -103,25 +109,40 @@ def _one(step: str, before: Any, after: Any, shape: Shape, found: Difference, *,
 def _lists(old: Json, new: Json, shape: Shape, found: Difference) -> None:
     item = shape.item
     for step, after in new.items():
-        if step not in old:
+        before = old.get(step)
+        if before is None:
             found.added[step] = whole(after, item)
-        elif old[step] != after:
-            _one(step, old[step], after, item, found)
+        elif before != after and isinstance(before, Same) is isinstance(after, Same):
+            _one(step, before, after, item, found)
+        elif before != after:
+            found.added[step], found.removed[step] = whole(after, item), whole(before, item)
     for step, before in old.items():
         if step not in new:
             found.removed[step] = whole(before, item)
 
 
 def _items(value: Any, shape: Shape) -> Json | None:
-    """Give a list's items by their steps; None for what is no list, or one that is always replaced."""
+    """Give a list's items by their steps; None for what is no list, or one that is always replaced.
+
+    Items that share a key, as variables of an environment may, are owned together.
+    """
     if not isinstance(value, list):
         return None
     if shape.unique:
         return {f"v:{json.dumps(item)}": item for item in value}
     if not shape.keys:
         return None
-    found = {shape.key_of(item): item for item in value}
-    return None if "" in found else found
+    found: Json = {}
+    for item in value:
+        step = shape.key_of(item)
+        if not step:
+            return None
+        found[step] = Same((*_each(found[step]), item)) if step in found else item
+    return found
+
+
+def _each(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, Same) else (value,)
 
 
 def whole(value: Any, shape: Shape) -> Fields:

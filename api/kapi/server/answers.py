@@ -117,18 +117,26 @@ Show = Callable[[Event], Json]  # how an event's object is shown: None for as it
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """An open watch: to be iterated with `watch.events()`, and closed; and warnings for people."""
+    """An open watch: to be iterated with `watch.events()`, and closed; and warnings for people.
+
+    `translate` gives what is shown in the words of another resource.
+    """
 
     watch: Watch
     show: Show | None = None
     warnings: tuple[str, ...] = ()
+    translate: Callable[[Json], Json] | None = None
 
     def json(self, event: Event) -> Json:
         """Give an event as JSON values."""
-        return {"type": event.kind, "object": self.show(event) if self.show else event.object}
+        return self._event(event, event.object if self.show is None else self.show(event))
 
     def encoded(self, batch: Batch) -> bytes:
         """Give events as they go over the wire, one a line."""
-        if self.show is None:
+        if self.show is None and self.translate is None:
             return batch.encoded
-        return b"".join([encode(self.json(event)) + b"\n" for event in batch.events])
+        shown = [(event, event.shown if self.show is None else self.show(event)) for event in batch.events]
+        return b"".join([encode(self._event(event, obj)) + b"\n" for event, obj in shown])
+
+    def _event(self, event: Event, obj: Json) -> Json:
+        return {"type": event.kind, "object": obj if self.translate is None else self.translate(obj)}

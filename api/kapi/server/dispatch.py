@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from kapi.codec.bodies import own
-from kapi.server import fields, patching, requests, statuses
+from kapi.server import fields, requests, statuses
 from kapi.server import options as query
 from kapi.server.aliases import Alias
 from kapi.server.answers import Answer, Following, Many, One, Plain, Streamed
@@ -49,6 +49,8 @@ class Dispatcher:
         reviews: Reviews,
     ) -> None:
         self._routes = Routes(kinds)
+        known = {kind.resource: kind for kind in kinds}
+        self._aliases = {kind.resource: Alias(kind, known[kind.stored_as or kind.resource]) for kind in kinds}
         self._clock = clock
         self._catch_up = catch_up
         self._state = state
@@ -64,29 +66,33 @@ class Dispatcher:
         found = self._discovery.answer(request) or self._reviews.answer(request)
         if found is not None:
             return found
-        route = self._routes.find(request.path)
-        if route.kind.stored_as is not None:
-            alias = Alias(route.kind, route.kind.stored_as)
-            return alias.reply(await self.answer(alias.request(request, _body(request))))
+        asked = self._routes.find(request.path)
+        alias = self._aliases[asked.kind.resource]
+        if not alias.is_other:
+            return await self._answer_as(request, asked, alias)
+        route = replace(asked, kind=alias.stored)
+        return alias.reply(await self._answer_as(alias.request(request), route, alias))
+
+    async def _answer_as(self, request: Request, route: Route[Kind], alias: Alias) -> Reply:
         if not request.query.get("resourceVersion"):  # which would say how old an answer may be
             await self._catch_up()
-        reply = await self._answer(request, route)
+        reply = await self._answer(request, route, alias)
         if route.kind.deprecated:
             return replace(reply, warnings=(route.kind.deprecated, *reply.warnings))
         return reply
 
-    async def _answer(self, request: Request, route: Route[Kind]) -> Reply:
+    async def _answer(self, request: Request, route: Route[Kind], alias: Alias) -> Reply:
         if route.subresource and route.subresource != "status":
             return await self._subresources.answer(request, route, self._options(request, route))
         match request.method:
             case "GET":
                 return await self._read(request, route)
             case "POST":
-                return await self._create(request, route)
+                return await self._create(request, route, alias)
             case "PUT" if route.name:
-                return await self._update(request, route)
+                return await self._update(request, route, alias)
             case "PATCH" if route.name:
-                return await self._patch(request, route)
+                return await self._patch(request, route, alias)
             case "DELETE":
                 return await self._delete(request, route)
         raise statuses.method_not_allowed(route.kind.resource, request.method.lower())
@@ -126,38 +132,38 @@ class Dispatcher:
     def _show(self, view: View | None, record: Record, code: int = 200, warnings: tuple[str, ...] = ()) -> Answer:
         return Answer(Plain(view.one(record)) if view else One(record), code, warnings=warnings)
 
-    async def _create(self, request: Request, route: Route[Kind]) -> Answer:
+    async def _create(self, request: Request, route: Route[Kind], alias: Alias) -> Answer:
         if route.name or (route.kind.resource.namespaced and not route.namespace):
             raise statuses.method_not_allowed(route.kind.resource, "create")
         options = self._options(request, route)
-        obj = requests.whole_object(request, route)
-        warnings = route.kind.check(obj, options.field_validation)
-        record = await self._writer.create(route, obj, options)
+        obj = requests.whole_object(request, alias.asked(route))
+        warnings = alias.kind.check(obj, options.field_validation)
+        record = await self._writer.create(route, alias.inward(obj, {}), options)
         return self._show(self._view(request, route, options), record, 201, warnings)
 
-    async def _update(self, request: Request, route: Route[Kind]) -> Answer:
+    async def _update(self, request: Request, route: Route[Kind], alias: Alias) -> Answer:
         options = self._options(request, route)
-        obj = requests.whole_object(request, route)
-        warnings = route.kind.check(obj, options.field_validation)
+        obj = requests.whole_object(request, alias.asked(route))
+        warnings = alias.kind.check(obj, options.field_validation)
         view = self._view(request, route, options)
         missing = self._state.of(route.kind.resource).get(route.namespace, route.name) is None
         if missing and route.kind.created_by_update and not route.subresource:
             obj["metadata"].pop("resourceVersion", None)
-            record = await self._writer.create(route, obj, options)
+            record = await self._writer.create(route, alias.inward(obj, {}), options)
             return self._show(view, record, 201, warnings)
         if route.kind.update_names_version and not obj["metadata"].get("resourceVersion") and not missing:
             error = fields.invalid("metadata.resourceVersion", 0, "must be specified for an update")
             raise statuses.invalid(route.kind.resource, route.name, [error])
 
-        def change(_: Record) -> Json:
-            return own(obj)  # type: ignore[no-any-return]  # an object's copy is an object
+        def change(record: Record) -> Json:
+            return own(alias.inward(obj, record.object))  # type: ignore[no-any-return]  # an object's copy is an object
 
         record = await self._writer.change(route, change, options)
         return self._show(view, record, 200, warnings)
 
-    async def _patch(self, request: Request, route: Route[Kind]) -> Answer:
+    async def _patch(self, request: Request, route: Route[Kind], alias: Alias) -> Answer:
         options = self._options(request, route)
-        record, code, warnings = await self._patcher.patch(request, route, options)
+        record, code, warnings = await self._patcher.patch(request, route, options, alias)
         return self._show(self._view(request, route, options), record, code, warnings)
 
     async def _delete(self, request: Request, route: Route[Kind]) -> Answer:
@@ -175,10 +181,3 @@ class Dispatcher:
         head = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
         meta = {"resourceVersion": str(self._state.version)}
         return Answer(Plain(head | {"metadata": meta, "items": [record.shown for record in records]}))
-
-
-def _body(request: Request) -> Any:
-    """Parse the body of any request, where there is one."""
-    if request.body in (None, b""):
-        return None
-    return patching.read(request) if request.method == "PATCH" else requests.parsed(request)

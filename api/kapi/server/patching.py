@@ -8,11 +8,13 @@ from kapi.codec.bodies import BodyError, from_json, from_yaml, own
 from kapi.errors import StatusError
 from kapi.patch import json_patch, strategic
 from kapi.patch.apply import Applied, ApplyConflict
+from kapi.patch.duplicates import duplicates
 from kapi.patch.merge import merge
 from kapi.patch.owners import shown as shown_owners
 from kapi.patch.ownership import shown
 from kapi.patch.shape import Shape
 from kapi.server import fields, owning, requests, statuses
+from kapi.server.aliases import Alias
 from kapi.server.kinds import Kind
 from kapi.server.options import Options
 from kapi.server.records import Record
@@ -38,39 +40,44 @@ class Patcher:
         self._writer = writer
 
     async def patch(
-        self, request: Request, route: Route[Kind], options: Options
+        self, request: Request, route: Route[Kind], options: Options, alias: Alias
     ) -> tuple[Record, int, tuple[str, ...]]:
-        """Patch an object. Gives it, the code to answer with, and warnings."""
+        """Patch an object as it is shown. Gives it, the code to answer with, and warnings."""
         if requests.media_type(request) == APPLY:
-            return await self._apply(request, route, options)
+            return await self._apply(request, route, options, alias)
         patch = read(request)
         warnings: tuple[str, ...] = ()
 
         def change(record: Record) -> Json:
             nonlocal warnings
-            obj = requests.placed(own(_patched(request, _patchable(request, record), patch, route.kind)), route)
-            warnings = route.kind.check(obj, options.field_validation)
-            return obj
+            before = alias.outward(_patchable(request, record))
+            obj = requests.placed(own(_patched(request, before, patch, alias.kind)), alias.asked(route))
+            warnings = alias.kind.check(obj, options.field_validation)
+            return own(alias.inward(obj, record.object)) if alias.is_other else obj
 
         return await self._writer.change(route, change, options), 200, warnings
 
     async def _apply(
-        self, request: Request, route: Route[Kind], options: Options
+        self, request: Request, route: Route[Kind], options: Options, alias: Alias
     ) -> tuple[Record, int, tuple[str, ...]]:
-        config = requests.placed(own(_object(read(request))), route)
+        config = own(_object(read(request)))
+        _refuse_duplicates(config, alias.kind)
+        config = requests.placed(config, alias.asked(route))
         if not options.manager:
             error = fields.required("fieldManager", "is required for apply patch")
             raise statuses.bad_request(f"PatchOptions.meta.k8s.io is invalid: {error}", [error])
         if config["metadata"].get("managedFields"):
             raise statuses.bad_request("metadata.managedFields must be nil")
-        warnings = route.kind.check(config, options.field_validation)
+        warnings = alias.kind.check(config, options.field_validation)
         by = self._writer.owner(route, options, "Apply")
-        applied = Applied.of(config, by, Shape(route.kind.model), owning.scope_of(route.kind, route.subresource))
+        shape, scope = Shape(route.kind.model), owning.scope_of(route.kind, route.subresource)
         if self._state.of(route.kind.resource).get(route.namespace, route.name) is None and not route.subresource:
             config["metadata"].pop("resourceVersion", None)
-            return await self._writer.create(route, config, options, applied.created()), 201, warnings
+            applied = Applied.of(alias.applied(config, {}), by, shape, scope)
+            return await self._writer.create(route, applied.config, options, applied.created()), 201, warnings
 
         def change(record: Record) -> Json:
+            applied = Applied.of(alias.applied(config, record.object), by, shape, scope)
             try:
                 obj, owners = applied.to(record.object, owning.unpacked(record.owned), force=options.force)
             except ApplyConflict as conflict:
@@ -135,6 +142,18 @@ def _operations(patch: Any) -> list[Any]:
         most = f"The allowed maximum operations in a JSON patch is {json_patch.MOST_OPERATIONS}, got {len(patch)}"
         raise statuses.too_large(most)
     return patch
+
+
+def _refuse_duplicates(config: Json, kind: Kind) -> None:
+    """Refuse a configuration that says two things of one item. Kubernetes words it so, in an answer 500."""
+    errors = list(duplicates(config, Shape(kind.model)))
+    if not errors:
+        return
+    meta, version = config.get("metadata") or {}, kind.resource.api_version
+    version = version if "/" in version else f"/{version}"
+    what = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}; {version}, Kind={kind.resource.kind}"
+    told = errors[0] if len(errors) == 1 else "\n  ".join(["errors:", *errors])
+    raise statuses.bad_request(f"failed to create typed patch object ({what}): {told}")
 
 
 def _conflict(conflict: ApplyConflict) -> StatusError:

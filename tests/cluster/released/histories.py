@@ -225,6 +225,31 @@ async def items_of_lists(side: Side) -> None:
     await side.look(SERVICES, "s")
 
 
+async def items_with_the_same_key(side: Side) -> None:
+    def web(*values: str) -> Json:
+        env = [{"name": value[0], "value": value[1:]} for value in values]
+        spec = {"template": {"spec": {"containers": [{"name": "web", "env": env}]}}}
+        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
+
+    async def look() -> None:
+        obj = await side.look(DEPLOYMENTS, "web")
+        side.said.append(obj["spec"]["template"]["spec"]["containers"][0].get("env"))
+
+    await side.send("POST", DEPLOYMENTS.path("default"), deployment(), manager="one")
+    for values in (("A1", "Xx", "A2"), ("A1", "Xx", "A9"), ("A1", "Xx"), ("A1", "Xx", "A2")):
+        env = web(*values)["spec"]["template"]["spec"]["containers"][0]["env"]
+        changed = [{"op": "replace", "path": "/spec/template/spec/containers/0/env", "value": env}]
+        await side.send("PATCH", WEB, changed, kind="json-patch", manager=f"then-{'-'.join(values)}")
+        await look()
+    for values, force in ((("Bb",), False), (("Xx", "Bb"), False), (("A3",), False), (("A3",), True), ((), False)):
+        await side.send("PATCH", WEB, web(*values), kind="apply", manager="two", force=force)
+        await look()
+    twice = [{"port": 80, "name": name} for name in "abc"]
+    for ports in (twice[:2], twice, [*twice, {"port": 81, "name": "d"}, {"port": 81, "name": "e"}]):
+        await side.send("PATCH", SERVICES.path("default", "s"), service(*ports), kind="apply", manager="one")
+    await side.send("PATCH", MAPS, config({}, finalizers=["x.example/a"] * 2), kind="apply", manager="one")
+
+
 async def sets_and_references(side: Side) -> None:
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u-1"}
     made = config({"a": "1"}, finalizers=["x.example/a"], ownerReferences=[owner])
@@ -338,6 +363,7 @@ HISTORIES: dict[str, History] = {
     "two who apply": two_who_apply,
     "an update and an apply by the same": an_update_and_an_apply_by_the_same,
     "items of lists": items_of_lists,
+    "items with the same key": items_with_the_same_key,
     "sets and references": sets_and_references,
     "a record that is ended": a_record_that_is_ended,
     "more writers than are kept": more_writers_than_are_kept,

@@ -17,6 +17,7 @@ from kapi.objects import Deployment, Pod, Service
 from kapi.patch import owners
 from kapi.patch.apply import Applied, ApplyConflict
 from kapi.patch.difference import difference_of, mentioned
+from kapi.patch.duplicates import duplicates
 from kapi.patch.owners import Owner, Owners
 from kapi.patch.ownership import difference, intersection, paths, shown, union
 from kapi.patch.shape import Shape
@@ -126,6 +127,65 @@ def test_applied_list_items_are_joined_by_all_their_keys_and_keep_their_order() 
     assert [port["protocol"] for port in ports_of(both[0])] == ["UDP", "TCP"]
     only_udp, _ = applied(both, deployment(), "tcp")
     assert ports_of(only_udp) == [{"containerPort": 53, "protocol": "UDP"}]
+
+
+def with_env(*values: str) -> Json:
+    env = [{"name": name, "value": value} for name, value in (text.split("=", 1) for text in values)]
+    return deployment(template={"spec": {"containers": [{"name": "c", "env": env}]}})
+
+
+def env_of(obj: Json) -> list[str]:
+    return [f"{one['name']}={one['value']}" for one in obj["spec"]["template"]["spec"]["containers"][0]["env"]]
+
+
+def env_owned(record: Owners) -> Json:
+    found = {}
+    for owner in record:
+        (container,) = owner.fields["f:spec"]["f:template"]["f:spec"]["f:containers"].values()
+        found[owner.manager] = container.get("f:env")
+    return found
+
+
+WHOLE = {".": {}, "f:name": {}, "f:value": {}}
+A, B, X = (f'k:{{"name":"{name}"}}' for name in "ABX")
+
+
+def test_items_that_share_a_key_stay_until_a_manager_sets_that_key() -> None:
+    obj = with_env("A=1", "X=x", "A=$(A)2")
+    live = obj, owners.written((), by("k"), difference_of({}, obj, Shape(Deployment), "rest"))
+    assert env_owned(live[1]) == {"k": {".": {}, A: {}, X: WHOLE}}
+    beside = applied(live, with_env("B=b"), "m")
+    assert env_of(beside[0]) == ["A=1", "X=x", "A=$(A)2", "B=b"]
+    assert env_owned(beside[1]) == {"m": {B: WHOLE}, "k": {".": {}, A: {}, X: WHOLE}}
+    with pytest.raises(ApplyConflict, match=r'containers\[name="c"\]\.env\[name="A"\]'):
+        applied(live, with_env("A=3"), "m")
+    forced = applied(live, with_env("A=3"), "m", force=True)
+    assert env_of(forced[0]) == ["A=3", "X=x"]
+    assert env_owned(forced[1]) == {"m": {A: WHOLE}, "k": {".": {}, X: WHOLE}}
+    assert env_of(applied(forced, with_env(), "m")[0]) == ["X=x"]
+
+
+def test_items_that_share_a_key_are_owned_together() -> None:
+    one, other, single = with_env("A=1", "A=2"), with_env("A=1", "A=9"), with_env("A=1")
+    record = owners.written((), by("k"), difference_of({}, one, Shape(Deployment), "rest"))
+    record = owners.written(record, by("k2"), difference_of(one, other, Shape(Deployment), "rest"))
+    assert env_owned(record) == {"k": {}, "k2": {A: {}}}
+    record = owners.written(record, by("k3"), difference_of(other, single, Shape(Deployment), "rest"))
+    assert env_owned(record) == {"k": {}, "k3": {A: WHOLE}}
+    record = owners.written(record, by("k4"), difference_of(single, one, Shape(Deployment), "rest"))
+    assert env_owned(record) == {"k": {}, "k4": {A: {}}}
+
+
+def test_a_configuration_in_which_a_key_comes_twice_is_told_of() -> None:
+    ports = [{"port": 80, "name": name} for name in "abc"]
+    config = {"metadata": {"finalizers": ["a/b", "a/b"]}, "spec": {"ports": [*ports, {"port": 81}]}}
+    assert list(duplicates(config, Shape(Service))) == [
+        '.metadata.finalizers: duplicate entries for key [="a/b"]',
+        *['.spec.ports: duplicate entries for key [port=80,protocol="TCP"]'] * 2,
+    ]
+    assert list(duplicates(with_env("A=1", "A=2"), Shape(Deployment))) == [
+        '.spec.template.spec.containers[name="c"].env: duplicate entries for key [name="A"]'
+    ]
 
 
 def test_a_writer_owns_what_it_brought_down_to_the_keys_of_lists_and_maps() -> None:

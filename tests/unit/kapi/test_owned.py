@@ -76,7 +76,8 @@ async def test_an_object_whose_record_cannot_be_read_is_shown_without_one(
             key = f"configmaps/default/{name}"
             collection.take(key, "default", name, Write(key, revision, {"kind": "ConfigMap", "metadata": meta}))
     bad, good = (collection.get("default", name) for name in ("bad", "good"))
-    assert bad is not None and good is not None
+    assert bad is not None
+    assert good is not None
     assert "managedFields" not in json.loads(bad.encoded)["metadata"]
     assert json.loads(good.encoded)["metadata"]["managedFields"] == ENTRIES
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["configmaps/default/bad"]

@@ -3,6 +3,7 @@
 To add a kind, declare its `Resource` in `kapi.resources`, its type in `kapi.objects`, and its `Kind` here.
 """
 
+from kapi.server.kinds.autoscalers import AUTOSCALER, AUTOSCALER_V1
 from kapi.server.kinds.batch import CRON_JOB, JOB
 from kapi.server.kinds.core import CONFIG_MAP, EVENT, EVENT_V1, LEASE, NAMESPACE, NODE, SECRET, SERVICE_ACCOUNT
 from kapi.server.kinds.endpoints import ENDPOINT_SLICE, ENDPOINTS_KIND
@@ -11,8 +12,6 @@ from kapi.server.kinds.kind import Kind
 from kapi.server.kinds.others import IP_ADDRESS, KEPT, SERVICE_CIDR
 from kapi.server.kinds.pods import POD
 from kapi.server.kinds.policies import (
-    AUTOSCALER,
-    AUTOSCALER_V1,
     BUDGET,
     LIMIT_RANGE,
     NETWORK_POLICY,

@@ -27,6 +27,11 @@ def _the_same(obj: Json) -> Json:
     return obj
 
 
+def _the_first(obj: Json, _: Json) -> Json:
+    """Translate nothing."""
+    return obj
+
+
 def _nothing_kept(_new: Json, _old: Json) -> None:
     """Keep nothing of the object before."""
 
@@ -53,7 +58,9 @@ class Kind:
     update that does not say from which version it was made, and `shown_when_deleted` answers a deletion with the object
     instead of a Status, as typed clients expect of some kinds. `deprecated` is told to whoever uses the kind.
     `stored_as` names the resource that this one is an alias of, and `renamed` what its fields are called there; where
-    more differs, `inward` makes an object or a part of one what is stored, and `outward` what is shown.
+    more differs, `outward` makes what is stored what is shown, and `inward` what was sent, with what is stored now ({}:
+    nothing), what is to be stored. `completed` gives an applied configuration, with what is shown now, what one of its
+    fields stands for in a part that is always replaced whole.
     """
 
     resource: Resource
@@ -72,8 +79,9 @@ class Kind:
     deprecated: str = ""
     stored_as: Resource | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
-    inward: Callable[[Json], Json] = _the_same
+    inward: Callable[[Json, Json], Json] = _the_first
     outward: Callable[[Json], Json] = _the_same
+    completed: Callable[[Json, Json], Json] = _the_first
 
     def check(self, obj: Json, how: FieldValidation) -> tuple[str, ...]:
         """Check the structure of an object that a client sent; gives warnings, refuses with 400."""

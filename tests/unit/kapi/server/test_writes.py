@@ -296,6 +296,21 @@ async def test_a_status_is_owned_by_itself_and_a_node_by_nobody(served: Served) 
     await served.http.patch(PODS, "p", applied, "default", kind="apply", manager="me")
 
 
+async def test_an_applied_configuration_in_which_a_key_comes_twice_is_refused(served: Served) -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}}
+    ports = [{"port": 80, "name": "a"}, {"port": 80, "name": "b"}]
+    for is_there in (False, True):
+        if is_there:
+            await served.http.create(SERVICES, {**service, "spec": {"ports": ports[:1]}})
+        twice = {**service, "spec": {"ports": ports}}
+        with pytest.raises(BadRequest) as refusal:
+            await served.http.patch(SERVICES, "s", twice, "default", kind="apply", manager="me")
+        assert str(refusal.value) == (
+            "failed to create typed patch object (/s; /v1, Kind=Service): "
+            '.spec.ports: duplicate entries for key [port=80,protocol="TCP"]'
+        )
+
+
 async def test_what_was_there_before_the_first_apply_has_an_owner(served: Served) -> None:
     await served.http.create(CONFIG_MAPS, config(a="1", b="1"))
     await served.http.patch(CONFIG_MAPS, "c", {"metadata": {"managedFields": [{}]}}, "default")
