@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kapi.server.answers import Answer, Body, Following, Streamed, encode
+from kapi.server.answers import Answer, Body, Following, Streamed
 from kapi.server.kinds import Kind
+from kapi.server.records import encode
 from kapi.server.routes import Route
 from kapi.transport import Request
 

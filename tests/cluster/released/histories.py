@@ -241,8 +241,8 @@ async def items_with_the_same_key(side: Side) -> None:
         changed = [{"op": "replace", "path": "/spec/template/spec/containers/0/env", "value": env}]
         await side.send("PATCH", WEB, changed, kind="json-patch", manager=f"then-{'-'.join(values)}")
         await look()
-    for values, force in ((("Bb",), False), (("Xx", "Bb"), False), (("A3",), False), (("A3",), True), ((), False)):
-        await side.send("PATCH", WEB, web(*values), kind="apply", manager="two", force=force)
+    for text, force in (("Bb", False), ("Xx Bb", False), ("A3", False), ("A3", True), ("", False)):
+        await side.send("PATCH", WEB, web(*text.split()), kind="apply", manager="two", force=force)
         await look()
     twice = [{"port": 80, "name": name} for name in "abc"]
     for ports in (twice[:2], twice, [*twice, {"port": 81, "name": "d"}, {"port": 81, "name": "e"}]):

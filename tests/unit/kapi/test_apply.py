@@ -146,7 +146,7 @@ def env_owned(record: Owners) -> Json:
     return found
 
 
-WHOLE = {".": {}, "f:name": {}, "f:value": {}}
+WHOLE: Json = {".": {}, "f:name": {}, "f:value": {}}
 A, B, X = (f'k:{{"name":"{name}"}}' for name in "ABX")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kapi.errors import StatusError
-from kapi.resources import HORIZONTAL_POD_AUTOSCALERS, RESOURCES, Resource
+from kapi.resources import RESOURCES, Resource
 from kapi.server.kinds import KINDS
+from kapi.server.kinds.autoscalers import AUTOSCALER
 from kapi.testing import Served, serving
 from kapi.transport import Request
 
@@ -56,12 +58,11 @@ def test_it_is_stored_and_shown_or_refused(resource: Resource, body: Json) -> No
     asyncio.run(run())
 
 
-async def test_a_measure_that_makes_no_sense_is_shown_all_the_same() -> None:
-    target = {"kind": "Deployment", "name": "d"}
-    for metric in ({"resource": "x"}, {"resource": {"name": "cpu", "target": 1}}, {"type": "Pods"}, {}):
-        spec = {"scaleTargetRef": target, "maxReplicas": 1, "metrics": [metric]}
-        async with serving() as served:
-            body = {"metadata": {"name": "x"}, "spec": spec, "status": {"currentMetrics": [metric]}}
-            await served.client.create(HORIZONTAL_POD_AUTOSCALERS, body, "default")
-            path = HORIZONTAL_POD_AUTOSCALERS.path("default")
-            assert await code(served, Request("GET", path, accept=TABLE)) == 200
+@pytest.mark.parametrize(
+    "metric", [{"resource": "x"}, {"resource": {"name": "cpu", "target": 1}}, {"type": "Pods"}, "x"]
+)
+def test_a_measure_that_was_kept_before_it_was_checked_is_shown_all_the_same(metric: Any) -> None:
+    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 1, "metrics": [metric]}
+    obj = {"metadata": {"name": "x"}, "spec": spec, "status": {"currentMetrics": [metric]}}
+    cells = {column.name: column.cell(obj, datetime.now(UTC)) for column in AUTOSCALER.columns}
+    assert cells["Targets"] == ("Pods" if metric == {"type": "Pods"} else "<unknown>")
