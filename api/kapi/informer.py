@@ -154,7 +154,7 @@ class Informer:
                 if event["type"] == "ERROR":
                     raise from_status(obj)
                 if event["type"] != "BOOKMARK":
-                    found[key_of(obj)] = obj
+                    found[key_of(obj)] = _lean(obj)
                 elif _INITIAL_END in (obj["metadata"].get("annotations") or {}):
                     self._complete(await self._put(list(found.values())), obj["metadata"]["resourceVersion"])
                     return
@@ -238,13 +238,19 @@ class Informer:
         if kind == "DELETED":
             self.cache.remove(key)
         else:
-            self.cache.put(obj)
+            self.cache.put(_lean(obj))
 
     def _advance(self, version: str) -> None:
         """Remember the last version, never an earlier one after a later one."""
         given, known = number(version), number(self._version)
         if version and (given is None or known is None or given > known):
             self._version = version
+
+
+def _lean(obj: Json) -> Json:
+    """Give an object as lists are asked for: without the owners of its fields."""
+    obj["metadata"].pop("managedFields", None)
+    return obj
 
 
 def _version_of(obj: Json) -> dict[str, str]:

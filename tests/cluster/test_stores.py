@@ -65,7 +65,7 @@ async def equal(client: Client, cache: Cache[Json]) -> None:
     """Wait until a cache is what the server has."""
     async with asyncio.timeout(30):
         while True:
-            listed = await client.list(CONFIG_MAPS, "default")
+            listed = await client.list(CONFIG_MAPS, "default", owners=False)
             if dict(cache) == {f"default/{item['metadata']['name']}": item for item in listed.items}:
                 return
             await asyncio.sleep(0.05)
