@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from kapi.client import Client
+from kapi.informer import Informer
 from kapi.server import ApiServer, Settings
 from kapi.store import Store
 from kapi.store.memory import MemoryStore
@@ -35,3 +37,15 @@ async def serving(store: Store | None = None, settings: Settings | None = None) 
             yield Served(server, server.client(), http, url)
         finally:
             await http.close()
+
+
+@asynccontextmanager
+async def informing(informer: Informer) -> AsyncIterator[None]:
+    """Let an informer keep its cache for as long as the block lasts."""
+    task = asyncio.create_task(informer.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

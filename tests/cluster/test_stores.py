@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +20,7 @@ from kapi.client import Client
 from kapi.errors import AlreadyExists, ApiError, StatusError
 from kapi.informer import Informer
 from kapi.resources import CONFIG_MAPS
+from kapi.testing import informing
 
 Json = dict[str, Any]
 WRITERS = 4
@@ -51,13 +51,10 @@ async def soon(_: float) -> None:
 async def following(url: str) -> AsyncIterator[Cache[Json]]:
     """A cache that an informer of this process keeps, over HTTP."""
     client, cache = Client.connect(url), Cache(CONFIG_MAPS, plain)
-    task = asyncio.create_task(Informer(client, cache, namespace="default", sleep=soon).run())
     try:
-        yield cache
+        async with informing(Informer(client, cache, namespace="default", sleep=soon)):
+            yield cache
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
         await client.close()
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import httptools
 
-from kingress.h1.reader import LONGEST, REMEMBERED
+from kingress.h1.reader import REMEMBERED, remember
 from kingress.headers import REQUEST_SPECIAL
 from kingress.message import Request
 from kingress.target import BadTarget, host_of, normal_target
@@ -59,19 +59,9 @@ class PlainReader:
         self._targets.clear()
         if request is None:
             self._parser = httptools.HttpRequestParser(self)  # this one may be amid something
-        elif len(data) <= LONGEST:
-            self._note(data, request)
+        else:  # what a head means is worth keeping once it has come twice
+            remember(self._heads, data, request if data in self._heads else None)
         return request
-
-    def _note(self, head: bytes, request: Request) -> None:
-        """Remember a head; what it means is worth keeping once it has come twice."""
-        heads = self._heads
-        if head in heads:
-            heads[head] = request
-            return
-        if len(heads) >= REMEMBERED:
-            heads.clear()
-        heads[head] = None
 
     def _parse(self, data: bytes) -> Request | None:
         self._complete = False

@@ -19,7 +19,7 @@ from kapi.client import Client
 from kapi.errors import ApiError, ConnectionLost, from_status
 from kapi.informer import Informer
 from kapi.resources import CONFIG_MAPS
-from kapi.testing import Served, serving
+from kapi.testing import Served, informing, serving
 from kapi.transport import HttpTransport, Request, Transport
 from kapi.versions import Versions
 
@@ -40,19 +40,8 @@ async def soon(_: float) -> None:
 @asynccontextmanager
 async def informed(client: Client, *, sleep: Sleep = soon, watch_list: bool = False) -> AsyncIterator[Cache[Json]]:
     cache = Cache(CONFIG_MAPS, plain)
-    informer = Informer(client, cache, namespace="default", sleep=sleep, watch_list=watch_list)
-    task = asyncio.create_task(informer.run())
-    try:
+    async with informing(Informer(client, cache, namespace="default", sleep=sleep, watch_list=watch_list)):
         yield cache
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-def bare(obj: Json) -> Json:
-    """An object as those see it who are in the server's process: without the owners of its fields."""
-    return {**obj, "metadata": {name: part for name, part in obj["metadata"].items() if name != "managedFields"}}
 
 
 async def equal(served: Served, cache: Cache[Json], seconds: float = 15.0) -> None:
@@ -61,7 +50,7 @@ async def equal(served: Served, cache: Cache[Json], seconds: float = 15.0) -> No
     while True:
         listed = (await served.client.list(CONFIG_MAPS, "default")).items
         there = {f"default/{obj['metadata']['name']}": obj for obj in listed}
-        if {key: bare(obj) for key, obj in cache.items()} == there:
+        if dict(cache) == there:
             return
         assert time.monotonic() < end, f"{len(cache)} of {len(there)} objects, or other versions of them"
         await asyncio.sleep(0.02)

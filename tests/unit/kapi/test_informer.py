@@ -19,6 +19,7 @@ from kapi.client import Client
 from kapi.informer import Informer
 from kapi.network import Service
 from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
+from kapi.testing import informing
 
 Json = dict[str, Any]
 Watch = Callable[[web.StreamResponse], Any]
@@ -88,13 +89,10 @@ async def informed(script: Script) -> AsyncIterator[Cache[Service]]:
     host, port = script.url[:2]  # type: ignore[attr-defined]
     client = Client.connect(f"http://{host}:{port}")
     cache = Cache(SERVICES, decode.service)
-    task = asyncio.create_task(Informer(client, cache).run())
     try:
-        yield cache
+        async with informing(Informer(client, cache)):
+            yield cache
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
         await client.close()
 
 
