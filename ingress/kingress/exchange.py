@@ -115,38 +115,42 @@ class Upstream(Relay, Protocol):
 class Exchange:
     """A request on its way to an endpoint, and the response on its way back."""
 
-    # Defaults of the class, so that making one for a request that needs few of them costs little.
-    route: Route | None = None
-    backend: Backend | None = None
-    peer: Peer | None = None  # the endpoint chosen last
-    upstream: Upstream | None = None
-    request_id = b""
-    forwarded: list[Header] | None = None  # what the upstream is told of the client, where it is not the usual
-    last = False  # no further request follows on the client's connection
-    status = 0  # of the response, once its head is sent
-    sent = 0  # bytes of its body
-    request_ended = False  # the whole request has come
-    taken = 0  # bytes of the request's body that have come
-    attempts = 0  # endpoints that were tried
-    _tried: tuple[Peer, ...] = ()
-    _replay: list[bytes] | None = None  # the body so far, while it may have to be sent again
-    _kept = 0  # bytes of it
-    _replayable = True
-    _paused = False  # the client waits until the body kept can be sent
-    _over = False
-    # What a policy asks for.
-    read_timeout = 0.0  # seconds; 0 is the default of the settings
-    send_timeout = 0.0
-    _policy: Policy | None = None
-    _key = b""  # that the endpoint is chosen by
-    _sticky = b""  # the endpoint that the client's cookie names
-    _limit = 0  # bytes of the request's body
+    __slots__ = (
+        *("_gateway", "_key", "_kept", "_limit", "_over", "_paused", "_policy", "_replay", "_replayable", "_sticky"),
+        *("_tried", "attempts", "backend", "client", "forwarded", "last", "peer", "read_timeout", "request"),
+        *("request_ended", "request_id", "route", "send_timeout", "sent", "started", "status", "taken", "upstream"),
+    )
 
-    def __init__(self, gateway: Gateway, client: Client, request: Request) -> None:
+    def __init__(self, gateway: Gateway, client: Client, request: Request, *, ended: bool = False) -> None:
         self._gateway = gateway
         self.client = client
         self.request = request
         self.started = gateway.now()
+        self.request_ended = ended  # the whole request has come
+        self.route: Route | None = None
+        self.backend: Backend | None = None
+        self.peer: Peer | None = None  # the endpoint chosen last
+        self.upstream: Upstream | None = None
+        self.request_id = b""
+        self.forwarded: list[Header] | None = None  # what the upstream is told of the client, where it is not the usual
+        self.last = False  # no further request follows on the client's connection
+        self.status = 0  # of the response, once its head is sent
+        self.sent = 0  # bytes of its body
+        self.taken = 0  # bytes of the request's body that have come
+        self.attempts = 0  # endpoints that were tried
+        self._tried: tuple[Peer, ...] = ()
+        self._replay: list[bytes] | None = None  # the body so far, while it may have to be sent again
+        self._kept = 0  # bytes of it
+        self._replayable = True
+        self._paused = False  # the client waits until the body kept can be sent
+        self._over = False
+        # What a policy asks for.
+        self.read_timeout = 0.0  # seconds; 0 is the default of the settings
+        self.send_timeout = 0.0
+        self._policy: Policy | None = None
+        self._key = b""  # that the endpoint is chosen by
+        self._sticky = b""  # the endpoint that the client's cookie names
+        self._limit = 0  # bytes of the request's body
 
     # From the client's side.
 

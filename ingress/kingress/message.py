@@ -5,6 +5,7 @@ The readers of `kingress.h1` make these from bytes and the writers turn them bac
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))  # do
 UNKNOWN: Final = -1  # the length of a body that ends when it ends
 
 
-@dataclass(init=False)
+@dataclass(init=False, slots=True)
 class Request:
     """The head of a request. `headers` are end to end only: framing and hop-by-hop headers are not in it.
 
@@ -28,19 +29,18 @@ class Request:
     authority: bytes  # the Host as it came; empty only from HTTP/1.0
     host: str  # of the authority: small letters, without a port
     headers: list[Header]
-    # Defaults of the class, so that making one of the many that need few of these costs little.
-    length: int = 0  # of the body; UNKNOWN where it is not told beforehand
-    upgrade: bytes = b""  # `websocket`, where the client asks to switch protocols
-    expects_continue: bool = False  # the client waits for a 100 before it sends the body
-    last: bool = False  # the client wants, or can bear, no further request on this connection
-    version: str = "1.1"
-    trailers: bool = False  # the client takes fields after the body
-    told: bool = False  # `headers` has some of what a proxy says of the client, with names in small letters
-    agent: bytes = b""  # User-Agent and Referer, for the access log
-    referer: bytes = b""
-    wire: bytes = b""  # as HTTP/1 writes it, without its end, once it is known
-    logged: tuple[str, str] | None = None  # what the access log says of it, once it did
-    way: tuple[int, Any, Any] | None = None  # the version of the route table, and what was found there: route, backend
+    length: int  # of the body; UNKNOWN where it is not told beforehand
+    upgrade: bytes  # `websocket`, where the client asks to switch protocols
+    expects_continue: bool  # the client waits for a 100 before it sends the body
+    last: bool  # the client wants, or can bear, no further request on this connection
+    version: str
+    trailers: bool  # the client takes fields after the body
+    told: bool  # `headers` has some of what a proxy says of the client, with names in small letters
+    agent: bytes  # User-Agent and Referer, for the access log
+    referer: bytes
+    wire: bytes  # as HTTP/1 writes it, without its end, once it is known
+    logged: tuple[str, str] | None  # what the access log says of it, once it did
+    way: tuple[int, Any, Any] | None  # the version of the route table, and what was found there: route, backend
 
     def __init__(  # noqa: PLR0917  # what every request has, in the order in which it is known
         self, method: str, target: bytes, path: str, authority: bytes, host: str, headers: list[Header]
@@ -51,11 +51,16 @@ class Request:
         self.authority = authority
         self.host = host
         self.headers = headers
+        self.length = 0
+        self.upgrade = self.agent = self.referer = self.wire = b""
+        self.expects_continue = self.last = self.trailers = self.told = False
+        self.version = "1.1"
+        self.logged = self.way = None
 
     def again(self) -> Request:
         """Give an equal request, to be altered."""
-        made = Request.__new__(Request)
-        made.__dict__.update(self.__dict__, wire=b"", logged=None, way=None)
+        made = copy(self)
+        made.wire, made.logged, made.way = b"", None, None
         return made
 
 

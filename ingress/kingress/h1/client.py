@@ -20,24 +20,13 @@ if TYPE_CHECKING:
 class ClientConnection(asyncio.Protocol):
     """See `kingress.exchange.Client` for what an exchange asks of it."""
 
-    # Defaults of the class, so that a connection for one request costs little.
+    __slots__ = (
+        *("_advancing", "_backlogged", "_blocked", "_chunked", "_events", "_exchange", "_gateway", "_half_closed"),
+        *("_held", "_lingering", "_out", "_paused", "_port", "_quiet", "_reader", "_scheme", "_served", "_trailers"),
+        *("_transport", "_tunnel", "_tunnelled", "_waited", "forwarding", "peer"),
+    )
     forwarding: Forwarding
     _transport: asyncio.Transport
-    _exchange: Exchange | None = None
-    _tunnel: Relay | None = None
-    _tunnelled: Exchange | None = None
-    _quiet = 0  # ticks since something happened
-    _waited = 0  # ticks in which the body of a request was waited for
-    _chunked = False
-    _trailers: Sequence[Header] = ()  # to follow the body of the response
-    _served = False  # a request has been answered
-    _advancing = False
-    _lingering = False  # all is said: what still comes is read and forgotten
-    _half_closed = False  # the client will send no more
-    _held = False  # the exchange can take no more of the body
-    _backlogged = False  # a request waits for the one before it
-    _paused = False  # reading, for one of these two reasons
-    _blocked = False  # writing
 
     def __init__(self, gateway: Gateway, scheme: str, port: int, client: str = "") -> None:
         """Make one; `client` is its address where that is not the peer's, because a load balancer passes it on."""
@@ -49,6 +38,21 @@ class ClientConnection(asyncio.Protocol):
         self._reader = RequestReader(settings.head_limit, settings.headers_limit, settings.target_limit, gateway.plain)
         self._events: deque[Any] = deque()  # read and not yet dealt with
         self._out: list[bytes] = []
+        self._exchange: Exchange | None = None
+        self._tunnel: Relay | None = None
+        self._tunnelled: Exchange | None = None
+        self._quiet = 0  # ticks since something happened
+        self._waited = 0  # ticks in which the body of a request was waited for
+        self._chunked = False
+        self._trailers: Sequence[Header] = ()  # to follow the body of the response
+        self._served = False  # a request has been answered
+        self._advancing = False
+        self._lingering = False  # all is said: what still comes is read and forgotten
+        self._half_closed = False  # the client will send no more
+        self._held = False  # the exchange can take no more of the body
+        self._backlogged = False  # a request waits for the one before it
+        self._paused = False  # reading, for one of these two reasons
+        self._blocked = False  # writing
 
     # What the event loop calls.
 
@@ -96,8 +100,7 @@ class ClientConnection(asyncio.Protocol):
             request = reader.known(data)
             if request is not None:
                 self._quiet = 0
-                self._exchange = exchange = Exchange(self._gateway, self, request)
-                exchange.request_ended = True
+                self._exchange = exchange = Exchange(self._gateway, self, request, ended=True)
                 exchange.start()
                 return
         begins = not reader.in_message
