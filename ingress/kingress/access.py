@@ -46,8 +46,8 @@ class AccessLog:
         took = _MILLISECONDS[int(seconds * 1000)] if seconds < 1 else f"{seconds:.3f}"
         lines = self._lines
         lines.append(
-            f"{exchange.client.peer} - - [{self._stamp}] {asked} {exchange.status} {exchange.sent} {who} {took} "
-            f"[{backend.name if backend else '-'}] {peer.name if peer else '-'} "
+            f"{exchange.client.peer}{self._stamp}{asked} {exchange.status} {exchange.sent} {who} {took} "
+            f"[{backend.name if backend is not None else '-'}] {peer.name if peer is not None else '-'} "
             f"{exchange.request_id.decode('ascii') or '-'}\n"
         )
         if len(lines) >= _MOST_LINES:
@@ -56,7 +56,7 @@ class AccessLog:
     def tick(self) -> None:
         """Let time pass: what waits is written, and the time of day that lines tell is that of now."""
         self.flush()
-        self._stamp = datetime.fromtimestamp(int(self._clock()), UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
+        self._stamp = datetime.fromtimestamp(int(self._clock()), UTC).strftime(" - - [%d/%b/%Y:%H:%M:%S +0000] ")
 
     def flush(self) -> None:
         """Write what waits; where that fails (a full disk, a reader that is gone) it is lost, and requests go on."""

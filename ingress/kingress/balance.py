@@ -56,9 +56,8 @@ class RoundRobin:
         for _ in peers:
             turn = self._next + 1
             self._next = turn = turn if turn < len(peers) else 0
-            peer = peers[turn]
-            if not tried or peer not in tried:
-                return peer
+            if not tried or peers[turn] not in tried:
+                return peers[turn]
         return None
 
 

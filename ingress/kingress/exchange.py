@@ -116,9 +116,9 @@ class Exchange:
     """A request on its way to an endpoint, and the response on its way back."""
 
     __slots__ = (
-        *("_gateway", "_key", "_kept", "_limit", "_over", "_paused", "_policy", "_replay", "_replayable", "_sticky"),
-        *("_tried", "attempts", "backend", "client", "forwarded", "last", "peer", "read_timeout", "request"),
-        *("request_ended", "request_id", "route", "send_timeout", "sent", "started", "status", "taken", "upstream"),
+        *("_gateway", "_key", "_over", "_paused", "_policy", "_replay", "_sticky", "_tried", "attempts", "backend"),
+        *("client", "forwarded", "last", "peer", "request", "request_ended", "request_id", "route", "sent", "started"),
+        *("status", "taken", "upstream"),
     )
 
     def __init__(self, gateway: Gateway, client: Client, request: Request, *, ended: bool = False) -> None:
@@ -139,18 +139,27 @@ class Exchange:
         self.taken = 0  # bytes of the request's body that have come
         self.attempts = 0  # endpoints that were tried
         self._tried: tuple[Peer, ...] = ()
-        self._replay: list[bytes] | None = None  # the body so far, while it may have to be sent again
-        self._kept = 0  # bytes of it
-        self._replayable = True
+        self._replay: tuple[()] | list[bytes] | None = ()  # the body so far, while it may have to be sent again
         self._paused = False  # the client waits until the body kept can be sent
         self._over = False
-        # What a policy asks for.
-        self.read_timeout = 0.0  # seconds; 0 is the default of the settings
-        self.send_timeout = 0.0
-        self._policy: Policy | None = None
+        self._policy: Policy | None = None  # of the route, where it has one
         self._key = b""  # that the endpoint is chosen by
         self._sticky = b""  # the endpoint that the client's cookie names
-        self._limit = 0  # bytes of the request's body
+
+    @property
+    def read_timeout(self) -> float:
+        """Seconds that the policy allows between two pieces of the response; 0 is the default of the settings."""
+        return self._policy.read_timeout if self._policy is not None else 0.0
+
+    @property
+    def send_timeout(self) -> float:
+        """Seconds that the policy allows an endpoint to take nothing; 0 is the default of the settings."""
+        return self._policy.send_timeout if self._policy is not None else 0.0
+
+    @property
+    def _limit(self) -> int:
+        """Bytes that the policy allows the request's body; 0 is any number."""
+        return self._policy.body_limit if self._policy is not None else 0
 
     # From the client's side.
 
@@ -188,7 +197,7 @@ class Exchange:
         if 0 < self._limit < self.taken:
             self.broken(self._too_large())
             return
-        if self._replayable:
+        if self._replay is not None:
             self._keep(data)
         if self.upstream is not None:
             self.upstream.send_body(data)
@@ -260,7 +269,7 @@ class Exchange:
         upstream.flush()
         if self._paused:
             self._paused = False
-            self._forget()
+            self._replay = None
             self.client.resume()
 
     def unreachable(self, peer: Peer, why: str, *, late: bool) -> None:
@@ -387,8 +396,7 @@ class Exchange:
         self.route = chosen = self._canary(route) if route.canaries else route
         if policy is None:
             return chosen
-        self._policy, self._limit = policy, policy.body_limit
-        self.read_timeout, self.send_timeout = policy.read_timeout, policy.send_timeout
+        self._policy = policy
         reply = judge(policy, asked)
         if reply is not None:
             self.answer(reply.status, reply.why, reply.headers)
@@ -411,7 +419,7 @@ class Exchange:
 
     def _may_be_sent_again(self) -> bool:
         """Whether nothing can be done twice by it: the method may be repeated, or nobody has read the request."""
-        if not self._replayable or self.request.upgrade:
+        if self._replay is None or self.request.upgrade:
             return False
         return self.request.method in REPEATABLE or (self.upstream is not None and self.upstream.unheard())
 
@@ -424,22 +432,17 @@ class Exchange:
 
     def _keep(self, data: bytes) -> None:
         """Keep a piece of the body in case it must be sent again, while there is not too much of it."""
-        if self._replay is None:
-            self._replay = [data]
-        else:
+        if isinstance(self._replay, list):
             self._replay.append(data)
-        self._kept += len(data)
-        if self._kept <= self._gateway.settings.replay_limit:
+        else:
+            self._replay = [data]
+        if self.taken <= self._gateway.settings.replay_limit:
             return
         if self.upstream is None:
             self._paused = True
             self.client.pause()
         else:
-            self._forget()
-
-    def _forget(self) -> None:
-        self._replayable = False
-        self._replay = None
+            self._replay = None
 
     def _respond(self, response: Response, events: list[Any]) -> None:
         if response.status == 101:
@@ -449,7 +452,7 @@ class Exchange:
                 self.client.send_informational(response)
         else:
             if self._replay:
-                self._forget()
+                self._replay = None
             self.status = response.status
             if not self.request_ended:
                 self.last = True

@@ -33,7 +33,7 @@ class PlainReader:
         self._head_limit = head_limit
         self._headers_limit = headers_limit
         self._target_limit = target_limit
-        self._heads: dict[bytes, Request | None] = {}  # that came lately; with what they mean, if more than once
+        self.heads: dict[bytes, Request | None] = {}  # that came lately; with what they mean, if more than once
         self._names = set(_SPELLINGS)  # of headers that are simply passed on, as they are written
         self._found: dict[bytes, bytes] = {}
         self._targets: list[bytes] = []
@@ -49,7 +49,7 @@ class PlainReader:
 
     def read(self, data: bytes) -> Request | None:
         """Give the request that `data` is; None where it is not one that is plain."""
-        known = self._heads.get(data)
+        known = self.heads.get(data)
         if known is not None:
             return known
         if not data.startswith(_METHODS) or not data.endswith(b"\r\n\r\n") or len(data) > self._head_limit:
@@ -60,7 +60,7 @@ class PlainReader:
         if request is None:
             self._parser = httptools.HttpRequestParser(self)  # this one may be amid something
         else:  # what a head means is worth keeping once it has come twice
-            remember(self._heads, data, request if data in self._heads else None)
+            remember(self.heads, data, request if data in self.heads else None)
         return request
 
     def _parse(self, data: bytes) -> Request | None:

@@ -48,7 +48,7 @@ def remember(heads: dict[bytes, Any], head: bytes, message: Any) -> None:
 class Reader(ABC):
     """Turns the bytes of one connection into messages of one kind."""
 
-    in_message = False  # something of a message has come, and not all of it
+    in_message: bool  # something of a message has come, and not all of it
     in_body = False  # its head is complete
     _fed = 0  # bytes since the message began, or a little before
     _body = 0  # bytes of its body
@@ -62,6 +62,7 @@ class Reader(ABC):
     def __init__(self, head_limit: int, headers_limit: int) -> None:
         self._head_limit = head_limit
         self._headers_limit = headers_limit
+        self.in_message = False
 
     @abstractmethod
     def _new_parser(self) -> Any:

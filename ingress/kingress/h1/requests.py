@@ -36,7 +36,6 @@ class RequestReader(Reader):
     After a request that asks for an upgrade, bytes are held back until `resume` or `held` says what they are.
     """
 
-    _held: bytes | None = None
     _ended = False  # nothing more is read
     _last = False  # the request says that it is the last
     _granted = False  # the request asks for an upgrade that is possible
@@ -51,7 +50,9 @@ class RequestReader(Reader):
         plain: PlainReader | None = None,
     ) -> None:
         self._target_limit = target_limit
-        self._plain = plain
+        self._plain = plain  # None: no more plain requests are to come
+        self._heads = plain.heads if plain is not None else {}
+        self._held: bytes | None = None
         super().__init__(head_limit, headers_limit)
 
     def _new_parser(self) -> Any:
@@ -62,9 +63,9 @@ class RequestReader(Reader):
 
     def known(self, data: bytes) -> Request | None:
         """Give the request that `data` is, if it is exactly one and plain: without what has to be looked at twice."""
-        if self._plain is None or self.in_message or self._ended or self._held is not None:
+        if self.in_message or self._held is not None or self._plain is None:
             return None
-        return self._plain.read(data)
+        return self._heads.get(data) or self._plain.read(data)
 
     def feed(self, data: bytes) -> list[Any]:
         """Give the messages and parts of messages that `data` completes.
@@ -122,10 +123,14 @@ class RequestReader(Reader):
             self._events = before + self.feed(rest)
             before[:] = self._events
 
+    def _end(self) -> None:
+        self._ended = True
+        self._plain = None
+
     def _refuse(self, error: BaseException) -> None:
         if self._ended:
             return  # bytes after a request that said it was the last
-        self._ended = True
+        self._end()
         if isinstance(error, Refused):
             self._events.append(error)
         elif isinstance(error, Malformed | httptools.HttpParserError):
@@ -200,7 +205,8 @@ class RequestReader(Reader):
     def on_message_complete(self) -> None:
         """See `Reader.on_message_complete`."""
         super().on_message_complete()
-        self._ended = self._last
+        if self._last:
+            self._end()
 
     def _origin(self, method: str, authority: bytes | None) -> tuple[bytes, str]:
         """Give the target in origin form, and its path."""

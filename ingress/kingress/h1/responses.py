@@ -24,9 +24,9 @@ class ResponseReader(Reader):
     keep_alive = 0  # seconds, where the upstream says how long it keeps idle connections
     _method = "GET"
     _expected = False
+    _whole: bool  # nothing of the response has come, and it may have a body
     _bodiless = False
     _to_the_end = False  # the response ends with the connection
-    _latest: tuple[bytes, Response | None] = (b"\0", None)  # the head that was known last
     _reason = b""
     _dated = False
     _named = False  # it says what server made it
@@ -35,6 +35,9 @@ class ResponseReader(Reader):
         self, head_limit: int = 65536, headers_limit: int = 200, heads: dict[bytes, Response] | None = None
     ) -> None:
         self._heads = heads if heads is not None else {}
+        self._head = b"\0"  # that was known last
+        self._meant: Response
+        self._whole = False
         super().__init__(head_limit, headers_limit)
 
     def _new_parser(self) -> Any:
@@ -47,25 +50,29 @@ class ResponseReader(Reader):
         """A request with this method has been sent: its response comes next."""
         self._method = method
         self._expected = True
+        self._whole = method != "HEAD" and not self.in_message
         self._fed = 0
 
     def known(self, data: bytes) -> tuple[Response, bytes] | None:
         """Give the response that `data` is, if it is a whole one whose head has been read before."""
-        if self.in_message or not self._expected or self._method == "HEAD":
+        if not self._whole:
             return None
-        head, response = self._latest
+        head = self._head
         if not data.startswith(head):  # most responses of one second begin like the one before
             head = data[: data.find(b"\r\n\r\n") + 4]
-            response = self._heads.get(head)
-        if response is None or len(data) - len(head) != response.length:
+            meant = self._heads.get(head)
+            if meant is None:
+                return None
+            self._head, self._meant = head, meant
+        response, begins = self._meant, len(head)
+        if len(data) - begins != response.length:
             return None
-        self._latest = head, response
-        self._expected = False
-        return response, data[len(head) :]
+        self._expected = self._whole = False
+        return response, data[begins:]
 
     def feed(self, data: bytes) -> list[Any]:
         """Give the messages and parts of messages that `data` completes. Raises BadResponse."""
-        begins = not self.in_message and self._method != "HEAD" and self._expected
+        begins, self._whole = self._whole, False
         end = data.find(b"\r\n\r\n") + 4 if begins else 0
         events: list[Any] = []
         self._events = events

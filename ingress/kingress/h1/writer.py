@@ -16,6 +16,7 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LONGEST: Final = 2048  # bytes of a head that is kept for the next request
 _FORWARDED: Final = b"%b%bX-Forwarded-Host: %b\r\nX-Request-ID: %b"
 _FORWARDED_END: Final = _FORWARDED + b"\r\n\r\n"
+_END: Final = b"\r\n\r\n"
 _LINE = b": ".join  # of a header: its name and value
 _CHUNKED: Final = (b"Transfer-Encoding", b"chunked")
 _CLOSE: Final = (b"Connection", b"close")
@@ -31,7 +32,7 @@ def request_head(request: Request, forwarding: Forwarding, told: list[Header] | 
     if forwarding.latest is request and told is None:  # a client repeats itself
         if not forwarding.wire:
             forwarding.wire = _FORWARDED % (request.wire, forwarding.lines, request.authority, b"")
-        return b"%b%b\r\n\r\n" % (forwarding.wire, request_id)
+        return forwarding.wire + request_id + _END
     first = request.wire
     if not first:
         first = request.wire = _lines(request)

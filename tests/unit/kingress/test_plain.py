@@ -156,7 +156,7 @@ def test_a_head_is_remembered_once_it_came_twice_and_never_too_many() -> None:
     for number in range(5000):
         head = b"GET /%d HTTP/1.1\r\nHost: shop.example\r\nX-%d: 1\r\n\r\n" % (number, number)
         assert reader.read(head) is not None
-    assert len(reader._heads) <= 1024
+    assert len(reader.heads) <= 1024
     assert len(reader._names) <= 1024
 
 
