@@ -185,6 +185,7 @@ def _kubelet(cluster: Cluster, node: NodeSpec, machine: Machine, tasks: asyncio.
         secrets=source.cache(SECRETS, same),
         accounts=source.cache(SERVICE_ACCOUNTS, same),
         folder=cluster.ground.folder.pods,
+        claims=cluster.ground.folder.claims,
         kubeconfig=cluster.ground.folder.pod_kubeconfig,
         dns_address=system.DNS_ADDRESS,
         zone=system.ZONE,

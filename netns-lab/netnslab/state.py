@@ -11,6 +11,7 @@ A lab that was killed cannot remove it; the next command does, and keeps the end
     lab.log       what the lab's components have to say
     state.db      the API's objects
     pods/UID/     each pod's logs and files
+    claims/       NAMESPACE/NAME/, what is in PersistentVolumeClaims
 /run/netns-lab/NAME.last.log      the end of the log of a lab that ended unexpectedly, until the next orderly end
                                   of one of its name (the ten latest of all, a megabyte each)
 ```
@@ -112,6 +113,11 @@ class LabFolder:
     def pods(self) -> Path:
         """The folder of all pods' folders."""
         return self.path / "pods"
+
+    @property
+    def claims(self) -> Path:
+        """The folder of what pods keep in PersistentVolumeClaims."""
+        return self.path / "claims"
 
     @property
     def last_log(self) -> Path:

@@ -45,6 +45,16 @@ class Space:
     async def ready(self, name: str, seconds: float = 10) -> Json:
         return await self.until(name, is_ready, "ready", seconds)
 
+    async def until_other(self, name: str, uid: str) -> None:
+        """Wait until another pod than this one has its name."""
+        async with asyncio.timeout(10):
+            while await self._uid(name) in ("", uid):  # noqa: ASYNC110  # no event tells
+                await asyncio.sleep(0.02)
+
+    async def _uid(self, name: str) -> str:
+        pods = (await self.lab.client.list(PODS, self.name)).items
+        return next((pod["metadata"]["uid"] for pod in pods if pod["metadata"]["name"] == name), "")
+
     async def events(self, name: str) -> set[str]:
         found = await self.lab.client.list(EVENTS, self.name)
         return {f"{e['reason']}: {e['message']}" for e in found.items if e["involvedObject"]["name"] == name}

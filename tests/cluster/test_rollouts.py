@@ -114,6 +114,44 @@ def test_a_deployment_rolls_out_restarts_and_is_undone(kubectl: Kubectl) -> None
     kubectl("delete", "deploy", "web")
 
 
+STATEFUL = """
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: ring}
+spec:
+  serviceName: ring
+  replicas: 2
+  selector: {matchLabels: {app: ring}}
+  template:
+    metadata: {labels: {app: ring}}
+    spec: {containers: [{name: c, image: "i:1"}]}
+"""
+
+
+def test_a_stateful_set_rolls_out_scales_and_is_undone(kubectl: Kubectl) -> None:
+    def images() -> str:
+        return kubectl("get", "pods", "-l", "app=ring", "-o", "jsonpath={.items[*].spec.containers[0].image}")
+
+    def rolled_out() -> None:
+        assert "roll out complete" in kubectl("rollout", "status", "sts/ring", "--timeout=20s")
+
+    kubectl("apply", "-f", kubectl.file("ring.yaml", STATEFUL))
+    rolled_out()
+    kubectl("set", "image", "sts/ring", "c=i:2")
+    rolled_out()
+    assert images() == "i:2 i:2"
+    history = kubectl("rollout", "history", "sts/ring")
+    assert [line.split()[0] for line in history.splitlines() if line[:1].isdigit()] == ["1", "2"]
+    assert "i:1" in kubectl("rollout", "history", "sts/ring", "--revision=1")
+    kubectl("rollout", "undo", "sts/ring")
+    rolled_out()
+    assert images() == "i:1 i:1"
+    kubectl("scale", "sts/ring", "--replicas=3")
+    kubectl("wait", "sts/ring", "--for=jsonpath={.status.readyReplicas}=3", "--timeout=20s")
+    assert kubectl("get", "sts", "ring", "--no-headers").split()[:2] == ["ring", "3/3"]
+    kubectl("delete", "sts", "ring")
+
+
 def test_waiting_in_all_its_forms(kubectl: Kubectl) -> None:
     kubectl("create", "deployment", "db", "--image=nginx:1")
     forms = [

@@ -73,10 +73,10 @@ async def test_a_pod_waits_for_a_configmap_that_its_volume_needs_and_says_so(spa
 
 async def test_a_volume_that_cannot_be_had_is_an_empty_folder_and_an_event_says_so(space: Space) -> None:
     mounts = [{"name": "v", "mountPath": "/mnt"}]
-    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}]
+    volumes = [{"name": "v", "nfs": {"server": "a", "path": "/"}}]
     name = await space.create({"containers": [command("sleep", "60", volumeMounts=mounts)], "volumes": volumes})
     await space.ready(name)
-    assert "volume v: persistentVolumeClaim cannot be had here" in await space.event(name, "VolumeStandIn")
+    assert "volume v: nfs cannot be had here" in await space.event(name, "VolumeStandIn")
     assert await space.exec(name, "sh", "-c", "echo x > /mnt/x; ls /mnt") == "x\n"
 
 

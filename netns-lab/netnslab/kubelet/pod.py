@@ -74,10 +74,7 @@ class PodWorker:
         """Run the pod until it has been deleted; its deletion is finished whatever becomes of it before."""
         for problem in self.spec.problems:
             self._warn("PartlyRun", f"left out: {problem}")
-        for volume in self.spec.volumes:
-            if volume.unknown:
-                what = f"volume {volume.name}: {volume.unknown} cannot be had here"
-                self._warn("VolumeStandIn", f"{what}; an empty folder of the pod's own stands in for it")
+        self._tell_of_volumes()
         try:
             if self.spec.containers:
                 await self._run_again_and_again()
@@ -89,6 +86,16 @@ class PodWorker:
             await self._give_up("PodGivenUp", f"the kubelet failed: {told}")
         while self._exists:
             await self._delete()
+
+    def _tell_of_volumes(self) -> None:
+        for volume in self.spec.volumes:
+            if volume.claim:
+                what = f"volume {volume.name}: a folder of the lab stands in for claim {volume.claim}"
+                message = f"{what}; it stays while the lab runs, for every pod that uses the claim"
+                self._surroundings.recorder.event(self.spec.reference, "Normal", "VolumeStandIn", message)
+            if volume.unknown:
+                what = f"volume {volume.name}: {volume.unknown} cannot be had here"
+                self._warn("VolumeStandIn", f"{what}; an empty folder of the pod's own stands in for it")
 
     async def _run_again_and_again(self) -> None:
         """Run it in one sandbox after the other, should one fail, until it is to end."""

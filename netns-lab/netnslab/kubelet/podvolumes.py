@@ -70,7 +70,11 @@ class PodVolumes:
         for audience in volumes.audiences(wanted) - self._tokens.keys():
             self._tokens[audience] = await self._token(audience)
         for volume in wanted:
-            if not volume.made:
+            if volume.claim:
+                claimed = self._surroundings.claims / self._pod.namespace / volume.claim
+                volumefiles.make_empty(claimed)
+                volumefiles.lead_to(self._folder(volume), claimed)
+            elif not volume.made:
                 volumefiles.make_empty(self._folder(volume))
         return wanted
 

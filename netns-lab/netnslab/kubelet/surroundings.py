@@ -32,9 +32,10 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Surroundings:
     """One kubelet's surroundings.
 
-    `network` is the node's namespace; `kubeconfig` is what a program in a pod finds the API by, `authority` is the
-    certificate by which that is known (PEM); `handed` are host sockets that a built-in pod may ask for; `writes`
-    is held while a pod is written to the API: hundreds of pods at once must not hold up everybody else's requests.
+    `network` is the node's namespace; `folder` has the pods' folders, `claims` those that outlive pods; `kubeconfig` is
+    what a program in a pod finds the API by, `authority` is the certificate by which that is known (PEM); `handed` are
+    host sockets that a built-in pod may ask for; `writes` is held while a pod is written to the API: hundreds of pods
+    at once must not hold up everybody else's requests.
     """
 
     node: NodeSpec
@@ -47,6 +48,7 @@ class Surroundings:
     secrets: Cache[Json]
     accounts: Cache[Json]
     folder: Path
+    claims: Path
     kubeconfig: Path
     dns_address: str
     zone: str

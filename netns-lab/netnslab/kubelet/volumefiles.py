@@ -32,6 +32,16 @@ def make_empty(folder: Path) -> None:
         raise LabError(f"the folder of volume {folder.name} cannot be made: {error}") from error
 
 
+def lead_to(folder: Path, claimed: Path) -> None:
+    """Have the folder of a volume be one that stays when the pod goes. Raises LabError."""
+    try:
+        folder.symlink_to(claimed)
+    except FileExistsError:
+        return  # of an attempt before
+    except OSError as error:
+        raise LabError(f"the folder of volume {folder.name} cannot be made: {error}") from error
+
+
 def write(folder: Path, files: Mapping[str, File]) -> None:
     """Have these files in a folder, and no others. Raises LabError."""
     try:

@@ -13,18 +13,19 @@ Json = dict[str, Any]
 
 _PROJECTED = "projected"
 _EMPTY = "emptyDir"
+_CLAIM = "persistentVolumeClaim"
 
 
 def volume(item: Json, path: str, problems: list[Problem]) -> Volume:
     """Read one of `spec.volumes`. Raises ValueError for one without a name."""
-    name = parts.needed(item, "name")
-    if "/" in name or name.startswith("."):
-        raise ValueError(f"name {name!r:.80} is no name of a volume")
+    name = _name(parts.needed(item, "name"))
     kind = next((key for key, value in item.items() if key != "name" and value is not None), _EMPTY)
     given = parts.mapping(item.get(kind))
     mode = _mode(given.get("defaultMode"))
     if kind == _EMPTY:
         return Volume(name)
+    if kind == _CLAIM:
+        return Volume(name, claim=_name(parts.needed(given, "claimName")))
     if kind == _PROJECTED:
         sources = parts.each(given.get("sources"), f"{path}.{kind}.sources", _projection, problems)
         return Volume(name, sources, mode, made=True)
@@ -72,6 +73,13 @@ def _field(item: Json, _: str, __: list[Problem]) -> Item:
     """A field of the pod; of a `resourceFieldRef` nothing is known, as pods of a lab have no limits."""
     field = parts.text(parts.mapping(item.get("fieldRef")).get("fieldPath"))
     return Item(field, _file(item), _mode(item.get("mode"), None))
+
+
+def _name(name: str) -> str:
+    """A name that can be a folder's. Raises ValueError."""
+    if "/" in name or name.startswith("."):
+        raise ValueError(f"name {name!r:.80} is no name of a volume")
+    return name
 
 
 def _mode(value: Any, default: int | None = 0o644) -> Any:

@@ -38,15 +38,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """One volume: with files that are `made` from its sources, or an empty folder for the pod to write in.
+    """One volume: with files that are `made` from its sources, or a folder for the pod to write in.
 
-    `unknown` is the kind of one that cannot be had here.
+    That is an empty one, or what earlier pods left in the folder of a PersistentVolumeClaim. `unknown` is the kind of a
+    volume that cannot be had here.
     """
 
     name: str
     sources: tuple[Source, ...] = ()
     mode: int = 0o644
     made: bool = False
+    claim: str = ""
     unknown: str = ""
 
 

@@ -16,12 +16,12 @@ from kapi.network import Network
 from kapi.queue import Queue
 from kapi.resources import SERVICES
 from kapi.source import Source
-from netnslab.workloads import deployment, nodes, replicas, scheduler, unattended
+from netnslab.workloads import deployment, nodes, replicas, scheduler, statefulset, storage, unattended
 from netnslab.workloads.actions import Decision, Patch
 from netnslab.workloads.addresses import Assignment, Balanced, assign
 from netnslab.workloads.clock import stamp
 from netnslab.workloads.effects import Effects
-from netnslab.workloads.world import Job, Part, World
+from netnslab.workloads.world import Part, Work, World
 
 _WORKERS = 8
 
@@ -41,7 +41,7 @@ async def run(client: Client, source: Source, recorder: Recorder, settings: Sett
 
 
 class Controllers:
-    """One queue of jobs for all controllers, and the workers that do them."""
+    """One queue of work for all controllers, and the workers that do it."""
 
     def __init__(self, client: Client, source: Source, recorder: Recorder, settings: Settings) -> None:
         self._client = client
@@ -50,7 +50,7 @@ class Controllers:
         self._source = source
         self._world = World(source)
         self._effects = Effects(client, recorder, self._world)
-        self._queue: Queue[Job] = Queue()
+        self._queue: Queue[Work] = Queue()
 
     @property
     def idle(self) -> bool:
@@ -81,61 +81,77 @@ class Controllers:
             if clock() - began < 1.5 * pause:
                 self._world.look_at_nodes()
 
-    async def _work(self, job: Job) -> None:
-        parts: dict[Part, Callable[[Job], Awaitable[None]]] = {
+    async def _work(self, work: Work) -> None:
+        parts: dict[Part, Callable[[Work], Awaitable[None]]] = {
             "replicasets": self._replicas,
             "replicationcontrollers": self._replicas,
             "deployments": self._deployment,
+            "statefulsets": self._stateful_set,
+            "claims": self._claim,
             "schedule": self._schedule,
             "addresses": self._address,
             "nodes": self._nodes,
         }
-        await parts[job.part](job)
+        await parts[work.part](work)
 
-    async def _replicas(self, job: Job) -> None:
-        owner = self._world.controllers(job.part).get(job.key)
+    async def _replicas(self, work: Work) -> None:
+        owner = self._world.keepers[work.part].get(work.key)
         if owner is not None:
             pods = self._world.pods_of.of(owner.meta)
-            await self._follow(job, replicas.decide(owner, pods, self._settings.clock()))
+            await self._follow(work, replicas.decide(owner, pods, self._settings.clock()))
 
-    async def _deployment(self, job: Job) -> None:
-        one = self._world.deployments.get(job.key)
+    async def _deployment(self, work: Work) -> None:
+        one = self._world.deployments.get(work.key)
         if one is None:
             return
         sets = self._world.sets_of.of(one.meta)
         alive = {held.uid: self._alive(held.uid) for held in sets}
         taken = self._world.replica_sets
-        await self._follow(job, deployment.decide(one, sets, alive, self._settings.clock(), taken=taken))
+        await self._follow(work, deployment.decide(one, sets, alive, self._settings.clock(), taken=taken))
 
     def _alive(self, uid: str) -> int:
         return sum(pod.phase not in ("Succeeded", "Failed") for pod in self._world.pods_of.owned(uid))
 
-    async def _schedule(self, job: Job) -> None:
+    async def _stateful_set(self, work: Work) -> None:
+        world = self._world
+        one = world.stateful_sets.get(work.key)
+        if one is not None:
+            pods, revisions = world.pods_of.of(one.meta), world.revisions_of.of(one.meta)
+            moment = self._settings.clock()
+            decided = statefulset.decide(one, pods, revisions, moment, taken=world.revisions, claims=world.claims)
+            await self._follow(work, decided)
+
+    async def _claim(self, work: Work) -> None:
+        claim = self._world.claims.get(work.key)
+        if claim is not None:
+            await self._follow(work, storage.decide(claim))
+
+    async def _schedule(self, work: Work) -> None:
         world = self._world
         moment = stamp(self._settings.clock())
         actions = scheduler.decide(world.pending.values(), world.nodes.values(), deepcopy(world.load), moment)
-        await self._follow(job, Decision(actions))
+        await self._follow(work, Decision(actions))
 
-    async def _nodes(self, job: Job) -> None:
+    async def _nodes(self, work: Work) -> None:
         world = self._world
         moment = stamp(self._settings.clock())
-        await self._follow(job, Decision(nodes.decide(world.pulses, world.nodes, world.pods_on, moment)))
+        await self._follow(work, Decision(nodes.decide(world.pulses, world.nodes, world.pods_on, moment)))
 
-    async def _follow(self, job: Job, decision: Decision) -> None:
+    async def _follow(self, work: Work, decision: Decision) -> None:
         await self._effects.perform(decision.actions)
         if decision.again is not None:
-            self._queue.add(job, decision.again)
+            self._queue.add(work, decision.again)
 
-    async def _address(self, job: Job) -> None:
+    async def _address(self, work: Work) -> None:
         world = self._world
-        service = world.services.get(job.key)
+        service = world.services.get(work.key)
         if service is not None and not service.ours:
             return
-        held = {ip for ip, key in world.taken.items() if key == job.key}
+        held = {ip for ip, key in world.taken.items() if key == work.key}
         assignment = assign(service, world.taken, self._settings.pools) if service is not None else Assignment()
         for ip in held - set(assignment.addresses):
             del world.taken[ip]
-        world.taken |= dict.fromkeys(assignment.addresses, job.key)
+        world.taken |= dict.fromkeys(assignment.addresses, work.key)
         if held - set(assignment.addresses):
             self._feed()
         if service is not None:
@@ -144,7 +160,7 @@ class Controllers:
     def _feed(self) -> None:
         """An address is free again: whoever waits for one gets a chance."""
         for key in sorted(self._world.starved):
-            self._queue.add(Job("addresses", key))
+            self._queue.add(Work("addresses", key))
         self._world.starved.clear()
 
     async def _assigned(self, service: Balanced, assignment: Assignment) -> None:

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 from kapi.client import Client
 from kapi.errors import ApiError, Conflict, Forbidden, NotFound
 from kapi.events import Recorder
-from kapi.resources import PODS, Resource
+from kapi.resources import PERSISTENT_VOLUME_CLAIMS, PODS, Resource
 from netnslab.workloads.actions import Action, Bind, Create, Delete, Patch, Tell
 from netnslab.workloads.world import World
 
@@ -73,7 +73,7 @@ class Effects:
         except ApiError as error:
             if isinstance(error, Forbidden) and _is_terminating(error):
                 raise
-            if action.resource == PODS:
+            if action.resource in (PODS, PERSISTENT_VOLUME_CLAIMS):
                 self._recorder.event(action.owner, "Warning", "FailedCreate", f"Error creating: {error}")
             raise
         self._took(action.resource, reply)

@@ -12,8 +12,8 @@ from typing import Any
 
 from kapi.resources import PODS
 from netnslab.workloads.actions import Action, Create, Decision, Delete, Patch
+from netnslab.workloads.availability import is_available, next_available
 from netnslab.workloads.claim import claim
-from netnslab.workloads.clock import seconds_since
 from netnslab.workloads.template import pod_of
 from netnslab.workloads.values import Pod, ReplicaSet
 
@@ -63,11 +63,6 @@ def surplus(pods: Sequence[Pod], count: int) -> list[Pod]:
     return sorted(pods, key=worth)[: min(count, _BURST)]
 
 
-def is_available(pod: Pod, min_ready_seconds: int, now: datetime) -> bool:
-    """Whether a pod has been ready for long enough."""
-    return pod.ready and (not min_ready_seconds or seconds_since(pod.ready_since, now) >= min_ready_seconds)
-
-
 def _earlier_first(stamp: str) -> tuple[int, ...]:
     """Order RFC 3339 text so that the latest comes first: the youngest pod is worth least."""
     return tuple(-ord(letter) for letter in stamp)
@@ -77,13 +72,12 @@ def _status(owner: ReplicaSet, pods: Sequence[Pod], now: datetime) -> tuple[Json
     """Count, and say when a pod that is ready will also have been so for long enough."""
     wanted = ((owner.template.get("metadata") or {}).get("labels") or {}).items()
     ready = [pod for pod in pods if pod.ready]
-    waiting = [pod for pod in ready if not is_available(pod, owner.min_ready_seconds, now)]
+    available = sum(is_available(pod, owner.min_ready_seconds, now) for pod in ready)
     status = {
         "replicas": len(pods),
         "fullyLabeledReplicas": sum(wanted <= dict(pod.meta.labels).items() for pod in pods),
         "readyReplicas": len(ready),
-        "availableReplicas": len(ready) - len(waiting),
+        "availableReplicas": available,
         "observedGeneration": owner.meta.generation,
     }
-    waits = [owner.min_ready_seconds - seconds_since(pod.ready_since, now) for pod in waiting]
-    return status, max(min(waits), 0.05) if waits else None
+    return status, next_available(ready, owner.min_ready_seconds, now)

@@ -11,8 +11,8 @@ def bounds(deployment: Deployment) -> tuple[int, int]:
     """Give the most pods there may be and the fewest that must be available; percentages count from `replicas`."""
     if deployment.strategy == "Recreate":
         return deployment.replicas, 0
-    surge = _share(deployment.surge, deployment.replicas, up=True)
-    unavailable = min(_share(deployment.unavailable, deployment.replicas, up=False), deployment.replicas)
+    surge = share(deployment.surge, deployment.replicas, up=True)
+    unavailable = min(share(deployment.unavailable, deployment.replicas, up=False), deployment.replicas)
     if not surge and not unavailable:
         unavailable = 1  # else no pod could ever be replaced
     return deployment.replicas + surge, max(0, deployment.replicas - unavailable)
@@ -73,7 +73,7 @@ def proportional(deployment: Deployment, new: ReplicaSet | None, old: Sequence[R
     return wanted
 
 
-def _share(value: int | str, whole: int, *, up: bool) -> int:
+def share(value: int | str, whole: int, *, up: bool) -> int:
     """Resolve a number or a percentage; a surge is rounded up, an unavailability down."""
     if isinstance(value, int):
         return max(0, value)

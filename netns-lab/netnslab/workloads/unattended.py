@@ -14,7 +14,6 @@ from kapi.resources import (
     DAEMON_SETS,
     HORIZONTAL_POD_AUTOSCALERS,
     JOBS,
-    STATEFUL_SETS,
     Resource,
 )
 from kapi.source import Source
@@ -23,7 +22,6 @@ Json = dict[str, Any]
 
 _NO_PODS = "no pods come of it"
 _WHY = {
-    STATEFUL_SETS: _NO_PODS,
     DAEMON_SETS: _NO_PODS,
     JOBS: _NO_PODS,
     CRON_JOBS: _NO_PODS,

@@ -36,7 +36,9 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class _Object:
+class Object:
+    """What the views of this process tell apart: its key, its uid and its version."""
+
     meta: Identity
 
     @property
@@ -75,7 +77,7 @@ class Taint:
 
 
 @dataclass(frozen=True, slots=True)
-class Pod(_Object):
+class Pod(Object):
     """A pod, as far as placing and counting it goes."""
 
     phase: str = "Pending"
@@ -95,7 +97,12 @@ class Pod(_Object):
     @property
     def active(self) -> bool:
         """Whether the pod counts: it neither has finished nor is being deleted."""
-        return not self.meta.terminating and self.phase not in _FINISHED
+        return not self.meta.terminating and not self.finished
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has run to its end."""
+        return self.phase in _FINISHED
 
     @property
     def reference(self) -> Reference:
@@ -104,7 +111,7 @@ class Pod(_Object):
 
 
 @dataclass(frozen=True, slots=True)
-class Node(_Object):
+class Node(Object):
     """A node, as far as placing pods on it goes. `room` is how many pods it takes."""
 
     ready: bool = True
@@ -120,7 +127,7 @@ class Node(_Object):
 
 
 @dataclass(frozen=True, slots=True)
-class ReplicaSet(_Object):
+class ReplicaSet(Object):
     """A ReplicaSet or a ReplicationController: so many pods of one template."""
 
     resource: Resource = REPLICA_SETS
@@ -142,7 +149,7 @@ class ReplicaSet(_Object):
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment(_Object):
+class Deployment(Object):
     """A Deployment. `surge` and `unavailable` are as written: numbers or percentages."""
 
     replicas: int = 1
@@ -224,16 +231,16 @@ def deployment(obj: Json) -> Deployment:
     rolling = strategy.get("rollingUpdate") or {}
     return Deployment(
         identity(obj),
-        replicas=_or(spec.get("replicas"), 1),
+        replicas=or_else(spec.get("replicas"), 1),
         selector=from_object(spec.get("selector")),
         selector_object=spec.get("selector") or {},
         template=spec.get("template") or {},
         min_ready_seconds=spec.get("minReadySeconds") or 0,
         strategy=strategy.get("type") or "RollingUpdate",
-        surge=_or(rolling.get("maxSurge"), "25%"),
-        unavailable=_or(rolling.get("maxUnavailable"), "25%"),
-        history_limit=_or(spec.get("revisionHistoryLimit"), 10),
-        deadline=_or(spec.get("progressDeadlineSeconds"), 600),
+        surge=or_else(rolling.get("maxSurge"), "25%"),
+        unavailable=or_else(rolling.get("maxUnavailable"), "25%"),
+        history_limit=or_else(spec.get("revisionHistoryLimit"), 10),
+        deadline=or_else(spec.get("progressDeadlineSeconds"), 600),
         paused=bool(spec.get("paused")),
         status=obj.get("status") or {},
     )
@@ -264,7 +271,7 @@ def _replicas(obj: Json, resource: Resource, selector: Selector | None) -> Repli
     return ReplicaSet(
         identity(obj),
         resource=resource,
-        replicas=_or(spec.get("replicas"), 1),
+        replicas=or_else(spec.get("replicas"), 1),
         selector=selector,
         min_ready_seconds=spec.get("minReadySeconds") or 0,
         template=spec.get("template") or {},
@@ -288,7 +295,8 @@ def _toleration(obj: Json) -> Toleration:
     return Toleration(obj.get("key") or "", exists, obj.get("value") or "", obj.get("effect") or "")
 
 
-def _or(value: Any, default: Any) -> Any:
+def or_else(value: Any, default: Any) -> Any:
+    """Give a field, or its default where it is not there."""
     return default if value is None else value
 
 

@@ -1,35 +1,56 @@
-"""What the workload controllers know of the cluster, and which job each change of it calls for."""
+"""What the workload controllers know of the cluster, and which work each change of it calls for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+from functools import partial
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from kapi.cache import Change
 from kapi.network import Address
-from kapi.resources import DEPLOYMENTS, LEASES, NODES, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, SERVICES, Resource
+from kapi.resources import (
+    CONTROLLER_REVISIONS,
+    DEPLOYMENTS,
+    LEASES,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
+    SERVICES,
+    STATEFUL_SETS,
+    Resource,
+)
 from kapi.selectors import matches_labels
 from kapi.source import Source, wait_synced
 from kapi.written import Written
-from netnslab.workloads import values
-from netnslab.workloads.addresses import Balanced, balanced
+from netnslab.workloads import sets, storage, values
+from netnslab.workloads.addresses import balanced
 from netnslab.workloads.nodes import Pulses, lease
+from netnslab.workloads.revisions import Revision, revision
 from netnslab.workloads.scheduler import Load
-from netnslab.workloads.values import Deployment, Identity, Node, Pod, ReplicaSet
+from netnslab.workloads.values import Identity, Node, Pod, ReplicaSet
 
-Part = Literal["replicasets", "replicationcontrollers", "deployments", "schedule", "addresses", "nodes"]
-Dirty = Callable[["Job", float], None]
+Part = Literal[
+    "replicasets", "replicationcontrollers", "deployments", "statefulsets", "claims", "schedule", "addresses", "nodes"
+]
+Dirty = Callable[["Work", float], None]
 
 
-class Job(NamedTuple):
+class Work(NamedTuple):
     """One object that one controller should look at; the scheduler looks at all waiting pods at once."""
 
     part: Part
     key: str
 
 
-SCHEDULE = Job("schedule", "")
-HEARTBEATS = Job("nodes", "")
+_PARTS: Mapping[str, Part] = {  # by the kind of an owner
+    "ReplicaSet": "replicasets",
+    "ReplicationController": "replicationcontrollers",
+    "StatefulSet": "statefulsets",
+}
+SCHEDULE = Work("schedule", "")
+HEARTBEATS = Work("nodes", "")
 
 
 class _Owned(Protocol):
@@ -86,9 +107,13 @@ class World:
             source.cache(REPLICATION_CONTROLLERS, values.replication_controller), values.replication_controller
         )
         self.deployments = Written(source.cache(DEPLOYMENTS, values.deployment), values.deployment)
+        self.stateful_sets = Written(source.cache(STATEFUL_SETS, sets.stateful_set), sets.stateful_set)
+        self.revisions = Written(source.cache(CONTROLLER_REVISIONS, revision), revision)
+        self.claims = Written(source.cache(PERSISTENT_VOLUME_CLAIMS, storage.volume_claim), storage.volume_claim)
         self.services = Written(source.cache(SERVICES, balanced), balanced)
         self.pods_of: Holdings[Pod] = Holdings()
         self.sets_of: Holdings[ReplicaSet] = Holdings()
+        self.revisions_of: Holdings[Revision] = Holdings()
         self.pending: dict[str, Pod] = {}  # waiting for a node
         self.load = Load()
         self.pods_on: dict[str, dict[str, Pod]] = {}  # by the name of their node
@@ -97,14 +122,26 @@ class World:
         self.starved: set[str] = set()  # Services that wait for a load-balancer address
 
     @property
-    def views(self) -> Mapping[Resource, Written[Pod] | Written[ReplicaSet] | Written[Deployment] | Written[Balanced]]:
+    def views(self) -> Mapping[Resource, Written[Any]]:
         """Where the replies to writes go."""
         return {
             PODS: self.pods,
             REPLICA_SETS: self.replica_sets,
             REPLICATION_CONTROLLERS: self.replication_controllers,
             DEPLOYMENTS: self.deployments,
+            STATEFUL_SETS: self.stateful_sets,
+            CONTROLLER_REVISIONS: self.revisions,
+            PERSISTENT_VOLUME_CLAIMS: self.claims,
             SERVICES: self.services,
+        }
+
+    @property
+    def keepers(self) -> Mapping[Part, Written[Any]]:
+        """What owns pods."""
+        return {
+            "replicasets": self.replica_sets,
+            "replicationcontrollers": self.replication_controllers,
+            "statefulsets": self.stateful_sets,
         }
 
     async def synced(self) -> None:
@@ -112,25 +149,31 @@ class World:
         await wait_synced(self.nodes, self.leases, *(view.cache for view in self.views.values()))
 
     def listen(self, dirty: Dirty) -> None:
-        """Build the indexes, and call `dirty` for every job there is, now and from now on."""
+        """Build the indexes, and call `dirty` for all work there is, now and from now on."""
         self._dirty = dirty
         self.replica_sets.listen(self._set_changed)
-        self.replication_controllers.listen(lambda change: dirty(Job("replicationcontrollers", change.key), 0))
-        self.deployments.listen(lambda change: dirty(Job("deployments", change.key), 0))
+        parts: Mapping[Part, Written[Any]] = {
+            "replicationcontrollers": self.replication_controllers,
+            "deployments": self.deployments,
+            "statefulsets": self.stateful_sets,
+            "claims": self.claims,
+        }
+        for part, view in parts.items():
+            view.listen(partial(self._note, part))
+        self.revisions.listen(self._revision_changed)
         self.pods.listen(self._pod_changed)
         self.nodes.listen(self._node_changed)
         for service in self.services.values():  # what is assigned already stays, before anything is given away
             self.taken |= {ip: service.key for ip in service.present if service.wanted and service.ours}
-        self.services.listen(lambda change: dirty(Job("addresses", change.key), 0))
-
-    def controllers(self, part: Part) -> Written[ReplicaSet]:
-        """Give the ReplicaSets or the ReplicationControllers."""
-        return self.replica_sets if part == "replicasets" else self.replication_controllers
+        self.services.listen(partial(self._note, "addresses"))
 
     def look_at_nodes(self) -> None:
         """Look once more who is alive, and ask for work, which most often is none."""
         self.pulses = self.pulses.look(self.leases.values(), self.pods_on.keys() - self.nodes.keys())
         self._dirty(HEARTBEATS, 0)
+
+    def _note(self, part: Part, change: Change[Any]) -> None:
+        self._dirty(Work(part, change.key), 0)
 
     def _pod_changed(self, change: Change[Pod]) -> None:
         self.pods_of.take(change)
@@ -160,35 +203,45 @@ class World:
     def _owner_of_pod(self, pod: Pod) -> None:
         owner = pod.meta.owner
         if owner is not None:
-            part: Part = "replicationcontrollers" if owner.kind == "ReplicationController" else "replicasets"
-            key = f"{pod.meta.namespace}/{owner.name}"
-            self._dirty(Job(part, key), 0)
-            if not pod.active and part == "replicasets":
-                self._owner_of_set(key)  # a Recreate rollout waits for the end of every old pod
+            self._owner_of(pod.meta)
+            if not pod.active and owner.kind == "ReplicaSet":
+                # a Recreate rollout waits for the end of every old pod
+                self._owner_of_set(f"{pod.meta.namespace}/{owner.name}")
             return
-        parts: tuple[Part, ...] = ("replicasets", "replicationcontrollers")
-        for part in parts:
-            for one in self.controllers(part).values():
+        for part, view in self.keepers.items():
+            for one in view.values():
                 if one.meta.namespace == pod.meta.namespace and matches_labels(one.selector or (), pod.meta.labels):
-                    self._dirty(Job(part, one.key), 0)
+                    self._dirty(Work(part, one.key), 0)
+
+    def _owner_of(self, meta: Identity) -> None:
+        """Have the owner of something looked at, where it is one of ours."""
+        part = _PARTS.get(meta.owner.kind) if meta.owner is not None else None
+        if part is not None and meta.owner is not None:
+            self._dirty(Work(part, f"{meta.namespace}/{meta.owner.name}"), 0)
+
+    def _revision_changed(self, change: Change[Revision]) -> None:
+        self.revisions_of.take(change)
+        for one in (change.old, change.new):
+            if one is not None:
+                self._owner_of(one.meta)
 
     def _owner_of_set(self, key: str) -> None:
         one = self.replica_sets.get(key)
         if one is not None and one.meta.owner is not None:
-            self._dirty(Job("deployments", f"{one.meta.namespace}/{one.meta.owner.name}"), 0)
+            self._dirty(Work("deployments", f"{one.meta.namespace}/{one.meta.owner.name}"), 0)
 
     def _set_changed(self, change: Change[ReplicaSet]) -> None:
         self.sets_of.take(change)
-        self._dirty(Job("replicasets", change.key), 0)
+        self._dirty(Work("replicasets", change.key), 0)
         for one in (change.old, change.new):
             if one is None:
                 continue
             if one.meta.owner is not None:
-                self._dirty(Job("deployments", f"{one.meta.namespace}/{one.meta.owner.name}"), 0)
+                self._dirty(Work("deployments", f"{one.meta.namespace}/{one.meta.owner.name}"), 0)
                 continue
             for deployment in self.deployments.values():
                 if deployment.meta.namespace == one.meta.namespace:
-                    self._dirty(Job("deployments", deployment.key), 0)
+                    self._dirty(Work("deployments", deployment.key), 0)
 
     def _node_changed(self, change: Change[Node]) -> None:
         if change.new is not None and self.pending:

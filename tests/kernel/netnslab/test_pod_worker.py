@@ -62,6 +62,7 @@ async def around(client: Client, pods: PodNetwork, processes: Processes, tmp_pat
         secrets=source.cache(SECRETS, same),
         accounts=source.cache(SERVICE_ACCOUNTS, same),
         folder=tmp_path,
+        claims=tmp_path / "claims",
         kubeconfig=tmp_path / "kubeconfig",
         dns_address="10.96.0.10",
         zone="cluster.local",

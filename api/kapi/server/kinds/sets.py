@@ -40,7 +40,7 @@ def _default_stateful_set(obj: Json) -> None:
 
 def _check_stateful_set(new: Json, old: Json | None) -> list[FieldError]:
     spec = new["spec"]
-    errors = check_workload(new, old) + _strategy_errors(spec)
+    errors = check_workload(_with_claimed_volumes(new), old) + _strategy_errors(spec)
     policy = spec["podManagementPolicy"]
     if policy not in ("OrderedReady", "Parallel"):
         errors.append(invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'"))
@@ -51,6 +51,16 @@ def _check_stateful_set(new: Json, old: Json | None) -> list[FieldError]:
         )
         errors.append(forbidden("spec", text))
     return errors
+
+
+def _with_claimed_volumes(obj: Json) -> Json:
+    """Give a set whose template has the volumes that each pod claims for itself: containers may mount these."""
+    template = obj["spec"]["template"]
+    volumes = template["spec"].get("volumes") or []
+    named = {volume.get("name") for volume in volumes}
+    claims = {(claim.get("metadata") or {}).get("name") for claim in obj["spec"].get("volumeClaimTemplates") or ()}
+    pod = {**template["spec"], "volumes": [*volumes, *({"name": name} for name in claims - named if name)]}
+    return {**obj, "spec": {**obj["spec"], "template": {**template, "spec": pod}}}
 
 
 def _fixed(spec: Json) -> Json:

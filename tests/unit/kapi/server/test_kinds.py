@@ -36,6 +36,8 @@ Json = dict[str, Any]
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 POD = {"spec": {"containers": [{"name": "c", "image": "i:1"}]}, "metadata": {"labels": {"a": "b"}}}
+MOUNTING = {"name": "c", "image": "i:1", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+MOUNTED = {**POD, "spec": {"containers": [MOUNTING]}}
 ONCE = {"spec": {"containers": [{"name": "c", "image": "i:1"}], "restartPolicy": "Never"}}
 SELECTED = {"selector": {"matchLabels": {"a": "b"}}, "template": POD}
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
@@ -48,6 +50,7 @@ CASES: list[tuple[Resource, Json, Json, list[Any]]] = [
         {
             "spec": {
                 **SELECTED,
+                "template": MOUNTED,
                 "serviceName": "s",
                 "volumeClaimTemplates": [{"metadata": {"name": "v"}, "spec": CLAIM}],
             }

@@ -59,6 +59,7 @@ def around(client: Client, tmp_path: Path) -> Surroundings:
         secrets=Cache(SECRETS, dict),
         accounts=Cache(SERVICE_ACCOUNTS, dict),
         folder=tmp_path,
+        claims=tmp_path / "claims",
         kubeconfig=tmp_path / "kubeconfig",
         dns_address="10.96.0.10",
         zone="cluster.local",

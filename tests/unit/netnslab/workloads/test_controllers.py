@@ -18,10 +18,10 @@ from kapi.errors import Forbidden, NotFound
 from kapi.events import Recorder
 from kapi.informer import Informer
 from kapi.resources import (
-    DAEMON_SETS,
+    CRON_JOBS,
     DEPLOYMENTS,
     EVENTS,
-    JOBS,
+    HORIZONTAL_POD_AUTOSCALERS,
     NODES,
     PODS,
     REPLICA_SETS,
@@ -349,18 +349,25 @@ async def test_workloads_that_nobody_acts_on_are_told_of_once() -> None:
     async with running() as lab:
         once = template()
         once["spec"]["restartPolicy"] = "Never"
-        job = {"metadata": {"name": "once"}, "spec": {"template": once}}
-        await lab.client.create(JOBS, job, "default")
-        await lab.client.create(DAEMON_SETS, workload(1))
+        spec = {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": once}}}
+        await lab.client.create(CRON_JOBS, {"metadata": {"name": "often"}, "spec": spec}, "default")
+        scaler = {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}
+        await lab.client.create(HORIZONTAL_POD_AUTOSCALERS, {"metadata": {"name": "web"}, "spec": scaler}, "default")
 
         async def told() -> set[tuple[str, str]]:
             events = (await lab.client.list(EVENTS, "default")).items
             return {(e["involvedObject"]["kind"], e["message"]) for e in events if e["reason"] == "NotActedOn"}
 
-        no_pods = "and does not act on it: no pods come of it"
-        expected = {(kind, f"this lab keeps a {kind} {no_pods}") for kind in ("Job", "DaemonSet")}
+        keeps = "this lab keeps a"
+        expected = {
+            ("CronJob", f"{keeps} CronJob and does not act on it: no pods come of it"),
+            (
+                "HorizontalPodAutoscaler",
+                f"{keeps} HorizontalPodAutoscaler and does not act on it: nothing is scaled by it",
+            ),
+        }
         await lab.becomes(expected, told)
-        await lab.client.patch(JOBS, "once", {"metadata": {"labels": {"a": "b"}}}, "default")
+        await lab.client.patch(CRON_JOBS, "often", {"metadata": {"labels": {"a": "b"}}}, "default")
         await lab.becomes(expected, told)
 
 

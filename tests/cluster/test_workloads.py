@@ -1,0 +1,51 @@
+"""Workloads of every kind with real pods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.cluster.space import Space, command
+
+from kapi.resources import PODS, SERVICES, STATEFUL_SETS
+
+Json = dict[str, Any]
+
+LABELS = {"app": "web"}
+
+
+def template(*argv: str, volumes: Json | None = None, **spec: Any) -> Json:
+    """Pods that run a command of the host."""
+    mounts = [{"name": name, "mountPath": path} for name, path in (volumes or {}).items()]
+    return {"metadata": {"labels": LABELS}, "spec": {"containers": [command(*argv, volumeMounts=mounts)], **spec}}
+
+
+def workload(name: str, **spec: Any) -> Json:
+    return {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": LABELS}, **spec}}
+
+
+async def rolled_out(space: Space, name: str) -> str:
+    told = await space.lab.kubectl("rollout", "status", name, "-n", space.name, "--timeout=15s")
+    return told.check()
+
+
+async def test_pods_of_a_stateful_set_are_found_by_their_names_and_keep_what_they_have(space: Space) -> None:
+    ports = [{"name": "http", "port": 80}]
+    headless = {"clusterIP": "None", "selector": LABELS, "ports": ports}
+    await space.lab.client.create(SERVICES, {"metadata": {"name": "ring"}, "spec": headless}, space.name)
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    spec = {"serviceName": "ring", "replicas": 2, "volumeClaimTemplates": [{"metadata": {"name": "v"}, "spec": asked}]}
+    made = workload("web", template=template("sleep", "60", volumes={"v": "/mnt"}), **spec)
+    await space.lab.client.create(STATEFUL_SETS, made, space.name)
+    assert "2 new pods have been updated" in await rolled_out(space, "statefulset/web")
+    for one, other in (("web-0", "web-1"), ("web-1", "web-0")):
+        address = (await space.lab.client.get(PODS, other, space.name))["status"]["podIP"]
+        assert await space.exec(one, "dig", "+search", "+short", f"{other}.ring") == f"{address}\n"
+    assert await space.exec("web-0", "hostname", "-f") == f"web-0.ring.{space.name}.svc.cluster.local\n"
+    await space.exec("web-0", "sh", "-c", "echo mine > /mnt/whose")
+    uid = (await space.lab.client.get(PODS, "web-0", space.name))["metadata"]["uid"]
+    await space.lab.client.delete(PODS, "web-0", space.name, grace_seconds=1)
+    await space.until_other("web-0", uid)
+    await space.ready("web-0")
+    assert await space.exec("web-0", "cat", "/mnt/whose") == "mine\n"
+    assert await space.exec("web-1", "ls", "/mnt") == ""
+    assert "claim v-web-0" in await space.event("web-0", "VolumeStandIn")
