@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kingress.exchange import Exchange
     from kingress.message import Request
 
-_MOST_LINES = 512  # waiting to be written; more are written at once
+_MOST_LINES = 256  # waiting to be written; more are written at once
 _LONGEST = 256  # bytes of a User-Agent that is worth remembering
 _MILLISECONDS = tuple(f"{number / 1000:.3f}" for number in range(1000))
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")

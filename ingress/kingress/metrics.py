@@ -21,7 +21,7 @@ Gauges = Mapping[str, tuple[str, Values]]  # by name: help and values
 _NAMES: Final = ("namespace", "ingress", "service", "host", "path", "status")
 _BY_SERVICE: Final = ("namespace", "ingress", "service")
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
-_MOST: Final = 1024  # requests that are counted at once
+_MOST: Final = 256  # requests that are counted at once: not so many that others wait
 _EMPTY: Final = (0.0,) * (3 + len(BOUNDS) + 1)  # how many, seconds, bytes of bodies, how many in each bucket
 
 

@@ -17,7 +17,6 @@ import re
 from functools import lru_cache
 from urllib.parse import quote
 
-_ALLOWED = bytes(code for code in range(0x21, 0x7F) if code not in b"#\\")  # visible ASCII
 _ESCAPE = re.compile(rb"%(.{0,2})", re.DOTALL)
 _DOT_ELEMENT = re.compile(rb"/\.{1,2}(?:/|$)")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -31,9 +30,9 @@ class BadTarget(ValueError):
 
 def normal_target(target: bytes) -> tuple[bytes, str]:
     """Split an origin-form target: the bytes to forward, and the path to route on. Raises BadTarget."""
-    if target.translate(None, _ALLOWED):
+    text = target.decode("latin-1")
+    if not (text.isascii() and text.isprintable()) or " " in text or "#" in text or "\\" in text:
         raise BadTarget("the request target has a character that is not allowed in a URL")
-    text = target.decode("ascii")
     if text[:1] != "/":
         raise BadTarget("the request target does not start with /")
     if "%" not in text and "/." not in text:

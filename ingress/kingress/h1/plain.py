@@ -15,13 +15,14 @@ from typing import Any, Final
 
 import httptools
 
-from kingress.h1.reader import REMEMBERED, remember
+from kingress.h1.reader import LONGEST, REMEMBERED, remember
 from kingress.headers import REQUEST_SPECIAL
 from kingress.message import Request
 from kingress.target import BadTarget, host_of, normal_target
 
 _LONGEST_NAME: Final = 64
 _METHODS: Final = (b"GET ", b"HEAD ")  # those without a body
+_LINE_END: Final = b" HTTP/1.1\r\n"  # of the first line
 _LOGGED: Final = frozenset((b"user-agent", b"referer"))  # passed on, and looked for in one of these spellings
 _SPELLINGS: Final = (*_LOGGED, b"User-Agent", b"Referer")
 
@@ -33,7 +34,8 @@ class PlainReader:
         self._head_limit = head_limit
         self._headers_limit = headers_limit
         self._target_limit = target_limit
-        self.heads: dict[bytes, Request | None] = {}  # that came lately; with what they mean, if more than once
+        self.heads: dict[bytes, Request] = {}  # that came lately, and more than once, with what they mean
+        self._once: set[int] = set()  # hashes of those that came once: heads of which most never come again
         self._names = set(_SPELLINGS)  # of headers that are simply passed on, as they are written
         self._found: dict[bytes, bytes] = {}
         self._targets: list[bytes] = []
@@ -59,9 +61,19 @@ class PlainReader:
         self._targets.clear()
         if request is None:
             self._parser = httptools.HttpRequestParser(self)  # this one may be amid something
-        else:  # what a head means is worth keeping once it has come twice
-            remember(self.heads, data, request if data in self.heads else None)
+        elif len(data) <= LONGEST:
+            self._note(data, request)
         return request
+
+    def _note(self, data: bytes, request: Request) -> None:
+        """Keep what a head means once it has come twice."""
+        mark, once = hash(data), self._once
+        if mark in once:
+            remember(self.heads, data, request)
+            return
+        if len(once) >= REMEMBERED:
+            once.clear()
+        once.add(mark)
 
     def _parse(self, data: bytes) -> Request | None:
         self._complete = False
@@ -75,14 +87,18 @@ class PlainReader:
         if not self._complete or len(targets) != 1 or count > self._headers_limit or data.count(b"\n") != count + 2:
             return None
         (target,) = targets
-        method: bytes = self._parser.get_method()
-        if len(target) > self._target_limit or not data.startswith(b"%b %b HTTP/1.1\r\n" % (method, target)):
+        method = "GET" if data.startswith(b"G") else "HEAD"
+        begins = len(method) + 1
+        ends = begins + len(target)
+        if len(target) > self._target_limit or not (
+            data.startswith(target, begins) and data.startswith(_LINE_END, ends)
+        ):
             return None
         authority = found.pop(b"Host" if b"Host" in found else b"host", b"")
         connection = found.pop(b"Connection" if b"Connection" in found else b"connection", None)
         if not self._names.issuperset(found) and not self._learn():
             return None
-        return self._request(data, method.decode("ascii"), target, authority, connection)
+        return self._request(data, method, target, authority, connection)
 
     def _learn(self) -> bool:
         """Judge names that are new; gives whether all are of headers that are simply passed on."""

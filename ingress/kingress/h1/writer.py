@@ -14,8 +14,8 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _LONGEST: Final = 2048  # bytes of a head that is kept for the next request
-_FORWARDED: Final = b"%b%bX-Forwarded-Host: %b\r\nX-Request-ID: %b"
-_FORWARDED_END: Final = _FORWARDED + b"\r\n\r\n"
+_HOST: Final = b"X-Forwarded-Host: "
+_ID: Final = b"\r\nX-Request-ID: "
 _END: Final = b"\r\n\r\n"
 _LINE = b": ".join  # of a header: its name and value
 _CHUNKED: Final = (b"Transfer-Encoding", b"chunked")
@@ -31,7 +31,7 @@ def request_head(request: Request, forwarding: Forwarding, told: list[Header] | 
     """
     if forwarding.latest is request and told is None:  # a client repeats itself
         if not forwarding.wire:
-            forwarding.wire = _FORWARDED % (request.wire, forwarding.lines, request.authority, b"")
+            forwarding.wire = b"".join((request.wire, forwarding.lines, _HOST, request.authority, _ID))
         return forwarding.wire + request_id + _END
     first = request.wire
     if not first:
@@ -40,7 +40,7 @@ def request_head(request: Request, forwarding: Forwarding, told: list[Header] | 
         return b"%b%b\r\n\r\n" % (first, b"\r\n".join(map(_LINE, told)))
     if len(first) <= _LONGEST:
         forwarding.latest, forwarding.wire = request, b""
-    return _FORWARDED_END % (first, forwarding.lines, request.authority, request_id)
+    return b"".join((first, forwarding.lines, _HOST, request.authority, _ID, request_id, _END))
 
 
 def _lines(request: Request) -> bytes:
