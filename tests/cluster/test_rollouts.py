@@ -114,9 +114,9 @@ def test_a_deployment_rolls_out_restarts_and_is_undone(kubectl: Kubectl) -> None
     kubectl("delete", "deploy", "web")
 
 
-STATEFUL = """
+KEPT = """
 apiVersion: apps/v1
-kind: StatefulSet
+kind: KIND
 metadata: {name: ring}
 spec:
   serviceName: ring
@@ -128,28 +128,31 @@ spec:
 """
 
 
-def test_a_stateful_set_rolls_out_scales_and_is_undone(kubectl: Kubectl) -> None:
-    def images() -> str:
-        return kubectl("get", "pods", "-l", "app=ring", "-o", "jsonpath={.items[*].spec.containers[0].image}")
+@pytest.mark.parametrize(
+    ("kind", "pods", "done"), [("StatefulSet", 2, "roll out complete"), ("DaemonSet", 1, "successfully rolled out")]
+)
+def test_what_keeps_revisions_rolls_out_and_is_undone(kubectl: Kubectl, kind: str, pods: int, done: str) -> None:
+    one = f"{kind.lower()}/ring"
 
-    def rolled_out() -> None:
-        assert "roll out complete" in kubectl("rollout", "status", "sts/ring", "--timeout=20s")
+    def runs(image: str) -> None:
+        assert done in kubectl("rollout", "status", one, "--timeout=20s")
+        form = "jsonpath={.items[*].spec.containers[0].image}"
+        assert kubectl("get", "pods", "-l", "app=ring", "-o", form).split() == [image] * pods
 
-    kubectl("apply", "-f", kubectl.file("ring.yaml", STATEFUL))
-    rolled_out()
-    kubectl("set", "image", "sts/ring", "c=i:2")
-    rolled_out()
-    assert images() == "i:2 i:2"
-    history = kubectl("rollout", "history", "sts/ring")
+    manifest = KEPT.replace("KIND", kind)
+    if kind == "DaemonSet":
+        manifest = manifest.replace("  serviceName: ring\n  replicas: 2\n", "")
+    kubectl("apply", "-f", kubectl.file("ring.yaml", manifest))
+    runs("i:1")
+    kubectl("set", "image", one, "c=i:2")
+    runs("i:2")
+    history = kubectl("rollout", "history", one)
     assert [line.split()[0] for line in history.splitlines() if line[:1].isdigit()] == ["1", "2"]
-    assert "i:1" in kubectl("rollout", "history", "sts/ring", "--revision=1")
-    kubectl("rollout", "undo", "sts/ring")
-    rolled_out()
-    assert images() == "i:1 i:1"
-    kubectl("scale", "sts/ring", "--replicas=3")
-    kubectl("wait", "sts/ring", "--for=jsonpath={.status.readyReplicas}=3", "--timeout=20s")
-    assert kubectl("get", "sts", "ring", "--no-headers").split()[:2] == ["ring", "3/3"]
-    kubectl("delete", "sts", "ring")
+    assert "i:1" in kubectl("rollout", "history", one, "--revision=1")
+    kubectl("rollout", "undo", one)
+    runs("i:1")
+    kubectl("delete", one)
+    kubectl("wait", "--for=delete", "pods", "-l", "app=ring", "--timeout=20s")
 
 
 def test_waiting_in_all_its_forms(kubectl: Kubectl) -> None:

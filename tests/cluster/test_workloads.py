@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.cluster.space import Space, command
 
-from kapi.resources import PODS, SERVICES, STATEFUL_SETS
+from kapi.resources import DAEMON_SETS, NODES, PODS, SERVICES, STATEFUL_SETS
 
 Json = dict[str, Any]
 
@@ -49,3 +49,20 @@ async def test_pods_of_a_stateful_set_are_found_by_their_names_and_keep_what_the
     assert await space.exec("web-0", "cat", "/mnt/whose") == "mine\n"
     assert await space.exec("web-1", "ls", "/mnt") == ""
     assert "claim v-web-0" in await space.event("web-0", "VolumeStandIn")
+
+
+async def test_a_daemon_set_has_a_pod_on_each_node_that_admits_it_and_renews_one_after_the_other(space: Space) -> None:
+    async def images() -> dict[str, str]:
+        pods = (await space.lab.client.list(PODS, space.name)).items
+        return {pod["spec"]["nodeName"]: pod["spec"]["containers"][0]["image"] for pod in pods}
+
+    everywhere = [{"operator": "Exists"}]
+    await space.lab.client.create(DAEMON_SETS, workload("agent", template=template("sleep", "60")), space.name)
+    await rolled_out(space, "daemonset/agent")
+    assert await images() == {"worker-1": "busybox", "worker-2": "busybox"}
+    changed = template("sleep", "60", tolerations=everywhere, terminationGracePeriodSeconds=1)
+    changed["spec"]["containers"][0]["image"] = "busybox:2"
+    await space.lab.client.patch(DAEMON_SETS, "agent", {"spec": {"template": changed}}, space.name)
+    await rolled_out(space, "daemonset/agent")
+    nodes = {node["metadata"]["name"] for node in (await space.lab.client.list(NODES)).items}
+    assert await images() == dict.fromkeys(nodes, "busybox:2")

@@ -16,7 +16,7 @@ from kapi.network import Network
 from kapi.queue import Queue
 from kapi.resources import SERVICES
 from kapi.source import Source
-from netnslab.workloads import deployment, nodes, replicas, scheduler, statefulset, storage, unattended
+from netnslab.workloads import daemonset, deployment, nodes, replicas, scheduler, statefulset, storage, unattended
 from netnslab.workloads.actions import Decision, Patch
 from netnslab.workloads.addresses import Assignment, Balanced, assign
 from netnslab.workloads.clock import stamp
@@ -87,6 +87,7 @@ class Controllers:
             "replicationcontrollers": self._replicas,
             "deployments": self._deployment,
             "statefulsets": self._stateful_set,
+            "daemonsets": self._daemon_set,
             "claims": self._claim,
             "schedule": self._schedule,
             "addresses": self._address,
@@ -120,6 +121,14 @@ class Controllers:
             moment = self._settings.clock()
             decided = statefulset.decide(one, pods, revisions, moment, taken=world.revisions, claims=world.claims)
             await self._follow(work, decided)
+
+    async def _daemon_set(self, work: Work) -> None:
+        world = self._world
+        one = world.daemon_sets.get(work.key)
+        if one is not None:
+            pods, revisions = world.pods_of.of(one.meta), world.revisions_of.of(one.meta)
+            nodes, moment = world.nodes.values(), self._settings.clock()
+            await self._follow(work, daemonset.decide(one, pods, revisions, nodes, moment, taken=world.revisions))
 
     async def _claim(self, work: Work) -> None:
         claim = self._world.claims.get(work.key)

@@ -8,7 +8,7 @@ wins, then the one with the fewest pods: what runs twice should survive the loss
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from kapi.network import Reference
@@ -18,6 +18,7 @@ from netnslab.workloads.actions import Action, Bind, Patch, Tell
 from netnslab.workloads.values import Node, Pod, Taint, Toleration
 
 _REPELLING = frozenset({"NoSchedule", "NoExecute"})
+_CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")  # as if a cordoned node had it
 
 
 @dataclass(slots=True)
@@ -57,19 +58,28 @@ def _emptiest(pod: Pod, nodes: list[str], load: Load) -> str:
     return min(nodes, key=lambda node: (load.owned[node, owner] if owner else 0, load.pods[node], node))
 
 
+def untolerated(pod: Pod, node: Node, effects: Container[str] = _REPELLING) -> Taint | None:
+    """Give a taint of a node, of these effects, that a pod does not put up with."""
+    return next((taint for taint in node.taints if taint.effect in effects and not _tolerates(pod, taint)), None)
+
+
+def selects(pod: Pod, node: Node) -> bool:
+    """Whether a node is one of those that a pod wants, by its nodeSelector and its required node affinity."""
+    labels = {**node.meta.labels, "metadata.name": node.key}
+    chosen = all(labels.get(label) == value for label, value in pod.node_selector.items())
+    return chosen and (not pod.node_affinity or any(matches_labels(term, labels) for term in pod.node_affinity))
+
+
 def _refusal(pod: Pod, node: Node, load: Load) -> str:
     """Say why a pod cannot go to a node, in the scheduler's usual words; "" where it can."""
-    taint = next((t for t in node.taints if t.effect in _REPELLING and not _tolerates(pod, t)), None)
+    taint = untolerated(pod, node)
     if taint is not None:
         return f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}"
     if not node.ready:
         return "node(s) were not ready"
-    if node.cordoned:
+    if node.cordoned and not _tolerates(pod, _CORDONED):
         return "node(s) were unschedulable"
-    labels = {**node.meta.labels, "metadata.name": node.key}
-    chosen = all(labels.get(label) == value for label, value in pod.node_selector.items())
-    wanted = not pod.node_affinity or any(matches_labels(term, labels) for term in pod.node_affinity)
-    if not chosen or not wanted:
+    if not selects(pod, node):
         return "node(s) didn't match Pod's node affinity/selector"
     return "Too many pods" if load.pods[node.key] >= node.room else ""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kapi.network import Reference
-from kapi.resources import STATEFUL_SETS, Resource
+from kapi.resources import DAEMON_SETS, STATEFUL_SETS, Resource
 from kapi.selectors import from_object
 from netnslab.workloads.values import Object, Selector, identity, or_else
 
@@ -57,20 +57,20 @@ class StatefulSet(Revised):
         return range(self.start, self.start + self.replicas)
 
 
+@dataclass(frozen=True, slots=True)
+class DaemonSet(Revised):
+    """A DaemonSet. `unavailable` and `surge` are as written: numbers or percentages."""
+
+    unavailable: int | str = 1
+    surge: int | str = 0
+
+
 def stateful_set(obj: Json) -> StatefulSet:
     """Read an apps/v1 StatefulSet."""
     spec = obj.get("spec") or {}
-    strategy = spec.get("updateStrategy") or {}
-    rolling = strategy.get("rollingUpdate") or {}
+    rolling = (spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
     return StatefulSet(
-        identity(obj),
-        resource=STATEFUL_SETS,
-        selector=from_object(spec.get("selector")),
-        template=spec.get("template") or {},
-        min_ready_seconds=spec.get("minReadySeconds") or 0,
-        strategy=strategy.get("type") or "RollingUpdate",
-        history_limit=or_else(spec.get("revisionHistoryLimit"), 10),
-        status=obj.get("status") or {},
+        **_revised(obj, STATEFUL_SETS),
         replicas=or_else(spec.get("replicas"), 1),
         start=(spec.get("ordinals") or {}).get("start") or 0,
         ordered=spec.get("podManagementPolicy") != "Parallel",
@@ -80,3 +80,29 @@ def stateful_set(obj: Json) -> StatefulSet:
         partition=rolling.get("partition") or 0,
         unavailable=or_else(rolling.get("maxUnavailable"), 1),
     )
+
+
+def daemon_set(obj: Json) -> DaemonSet:
+    """Read an apps/v1 DaemonSet."""
+    spec = obj.get("spec") or {}
+    rolling = (spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
+    return DaemonSet(
+        **_revised(obj, DAEMON_SETS),
+        unavailable=or_else(rolling.get("maxUnavailable"), 1),
+        surge=or_else(rolling.get("maxSurge"), 0),
+    )
+
+
+def _revised(obj: Json, resource: Resource) -> Json:
+    """What both have, by the names of the fields."""
+    spec = obj.get("spec") or {}
+    return {
+        "meta": identity(obj),
+        "resource": resource,
+        "selector": from_object(spec.get("selector")),
+        "template": spec.get("template") or {},
+        "min_ready_seconds": spec.get("minReadySeconds") or 0,
+        "strategy": (spec.get("updateStrategy") or {}).get("type") or "RollingUpdate",
+        "history_limit": or_else(spec.get("revisionHistoryLimit"), 10),
+        "status": obj.get("status") or {},
+    }

@@ -11,7 +11,6 @@ from kapi.events import Recorder
 from kapi.network import Reference
 from kapi.resources import (
     CRON_JOBS,
-    DAEMON_SETS,
     HORIZONTAL_POD_AUTOSCALERS,
     JOBS,
     Resource,
@@ -22,7 +21,6 @@ Json = dict[str, Any]
 
 _NO_PODS = "no pods come of it"
 _WHY = {
-    DAEMON_SETS: _NO_PODS,
     JOBS: _NO_PODS,
     CRON_JOBS: _NO_PODS,
     HORIZONTAL_POD_AUTOSCALERS: "nothing is scaled by it",

@@ -286,8 +286,12 @@ def _affinity(affinity: Json) -> tuple[Selector, ...]:
 
 
 def _compared(term: Json) -> list[Json]:
-    """Give the expressions of a node selector term that compare sets; Gt and Lt are not known to label selectors."""
-    return [e for e in term.get("matchExpressions") or () if e.get("operator") not in ("Gt", "Lt")]
+    """Give the terms of a node selector that compare sets; Gt and Lt are not known to label selectors.
+
+    The one field that can be matched is `metadata.name`, which no label can be called like.
+    """
+    given = (*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ()))
+    return [e for e in given if e.get("operator") not in ("Gt", "Lt")]
 
 
 def _toleration(obj: Json) -> Toleration:

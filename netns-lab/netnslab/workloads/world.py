@@ -10,6 +10,7 @@ from kapi.cache import Change
 from kapi.network import Address
 from kapi.resources import (
     CONTROLLER_REVISIONS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     LEASES,
     NODES,
@@ -32,7 +33,15 @@ from netnslab.workloads.scheduler import Load
 from netnslab.workloads.values import Identity, Node, Pod, ReplicaSet
 
 Part = Literal[
-    "replicasets", "replicationcontrollers", "deployments", "statefulsets", "claims", "schedule", "addresses", "nodes"
+    "replicasets",
+    "replicationcontrollers",
+    "deployments",
+    "statefulsets",
+    "daemonsets",
+    "claims",
+    "schedule",
+    "addresses",
+    "nodes",
 ]
 Dirty = Callable[["Work", float], None]
 
@@ -48,6 +57,7 @@ _PARTS: Mapping[str, Part] = {  # by the kind of an owner
     "ReplicaSet": "replicasets",
     "ReplicationController": "replicationcontrollers",
     "StatefulSet": "statefulsets",
+    "DaemonSet": "daemonsets",
 }
 SCHEDULE = Work("schedule", "")
 HEARTBEATS = Work("nodes", "")
@@ -108,6 +118,7 @@ class World:
         )
         self.deployments = Written(source.cache(DEPLOYMENTS, values.deployment), values.deployment)
         self.stateful_sets = Written(source.cache(STATEFUL_SETS, sets.stateful_set), sets.stateful_set)
+        self.daemon_sets = Written(source.cache(DAEMON_SETS, sets.daemon_set), sets.daemon_set)
         self.revisions = Written(source.cache(CONTROLLER_REVISIONS, revision), revision)
         self.claims = Written(source.cache(PERSISTENT_VOLUME_CLAIMS, storage.volume_claim), storage.volume_claim)
         self.services = Written(source.cache(SERVICES, balanced), balanced)
@@ -130,6 +141,7 @@ class World:
             REPLICATION_CONTROLLERS: self.replication_controllers,
             DEPLOYMENTS: self.deployments,
             STATEFUL_SETS: self.stateful_sets,
+            DAEMON_SETS: self.daemon_sets,
             CONTROLLER_REVISIONS: self.revisions,
             PERSISTENT_VOLUME_CLAIMS: self.claims,
             SERVICES: self.services,
@@ -142,6 +154,7 @@ class World:
             "replicasets": self.replica_sets,
             "replicationcontrollers": self.replication_controllers,
             "statefulsets": self.stateful_sets,
+            "daemonsets": self.daemon_sets,
         }
 
     async def synced(self) -> None:
@@ -156,6 +169,7 @@ class World:
             "replicationcontrollers": self.replication_controllers,
             "deployments": self.deployments,
             "statefulsets": self.stateful_sets,
+            "daemonsets": self.daemon_sets,
             "claims": self.claims,
         }
         for part, view in parts.items():
@@ -244,8 +258,12 @@ class World:
                     self._dirty(Work("deployments", deployment.key), 0)
 
     def _node_changed(self, change: Change[Node]) -> None:
-        if change.new is not None and self.pending:
+        old, new = change.old, change.new
+        if new is not None and self.pending:
             self._dirty(SCHEDULE, 0)
+        if old is None or new is None or (old.meta.labels, old.taints) != (new.meta.labels, new.taints):
+            for key in self.daemon_sets:
+                self._dirty(Work("daemonsets", key), 0)
 
 
 def _occupies(pod: Pod) -> bool:

@@ -84,6 +84,19 @@ def test_a_taint_repels_pods_that_do_not_tolerate_it(toleration: dict[str, str] 
     assert placed([pod("p", tolerations=tolerations)], [node("n", taints=[TAINT])]) == [expected]
 
 
+@pytest.mark.parametrize(("key", "expected"), [("node.kubernetes.io/unschedulable", "n"), ("gpu", "")])
+def test_a_cordoned_node_takes_only_pods_that_tolerate_it(key: str, expected: str) -> None:
+    tolerations = [{"key": key, "operator": "Exists", "effect": "NoSchedule"}]
+    assert placed([pod("p", tolerations=tolerations)], [node("n", unschedulable=True)]) == [expected]
+
+
+def test_a_pod_that_is_for_one_node_goes_to_no_other() -> None:
+    fields = [{"key": "metadata.name", "operator": "In", "values": ["w2"]}]
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": fields}]}}
+    pods = [pod(str(number), affinity={"nodeAffinity": required}) for number in range(2)]
+    assert placed(pods, WORKERS) == ["w2", "w2"]
+
+
 def test_a_taint_that_only_prefers_repels_nobody() -> None:
     assert placed([pod("p")], [node("n", taints=[{**TAINT, "effect": "PreferNoSchedule"}])]) == ["n"]
 
