@@ -9,12 +9,14 @@ RFC 8020 asks.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from kdns import names, portnames, wire
 from kdns.compiled import Target, compiled, kept_of, led_to, pointing, sole_name, unpacked
 from kdns.existing import Existing
+from kdns.likeness import STANDARD, Likeness
 from kdns.records import Records
 from kdns.wire import Answer, Rcode, Type, tail_of
 
@@ -38,8 +40,7 @@ class Answers:
     """The answers of some zones, kept current owner by owner.
 
     `ttl` is that of every record, in seconds. Names below one of `open_names` are not for this table alone to deny.
-    `empty_names` says whether names exist that only have names below them (RFC 8020); CoreDNS denies them. A look-up
-    never raises, whatever the question's bytes.
+    A look-up never raises, whatever the question's bytes.
     """
 
     def __init__(
@@ -49,14 +50,15 @@ class Answers:
         *,
         open_names: Iterable[str] = (),
         serial: int = 0,
-        empty_names: bool = True,
+        likeness: Likeness = STANDARD,
     ) -> None:
         self.ttl = ttl
-        self._empty_names = empty_names
+        self._likeness = likeness
         self._sets: dict[bytes, bytes] = {}  # packed; see `Compiled`
         self._above = Existing()
         self._owned: dict[str, tuple[bytes, ...]] = {}  # questions
         self._given: dict[str, tuple[bytes, ...]] = {}  # names without records
+        self._givers: Counter[bytes] = Counter()  # how many owners gave each of them
         self._shared: dict[bytes, str | tuple[Target, ...]] = {}  # PTR: see `_targets`
         self._aliases: dict[bytes, bytes] = {}
         self._open = tuple(names.to_wire(name) for name in open_names)
@@ -86,9 +88,9 @@ class Answers:
 
     def lookup(self, question: bytes) -> Answer | None:
         """Answer a question (lower-case); None where the name is in none of the zones, or only thought can tell."""
-        return self.hit(question) or self._miss(question)
+        return self.hit(question) or self.miss(question)
 
-    def _miss(self, question: bytes) -> Answer | None:
+    def miss(self, question: bytes) -> Answer | None:
         """Answer a question without records: NODATA where the name exists, else NXDOMAIN."""
         name = question[:-4]
         if question[-2:] != _CLASS_IN or question[-4:] in _TRANSFERS:
@@ -102,6 +104,10 @@ class Answers:
         port = self._port(question, zone, offset)
         if port is not None or name.endswith(self._open):
             return port
+        if self._likeness.below_addresses and question.endswith(_PTR):
+            address = names.without_labels_below(name)
+            if address is not None and (known := self.hit(address + _PTR)):
+                return portnames.moved(known, address + _PTR, len(question))
         return zone.nothing(offset, _NO_NAME)
 
     def _port(self, question: bytes, zone: _Zone, offset: int) -> Answer | None:
@@ -111,7 +117,7 @@ class Answers:
                 there = name + question[-4:]
                 known = self.hit(there)
                 if known is not None:
-                    return portnames.moved(known, there)
+                    return portnames.moved(known, there, len(question))
                 return zone.nothing(offset, _FOUND) if self._there(there, zone) else None
         return None
 
@@ -181,6 +187,7 @@ class Answers:
         owned, before = (*records.sets, *records.pointers), self._owned.get(owner, ())
         for name in given:
             self._above.add(name)
+            self._givers[name] += 1
         for question in set(before).difference(owned) if before else ():
             self._drop(owner, question)
         for question in set(owned).difference(before) if before else owned:
@@ -192,6 +199,9 @@ class Answers:
                 made.cut.append(f"PTR records of {names.to_text(question[:-4])}")
         for name in self._given.get(owner, ()):
             self._above.drop(name)
+            self._givers[name] -= 1
+            if not self._givers[name]:
+                del self._givers[name]
         _keep(self._owned, owner, owned)
         _keep(self._given, owner, given)
         return made.cut
@@ -203,11 +213,11 @@ class Answers:
     def _there(self, question: bytes, zone: _Zone) -> bool:
         """Whether a question without records is about a name that exists, by the RFCs or as CoreDNS has it."""
         name, kind = question[:-4], question[-4:]
-        if self._empty_names:
-            return self.exists(name)
-        if kind == _SOA:
+        if kind == _SOA and self._likeness.has_soa_everywhere:
             return True
-        if any(name in given for given in self._given.values()) or name == zone.name:
+        if not self._likeness.denies_empty_names:
+            return self.exists(name)
+        if name in self._givers or name == zone.name:
             return kind != _TXT
         if name.endswith(_ARPA):
             return False
@@ -234,7 +244,7 @@ class Answers:
             return False
         alone = len(sharing) == 1 and not sharing[0].of_service
         self._shared[question] = sharing[0].owner if alone else sharing
-        packed = self._sets[question] = pointing(sharing, self.ttl)
+        packed = self._sets[question] = pointing(question, sharing, self.ttl)
         return len(sharing) > 1 and kept_of(packed) < len(led_to(sharing))
 
     def _targets(self, question: bytes) -> tuple[Target, ...]:

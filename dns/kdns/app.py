@@ -206,7 +206,8 @@ class App:
             blocks = [block for block in new.blocks if listen in block.listen]
             place.observer.router = routers[listen]
             place.observer.log = next((block.settings.log for block in blocks if block.settings.log), None)
-            place.server.exchange(routers[listen], self._options(blocks[0].settings), blocks[0].settings.payload)
+            first = blocks[0].settings
+            place.server.exchange(routers[listen], self._options(first), first.answers, first.payload)
             place.server.observer = place.observer if new.metrics or place.observer.log else None
             if place.task is None:
                 place.task = tasks.create_task(self._serve(place), name=f"serve {listen}")

@@ -87,8 +87,12 @@ class Batch:
             if reply is None:
                 self._send(first, slot)
                 first = slot + 1
+            elif (size := len(reply)) > _ROOM:  # only where a setting lets replies be fragmented
+                self._send(first, slot)
+                first = slot + 1
+                self.send(reply, self.peer(slot))
             else:
-                size = reply_lengths[slot * 2 + 1] = len(reply)
+                reply_lengths[slot * 2 + 1] = size
                 replies[at : at + size] = reply
         self._send(first, count)
         return max(count, 0)

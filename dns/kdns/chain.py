@@ -37,7 +37,7 @@ ORDER = (
 )
 
 _NOBODYS = {SERVFAIL.flags, REFUSED.flags}  # LATER is like the first
-_MOST_HOPS = 8  # aliases of aliases; more is a loop or might as well be
+_MOST_HOPS = 11  # aliases of aliases, as many as CoreDNS follows; more is a loop or might as well be
 
 
 Lookup = Callable[[bytes], Answer | None]
@@ -102,10 +102,14 @@ class Chain:
     """The plug-ins in order.
 
     `steady` asks those that come before the first that is not steady, `others` those from there on; see `lookup`.
+    `unserved` is for what no plug-in takes.
     """
 
-    def __init__(self, plugins: Sequence[Plugin], changes: Changes | None = None) -> None:
+    def __init__(
+        self, plugins: Sequence[Plugin], changes: Changes | None = None, *, unserved: Answer = REFUSED
+    ) -> None:
         self.plugins = tuple(plugins)
+        self._unserved = unserved
         self.changes = changes or Changes()
         first = tuple(takewhile(lambda plugin: getattr(plugin, "steady", False), self.plugins))
         self.steady = _asking(first)
@@ -138,7 +142,7 @@ class Chain:
         return None
 
     async def resolve(self, query: Query) -> Answer:
-        """Answer a query. What no plug-in takes is refused; a chain of aliases without end fails."""
+        """Answer a query; a chain of aliases without end fails."""
         if int.from_bytes(query.question[-2:], "big") != CLASS_IN:
             return REFUSED
         if query.hops > _MOST_HOPS:
@@ -148,7 +152,7 @@ class Chain:
     async def from_plugin(self, index: int, query: Query) -> Answer:
         """Let the plug-ins from `index` on answer."""
         if index == len(self.plugins):
-            return REFUSED
+            return self._unserved
         plugin = self.plugins[index]
         return _signed(await plugin.resolve(query, Rest(self, index + 1)), plugin.name)
 
@@ -161,7 +165,8 @@ def load(setup: Setup) -> Chain:
         made = _imported(name).setup(replace(setup, above=tuple(plugins)))
         if made is not None:
             plugins.append(made)
-    return Chain(plugins, setup.changes)
+    unserved = SERVFAIL if setup.settings.answers.fails_unserved else REFUSED
+    return Chain(plugins, setup.changes, unserved=unserved)
 
 
 def _asking(plugins: Sequence[Plugin]) -> Lookup:

@@ -29,13 +29,14 @@ from kdns.calls import Calls
 from kdns.chain import Setup
 from kdns.configured import configured
 from kdns.errors import DnsError, SettingInvalid
+from kdns.likeness import BY_NAME
 from kdns.pulse import Pulse
 from kdns.settings import Configuration
 
 log = logging.getLogger(__name__)
 
 BESIDE_COREFILE = {
-    *("corefile", "workers", "node_local", "empty_names", "plugin", "limit_responses", "verbose"),
+    *("corefile", "workers", "node_local", "answers", "plugin", "limit_responses", "verbose"),
     *("name", "type", "pod"),  # of `kdns explain`
 }
 
@@ -110,8 +111,8 @@ def _add_names(add: Callable[..., object]) -> None:
     add("--reverse", **several, metavar="CIDR", type=flags.reverse, help=reverse)
     pods = ("insecure", "verified", "disabled")
     add("--pods", choices=pods, default="insecure", help="names like 10-0-0-1.default.pod (%(default)s)")
-    empty = "names that only have names below them: RFC 8020 says they exist (%(default)s)"
-    add("--empty-names", choices=("exist", "like-coredns"), default="exist", help=empty)
+    told = "where CoreDNS and the RFCs differ: as the RFCs, or as CoreDNS (%(default)s)"
+    add("--answers", choices=tuple(BY_NAME), default="standard", help=told)
     add("--transfer-to", **several, metavar="ADDRESS", help="who may have whole zones (AXFR)")
     add("--plugin", **several, metavar="MODULE", help="a plug-in of your own; may be repeated")
 

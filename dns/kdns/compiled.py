@@ -9,15 +9,16 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kdns import names, wire
-from kdns.records import Records
+from kdns.records import VERSION_TTL, Records
 from kdns.wire import POINTER, Answer, Rcode, Type, tail_of
 
 _FOUND = wire.flags_of(Rcode.NOERROR)
-_A, _AAAA, _CNAME, _NS, _PTR, _SRV = map(tail_of, (Type.A, Type.AAAA, Type.CNAME, Type.NS, Type.PTR, Type.SRV))
+_A, _AAAA, _CNAME, _NS, _PTR, _SRV, _TXT = map(
+    tail_of, (Type.A, Type.AAAA, Type.CNAME, Type.NS, Type.PTR, Type.SRV, Type.TXT)
+)
 _BEFORE_DATA = 12  # octets of a record, its owner a pointer, before its data
 _TARGET_AT = {_NS: _BEFORE_DATA, _SRV: _BEFORE_DATA + 6}  # octets of such a record before the name it leads to
 _TAKING_TURNS = (_A, _AAAA)
-_POINTER_REACH = 0x4000
 _COUNTS = 6  # octets of the counts before the records
 _ONE = wire.counts_of(1)
 
@@ -64,7 +65,8 @@ def compiled(records: Records, ttl: int, owner: str = "") -> Compiled:
         elif tail in _TARGET_AT:
             answer = making.leading(question, data)
         else:
-            answer = _plain([_fixed(tail, ttl, len(each)) + each for each in data])
+            lasting = VERSION_TTL if tail == _TXT else ttl
+            answer = _plain([_fixed(tail, lasting, len(each)) + each for each in data])
         made.answers[question] = answer
         if len(data) > 1 and kept_of(answer) < len(data):
             made.cut.append(f"{Type(int.from_bytes(tail[:2], 'big')).name} records of {names.to_text(question[:-4])}")
@@ -75,9 +77,14 @@ def compiled(records: Records, ttl: int, owner: str = "") -> Compiled:
     return made
 
 
-def pointing(targets: Sequence[Target], ttl: int) -> bytes:
+def pointing(question: bytes, targets: Sequence[Target], ttl: int) -> bytes:
     """Give the PTR answer of an address: the Service whose ClusterIP it is hides the endpoints that are there."""
-    return _plain([_fixed(_PTR, ttl, len(name)) + name for name in led_to(targets)])
+    at, places, records = wire.HEADER + len(question), dict[bytes, int](), []
+    for name in led_to(targets):
+        data = wire.compressed(name, at + _BEFORE_DATA, places)
+        records.append(_fixed(_PTR, ttl, len(data)) + data)
+        at += _BEFORE_DATA + len(data)
+    return _plain(records)
 
 
 def led_to(targets: Sequence[Target]) -> list[bytes]:
@@ -140,7 +147,7 @@ class _Making:
         glue = []
         for place, target, addresses in led.glue:
             at = start + place
-            owner = (0xC000 | at).to_bytes(2, "big") if at < _POINTER_REACH else target
+            owner = (0xC000 | at).to_bytes(2, "big") if at < wire.POINTER_REACH else target
             glue += [owner + each for each in addresses]
         glue = wire.fitting(glue, wire.LARGEST - len(led.parts))
         return wire.counts_of(led.kept, 0, len(glue)) + led.parts + b"".join(glue)

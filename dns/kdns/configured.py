@@ -15,6 +15,7 @@ from kapi.network import Address
 from kdns import names
 from kdns.corefile.configuration import configuration
 from kdns.errors import SettingInvalid
+from kdns.likeness import BY_NAME
 from kdns.settings import EVERYWHERE, Access, Block, Caching, Configuration, Forwarding, Listen, Settings
 
 _RESOLV_CONF = "/etc/resolv.conf"
@@ -40,7 +41,7 @@ def _completed(block: Block, options: argparse.Namespace) -> Block:
         block.settings,
         forwards=tuple(replace(each, never=own) for each in block.settings.forwards),
         addresses=_own_addresses(place.address for place in block.listen),
-        empty_names=options.empty_names == "exist",
+        answers=BY_NAME[options.answers],
         own=tuple(options.plugin),
     )
     return replace(block, settings=settings)

@@ -18,6 +18,8 @@ MOST_OCTETS = 255  # of a whole name on the wire, RFC 1035 section 2.3.4
 _LENGTHS = {length: bytes((length,)) for length in range(1, 64)}
 _OCTETS = [bytes((len(str(octet)),)) + str(octet).encode() for octet in range(256)]  # as labels
 _NIBBLES = [b"\1%x\1%x" % (octet & 15, octet >> 4) for octet in range(256)]  # two labels, the lower half first
+_IPV6_OCTETS = 2 * 32 + 10  # of the reverse name of an IPv6 address
+_MOST_BELOW = 3
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
 
 
@@ -100,9 +102,10 @@ def undashed(label: str) -> Address | None:
     except AddressValueError:
         pass
     try:
-        return IPv6Address(label.replace("-", ":"))
+        address = IPv6Address(label.replace("-", ":"))
     except AddressValueError:
         return None
+    return None if address.scope_id else address
 
 
 def reverse_wire(address: bytes) -> bytes:
@@ -110,6 +113,16 @@ def reverse_wire(address: bytes) -> bytes:
     if len(address) == 4:
         return b"".join([_OCTETS[octet] for octet in address[::-1]]) + b"\7in-addr\4arpa\0"
     return b"".join([_NIBBLES[octet] for octet in address[::-1]]) + b"\3ip6\4arpa\0"
+
+
+def without_labels_below(name: bytes) -> bytes | None:
+    """Give the reverse name of the IPv6 address that a name is one to three labels below of, or None."""
+    at = 0
+    for _ in range(_MOST_BELOW):
+        at += name[at] + 1
+        if len(name) - at == _IPV6_OCTETS:
+            return name[at:] if name.endswith(b"\3ip6\4arpa\0") else None
+    return None
 
 
 def reverse_zones(network: Network) -> tuple[str, ...]:

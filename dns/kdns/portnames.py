@@ -11,6 +11,7 @@ from kdns import wire
 from kdns.wire import POINTER, Answer
 
 _MOST = 63  # octets of a label, RFC 1035 section 2.3.4
+_BEFORE_TARGET = 18  # octets of an SRV record, its owner a pointer, before its target
 
 
 def marked(name: bytes) -> Iterator[bytes]:
@@ -24,15 +25,20 @@ def marked(name: bytes) -> Iterator[bytes]:
     yield from (found for found in (both, _marked(first) + rest) if found != name)
 
 
-def moved(answer: Answer, there: bytes) -> Answer:
-    """Give the answer to the question `there` as one to a question whose name is of another length."""
+def moved(answer: Answer, there: bytes, size: int) -> Answer:
+    """Give the answer to the question `there` as one to a question of `size` octets.
+
+    Its records point to the question's name, and to what SRV records lead to.
+    """
     if answer.stride:  # its records point to the question's name and to nothing else
         return answer
-    records = (
-        wire.record(POINTER if found.owner == there[:-4] else found.owner, found.type, found.ttl, found.data)
-        for found in wire.records(answer, there)
-    )
-    return answer._replace(tail=b"".join(records))
+    owners, parts, at = {there[:-4]: POINTER}, [], wire.HEADER + size
+    for found in wire.records(answer, there):
+        parts.append(wire.record(owners.get(found.owner, found.owner), found.type, found.ttl, found.data))
+        if found.type == wire.Type.SRV and at + _BEFORE_TARGET < wire.POINTER_REACH:
+            owners.setdefault(found.data[6:], (0xC000 | at + _BEFORE_TARGET).to_bytes(2, "big"))
+        at += len(parts[-1])
+    return answer._replace(tail=b"".join(parts))
 
 
 def _label(name: bytes) -> bytes:

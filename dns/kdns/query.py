@@ -73,8 +73,8 @@ class Query:
 
     @property
     def limit(self) -> int:
-        """How many octets a reply over UDP may have."""
-        return max(CLASSIC_LIMIT, min(self.payload, EDNS_LIMIT)) if self.edns else CLASSIC_LIMIT
+        """How many octets of a reply over UDP the client takes."""
+        return max(CLASSIC_LIMIT, self.payload) if self.edns else CLASSIC_LIMIT
 
 
 def asking(name: bytes, kind: int, like: Query) -> Query:
@@ -109,11 +109,14 @@ def render(ident: bytes, echoed: int, sent: bytes, answer: Answer) -> bytes:
     return ident + (answer.flags | echoed).to_bytes(2, "big") + b"\0\1" + answer.counts + sent + answer.tail
 
 
-def reply(query: Query, answer: Answer, limit: int, options: bytes = b"") -> bytes:
-    """Give the whole reply to a query, at most `limit` octets long, with an OPT record where the query has one."""
+def reply(query: Query, answer: Answer, limit: int, options: bytes = b"", *, all_sections: bool = False) -> bytes:
+    """Give the whole reply to a query, at most `limit` octets long, with an OPT record where the query has one.
+
+    See `wire.fit` for `all_sections`.
+    """
     room = limit - HEADER - len(query.sent) - (11 + len(options) if query.edns else 0)
     if len(answer.tail) > room:
-        answer = fit(answer, len(query.sent), room)
+        answer = fit(answer, len(query.sent), room, all_sections=all_sections)
     if query.edns:
         answer = _with_opt(answer, Rcode.NOERROR, dnssec=query.dnssec, options=options)
     return render(query.id.to_bytes(2, "big"), query.flags & _ECHOED_BITS, query.sent, answer)

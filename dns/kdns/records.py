@@ -2,13 +2,13 @@
 
 One Service and its EndpointSlices go in, its records come out; no other Service is looked at, so a change costs as
 much as the Service it touches. Where the specification is silent the names are those of CoreDNS, on which people rely:
-SRV at the bare name, endpoint names below every kind of Service, and addresses at `_port._proto`.
+SRV at the bare name and at the names of endpoints, which every kind of Service has, and addresses at `_port._proto`.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import islice
@@ -21,11 +21,12 @@ from kdns.objects import Backend, Port, Service, Slice
 from kdns.wire import Type, tail_of
 
 SCHEMA_VERSION = "1.1.0"
+VERSION_TTL = 28_800  # seconds, as the specification has it: nothing of the cluster changes it
 _MOST_PORTS = 50_000  # ports of all endpoints of one Service that get SRV records: slices may have 20,000 ports each
-_A, _AAAA, _CNAME, _NS, _PTR, _SRV, _TXT = map(
-    tail_of, (Type.A, Type.AAAA, Type.CNAME, Type.NS, Type.PTR, Type.SRV, Type.TXT)
-)
+_A, _AAAA, _CNAME, _PTR, _SRV, _TXT = map(tail_of, (Type.A, Type.AAAA, Type.CNAME, Type.PTR, Type.SRV, Type.TXT))
 _SRV_NUMBERS = struct.Struct("!HHH")  # priority, weight, port
+_ANY = names.label("_")
+_NO_PORTS = (Port("", "", 0),)  # of an endpoint that has none, which nevertheless counts
 
 
 class Pointer(NamedTuple):
@@ -77,7 +78,7 @@ class Names:
 
 
 class _Named(NamedTuple):
-    """One address of one ready endpoint with its own name, and the ports of its slice."""
+    """One address of one ready endpoint with its own name, and the ports of its slice (else `_NO_PORTS`)."""
 
     address: bytes
     name: bytes
@@ -91,11 +92,15 @@ def service_names(
     *,
     pod_names: bool = False,
     empty_services: bool = True,
+    any_port: bool = False,
 ) -> Names:
     """Give the records of a Service in the cluster zone `zone`. Raises `NameInvalid` for a name that is too long.
 
     With `pod_names`, endpoints without a hostname are called after their pods. Without `empty_services`, a Service with
-    a ClusterIP and no ready endpoint has no names.
+    a ClusterIP and no ready endpoint has no names, but its address has one. With `any_port`, `_` stands for any port,
+    and for any protocol.
+
+    What few ask for is left out, for it would take much memory: see `endpoint_records`.
     """
     problems: list[Problem] = []
     found = Records()
@@ -103,37 +108,49 @@ def service_names(
     if base is None:
         return Names(found, tuple(problems))
     if service.alias:
-        _alias(found, service, base, problems)
+        _alias(found, service, [base, _ANY + _ANY + base] if any_port else [base], problems)
         return Names(found, tuple(problems))
     _check_ports(service.ports, problems)
     backends = list(_backends(service, slices, base, problems, pod_names=pod_names))
+    for address in service.addresses:
+        found.add_pointer(address, Pointer(base, of_service=True))
     if not (backends or service.headless or empty_services):
         return Names(found, tuple(problems))
     if service.headless:
-        _headless(found, base, backends, problems)
+        _headless(found, base, backends, problems, any_port=any_port)
     else:
-        _cluster_ip(found, service, base)
+        _cluster_ip(found, service, base, any_port=any_port)
     if service.headless or service.addresses:
         _endpoint_names(found, backends)
     return Names(found, tuple(problems))
 
 
-def apex_records(zone: str, servers: Mapping[str, Iterable[bytes]], addresses: Iterable[bytes]) -> Records:
-    """Give the records of the zone itself: its version, and its name servers.
-
-    `servers` are this server's own Services by name, with their addresses; without any, the server is `ns.dns` at
-    `addresses`.
-    """
+def endpoint_records(
+    service: Service, slices: Iterable[Slice], zone: str, label: str, *, pod_names: bool = False
+) -> Records:
+    """Give the records at the name of an endpoint, by its label: addresses, and SRV records, which lead back to it."""
     found = Records()
-    fallback = f"ns.dns.{zone}"
+    base = _base(service, zone, [])
+    if base is None or service.alias:
+        return found
+    address = names.undashed(label)
+    packed = address.packed if address else None
+    chosen = [
+        piece._replace(backends=tuple(each for each in piece.backends if _called(each, label, packed)))
+        for piece in slices
+    ]
+    name = names.label(label) + base
+    backends = [each for each in _backends(service, chosen, base, [], pod_names=pod_names) if each.name == name]
+    _add_srv(found, name, [(port, backend) for backend in backends for port in backend.ports])
+    found.add_addresses(name, *[backend.address for backend in backends])
+    return found
+
+
+def version_records(zone: str) -> Records:
+    """Give the record that says which names there are."""
+    found = Records()
     version = SCHEMA_VERSION.encode()
     found.add(names.to_wire(f"dns-version.{zone}"), _TXT, bytes((len(version),)) + version)
-    for name in sorted(servers) or [fallback]:
-        found.add(names.to_wire(zone), _NS, names.to_wire(name))
-    for name, its in servers.items():
-        for tail, size in ((_A, 4), (_AAAA, 16)):
-            found.elsewhere[names.to_wire(name) + tail] = tuple(each for each in its if len(each) == size)
-    found.add_addresses(names.to_wire(fallback), *addresses)
     return found
 
 
@@ -147,13 +164,14 @@ def _base(service: Service, zone: str, problems: list[Problem]) -> bytes | None:
     return names.to_wire(f"{service.name}.{service.namespace}.svc.{zone}")
 
 
-def _alias(found: Records, service: Service, base: bytes, problems: list[Problem]) -> None:
+def _alias(found: Records, service: Service, owners: list[bytes], problems: list[Problem]) -> None:
     try:
         names.check_hostname(service.external_name)
     except NameInvalid as error:
         problems.append(Problem("spec.externalName", f"{error}; the Service has no CNAME"))
     else:
-        found.add(base, _CNAME, names.to_wire(service.external_name))
+        for owner in owners:
+            found.add(owner, _CNAME, names.to_wire(service.external_name))
 
 
 def _check_ports(ports: Iterable[Port], problems: list[Problem]) -> None:
@@ -164,39 +182,48 @@ def _check_ports(ports: Iterable[Port], problems: list[Problem]) -> None:
             problems.append(Problem(f"spec.ports[{index}].name", said))
 
 
-def _cluster_ip(found: Records, service: Service, base: bytes) -> None:
+def _cluster_ip(found: Records, service: Service, base: bytes, *, any_port: bool) -> None:
     addresses = service.addresses
     if not addresses:
         return
     found.add_addresses(base, *addresses)
-    for address in addresses:
-        found.add_pointer(address, Pointer(base, of_service=True))
+    if service.ports:
+        weight = _weight(len(service.ports) * len(addresses))
+        found.add(base, _SRV, *[_srv(weight, port, base) for port in service.ports])
+    shared: dict[bytes, list[Port]] = {}
     for port in service.ports:
-        found.add(base, _SRV, _srv(_weight(len(service.ports) * len(addresses)), port, base))
-        owner = _srv_owner(port, base)
-        if owner:
-            found.add(owner, _SRV, _srv(_weight(len(addresses)), port, base))
-            found.add_addresses(owner, *addresses)
+        for owner in _srv_owners(port, base, any_port=any_port):
+            shared.setdefault(owner, []).append(port)
+    for owner, ports in shared.items():
+        weight = _weight(len(ports) * len(addresses))
+        found.add(owner, _SRV, *[_srv(weight, port, base) for port in ports])
+        found.add_addresses(owner, *addresses)
 
 
-def _headless(found: Records, base: bytes, backends: list[_Named], problems: list[Problem]) -> None:
+def _headless(found: Records, base: bytes, backends: list[_Named], problems: list[Problem], *, any_port: bool) -> None:
     found.add_addresses(base, *[backend.address for backend in backends])
-    total = sum(len(backend.ports) for backend in backends)
+    total = sum(len(backend.ports) for backend in backends if backend.ports is not _NO_PORTS)
     if total > _MOST_PORTS:
         said = f"the endpoints have more than {_MOST_PORTS} ports in all; only the first of them have SRV records"
         problems.append(Problem("ports of EndpointSlices", said))
     pairs = list(islice(((port, backend) for backend in backends for port in backend.ports), _MOST_PORTS))
-    if pairs:
-        found.add(base, _SRV, *[_srv(_weight(total), port, backend.name) for port, backend in pairs])
-    owners = {port: _srv_owner(port, base) for port in {port for port, _ in pairs}}
+    _add_srv(found, base, pairs)
+    owners = {port: _srv_owners(port, base, any_port=any_port) for port in {port for port, _ in pairs}}
     shared: dict[bytes, list[tuple[Port, _Named]]] = {}
     for pair in pairs:
-        shared.setdefault(owners[pair[0]], []).append(pair)
+        for owner in owners[pair[0]]:
+            shared.setdefault(owner, []).append(pair)
     for owner, sharing in shared.items():
-        if owner:
-            weight = _weight(len(sharing))
-            found.add(owner, _SRV, *[_srv(weight, port, backend.name) for port, backend in sharing])
-            found.add_addresses(owner, *[backend.address for _, backend in sharing])
+        _add_srv(found, owner, sharing)
+        found.add_addresses(owner, *[backend.address for _, backend in sharing])
+
+
+def _add_srv(found: Records, owner: bytes, pairs: list[tuple[Port, _Named]]) -> None:
+    """Add the SRV records of ports of endpoints."""
+    weight = _weight(max(1, len(pairs)))
+    data = [_srv(weight, port, backend.name) for port, backend in pairs if port.number]
+    if data:
+        found.add(owner, _SRV, *data)
 
 
 def _endpoint_names(found: Records, backends: Iterable[_Named]) -> None:
@@ -211,11 +238,16 @@ def _backends(
     for piece in slices:
         for backend in piece.backends:
             if backend.ready or service.publish_not_ready:
-                label = _label(backend, piece, problems, pod_names=pod_names)
-                yield _Named(backend.address, names.label(label) + base, piece.ports)
+                label = endpoint_label(backend, piece, problems, pod_names=pod_names)
+                yield _Named(backend.address, names.label(label) + base, piece.ports or _NO_PORTS)
 
 
-def _label(backend: Backend, piece: Slice, problems: list[Problem], *, pod_names: bool) -> str:
+def _called(backend: Backend, label: str, address: bytes | None) -> bool:
+    """Whether an endpoint might have a label; `address` is the one that it spells."""
+    return backend.address == address or label in (backend.hostname.lower(), backend.pod.lower())
+
+
+def endpoint_label(backend: Backend, piece: Slice, problems: list[Problem], *, pod_names: bool) -> str:
     """Give an endpoint's own label: its hostname, else its pod's name where that is asked for, else its address."""
     if names.is_label(backend.hostname):
         return backend.hostname.lower()
@@ -228,11 +260,13 @@ def _label(backend: Backend, piece: Slice, problems: list[Problem], *, pod_names
     return names.dashed(backend.address)
 
 
-def _srv_owner(port: Port, base: bytes) -> bytes:
-    """Give the name of a port's SRV records; nothing where its own name cannot be a label."""
-    if not _fits_srv(port.name):
-        return b""
-    return names.label(f"_{port.name}".lower()) + names.label(f"_{port.protocol}") + base
+def _srv_owners(port: Port, base: bytes, *, any_port: bool) -> list[bytes]:
+    """Give the names of a port's SRV records; none where its own name cannot be a label."""
+    first = [names.label(f"_{port.name}".lower())] if _fits_srv(port.name) else []
+    second = [names.label(f"_{port.protocol}")] if port.protocol else []
+    if any_port:
+        first, second = [*first, _ANY], [*second, _ANY]
+    return [each + protocol + base for each in first for protocol in second]
 
 
 def _fits_srv(port: str) -> bool:

@@ -10,6 +10,7 @@ from kdns import wire
 from kdns.changes import Changes
 from kdns.edns import Options
 from kdns.errors import Malformed
+from kdns.likeness import STANDARD, Likeness
 from kdns.query import (
     CLASSIC_LIMIT,
     ECHOED,
@@ -55,10 +56,18 @@ class _Form(NamedTuple):
 class Responder:
     """Replies to queries. Whole replies made of steady answers are kept, by query, until anything changes."""
 
-    def __init__(self, answering: Answering, options: Options | None = None, payload: int = EDNS_LIMIT) -> None:
+    def __init__(
+        self,
+        answering: Answering,
+        options: Options | None = None,
+        likeness: Likeness = STANDARD,
+        payload: int = 0,
+    ) -> None:
+        """Reply to queries over UDP in `payload` octets at most; 0: in as many as `likeness` says."""
         self._answering = answering
         self._options = options
-        self._payload = max(CLASSIC_LIMIT, payload)
+        self._payload = max(CLASSIC_LIMIT, payload or likeness.payload)
+        self._glue = likeness.lost_glue_is_truncation
         self._turn = 0
         self._changes = answering.changes
         self._seen = self._changes.number
@@ -104,7 +113,7 @@ class Responder:
         if data.startswith(form.question, wire.HEADER):  # such in mixed letter case are no two alike
             if steady is None:
                 _keep(self._forms, data[2:], form)
-            elif reply is not None and not answer.stride:
+            elif reply is not None and not answer.stride and len(reply) <= EDNS_LIMIT:
                 known = data[2:]
                 _keep(self._prepared, known, reply[2:])
                 _keep(self._authors, known, answer.author)
@@ -168,7 +177,8 @@ class Responder:
         if answer.stride:
             answer = self._next_turn(answer)
         options = self._options.answer(query, stream=limit > 0) if self._options else b""
-        return queries.reply(query, answer, limit or min(query.limit, self._payload), options)
+        limit = limit or min(query.limit, self._payload)
+        return queries.reply(query, answer, limit, options, all_sections=self._glue)
 
     def _next_turn(self, answer: Answer) -> Answer:
         self._turn += 1

@@ -22,9 +22,10 @@ from kdns import responder, wire
 from kdns.batch import Batch, Peer
 from kdns.edns import Options
 from kdns.errors import SettingInvalid
+from kdns.likeness import STANDARD, Likeness
 from kdns.limiter import Limiter
 from kdns.observe import Observer, Seen
-from kdns.query import EDNS_LIMIT, STREAM_LIMIT, Query
+from kdns.query import STREAM_LIMIT, Query
 from kdns.responder import Responder
 from kdns.wire import Answer, Type
 
@@ -123,7 +124,6 @@ class Server:
         limits: Limits | None = None,
         *,
         options: Options | None = None,
-        payload: int = EDNS_LIMIT,
         limiter: Limiter | None = None,
     ) -> None:
         self._limits = limits or Limits()
@@ -132,12 +132,18 @@ class Server:
         self.failures = 0  # queries that met a fault of this program
         self._waiting = 0
         self._streams = 0
-        self.exchange(answering, options, payload)
+        self.exchange(answering, options)
 
-    def exchange(self, answering: Answering, options: Options | None = None, payload: int = EDNS_LIMIT) -> None:
-        """Answer from now on with something else."""
+    def exchange(
+        self,
+        answering: Answering,
+        options: Options | None = None,
+        likeness: Likeness = STANDARD,
+        payload: int = 0,
+    ) -> None:
+        """Answer from now on with something else; see `Responder`."""
         self._answering = answering
-        self._responder = Responder(answering, options, payload)
+        self._responder = Responder(answering, options, likeness, payload)
 
     async def run(self, listeners: Sequence[Listener]) -> None:
         """Answer until cancelled. The listeners stay open: who made them closes them."""

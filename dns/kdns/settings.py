@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from kapi.network import Address, Network
+from kdns.likeness import STANDARD, Likeness
 
 ROOT = ""
 
@@ -95,7 +96,7 @@ class Settings:
     zone: str = "cluster.local"
     ttl: int = 5
     pods: str = "insecure"  # or "verified", "disabled"
-    empty_names: bool = True  # names that only have names below them exist (RFC 8020); CoreDNS denies them
+    answers: Likeness = STANDARD  # where CoreDNS and the RFCs differ
     pod_names: bool = False  # endpoints without a hostname are called after their pods, not their addresses
     empty_services: bool = True  # a Service without ready endpoints still has its names
     namespaces: tuple[str, ...] = ()  # the only ones whose Services have names; none: all
@@ -113,7 +114,7 @@ class Settings:
     timeout: float = 2.0  # that one upstream may take
     log: str | None = None  # how queries are logged: "text" or "json"
     nsid: str = ""  # what this server calls itself to those who ask (RFC 5001)
-    payload: int = 1232  # octets of a reply over UDP to a client with EDNS
+    payload: int = 0  # octets of a reply over UDP to a client with EDNS; 0: as many as `answers` says
     own: tuple[str, ...] = ()  # modules of plug-ins of one's own, before all others
 
 

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from functools import lru_cache
 from itertools import islice
+from operator import lt
 from typing import NamedTuple
 
 from kdns.errors import Malformed
 
 HEADER = 12  # octets of a message before its question
 POINTER = b"\xc0\x0c"  # the question's name
+POINTER_REACH = 0x4000  # offsets from here on are out of a pointer's reach
 CLASS_IN = 1
 LARGEST = 65_535 - 1024  # octets of records that every reply over TCP has room for, besides its question and EDNS
 _MOST_TRANSFERRED = 16384  # octets of records in one message of a zone transfer: what a connection takes at once
@@ -124,6 +126,22 @@ def record(owner: bytes, kind: int, ttl: int, data: bytes) -> bytes:
     return owner + _FIXED.pack(kind, CLASS_IN, ttl, len(data)) + data
 
 
+def compressed(name: bytes, at: int, places: dict[bytes, int]) -> bytes:
+    """Give a name that stands at an offset of a message, its end a pointer to where that stood before (RFC 1035 4.1.4).
+
+    `places` are those of the ends of names so far.
+    """
+    start = 0
+    while name[start]:
+        end = name[start:]
+        if end in places:
+            return name[:start] + (0xC000 | places[end]).to_bytes(2, "big")
+        if at + start < POINTER_REACH:
+            places[end] = at + start
+        start += name[start] + 1
+    return name
+
+
 def fitting(records: list[bytes], room: int = LARGEST) -> list[bytes]:
     """Give the first records that one reply can carry."""
     if sum(map(len, records)) <= room:
@@ -159,10 +177,11 @@ def turned(answer: Answer, turn: int) -> Answer:
     return answer._replace(tail=answer.tail[at:] + answer.tail[:at])
 
 
-def fit(answer: Answer, question: int, room: int) -> Answer:
+def fit(answer: Answer, question: int, room: int, *, all_sections: bool = False) -> Answer:
     """Cut an answer to `room` octets at a record's end.
 
-    Without additional records nothing is lost that was asked for; TC says that more is (RFC 2181 section 9).
+    Without additional records nothing is lost that was asked for; TC says that more is (RFC 2181 section 9), or with
+    `all_sections` that anything is.
     """
     kept = [0, 0, 0]
     end = 0
@@ -172,7 +191,7 @@ def fit(answer: Answer, question: int, room: int) -> Answer:
         kept[found.section] += 1
         end = after
     asked = struct.unpack("!HHH", answer.counts)
-    lost = kept[0] < asked[0] or kept[1] < asked[1]
+    lost = any(map(lt, kept, asked if all_sections else asked[:2]))
     return Answer(answer.flags | (TRUNCATED if lost else 0), counts_of(*kept), answer.tail[:end])
 
 

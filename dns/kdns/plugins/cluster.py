@@ -13,24 +13,27 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import ClassVar
 
 from kapi.cache import Cache, Change, key_of
-from kapi.network import Address, Problem, Reference
+from kapi.network import Problem, Reference
 from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from kapi.source import Source
-from kdns import names, objects, searchpath, wire
-from kdns.alias import aliased
+from kdns import names, nameservers, objects, podnames, searchpath, wire
+from kdns.alias import aliased, answers_behind
 from kdns.answer import Answers
 from kdns.backlog import Backlog
 from kdns.chain import Rest, Setup
+from kdns.compiled import compiled, unpacked
 from kdns.errors import NameInvalid
 from kdns.histogram import Histogram
 from kdns.objects import Service, Slice
+from kdns.podnames import PodName
 from kdns.pods import Pods
 from kdns.query import Query, asking
-from kdns.records import Names, Records, apex_records, service_names
-from kdns.wire import REFUSED, SERVFAIL, Answer, Rcode, Type
+from kdns.records import Names, Records, endpoint_records, service_names, version_records
+from kdns.wire import REFUSED, SERVFAIL, Answer, Rcode, Type, tail_of
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,8 @@ _REST = 4  # times as long as it took, so that queries have most of the time, ho
 _PROGRAMMING = tuple(0.001 * 2**n for n in range(20))  # seconds: CoreDNS' buckets
 _ZONE = "zone"  # owner of the zone's own records
 _ARPA = (b"\7in-addr\4arpa\0", b"\3ip6\4arpa\0")
+_IN_ZONES = ("svc", "pod", nameservers.FIRST)  # what every zone has, with or without records, as in CoreDNS
+_SRV = tail_of(Type.SRV)
 
 
 def setup(setup: Setup) -> Cluster | None:
@@ -66,13 +71,14 @@ class Cluster:
         self._pods = f"pod.{settings.zone}" if settings.pods != "disabled" else ""
         self._pods_wire = names.to_wire(self._pods)
         reverse = [zone for network in settings.reverse for zone in names.reverse_zones(network)]
+        self._zones = (settings.zone, *reverse)
         open_names = [settings.zone] if settings.fallthrough else [self._pods] if self._pods else []
         self._answers = Answers(
-            [settings.zone, *reverse],
+            self._zones,
             settings.ttl,
             open_names=open_names,
             serial=int(setup.clock()),
-            empty_names=settings.empty_names,
+            likeness=settings.answers,
         )
         self._services: Cache[Service] = source.cache(SERVICES, objects.service)
         read = objects.endpoint_slice_with_pods if settings.pod_names else objects.endpoint_slice
@@ -87,12 +93,14 @@ class Cluster:
         self._pieces: dict[str, dict[str, Slice]] = {}  # Service key -> its slices by key
         self._backlog = Backlog(settings.zone)
         self._zone = names.to_wire(settings.zone)
+        self._below = names.to_wire(f"svc.{settings.zone}")
         self._here = [names.reverse_wire(address.packed) for address in settings.addresses]
+        self._cased = nameservers.own_names(self._zones) if settings.answers.case_matters else {}
         self._scheduled = False
         self._resting: dict[str, bool] = {}  # key of a large Service -> whether it changed meanwhile
         self._complete = False
         self._reported: dict[str, tuple[Problem, ...]] = {}
-        self._servers: dict[str, tuple[bytes, ...]] = {}  # this server's own Services by name: their addresses
+        self._servers: nameservers.Servers | None = None  # what NS records say; nothing yet
 
     def listen(self) -> None:
         """Hear of every change from now on."""
@@ -125,17 +133,22 @@ class Cluster:
 
     def lookup(self, question: bytes) -> Answer | None:
         """See `Plugin.lookup`. Until everything is known, nothing is denied."""
+        return None if self._cased and question[:-4] in self._cased else self._known(question)
+
+    def _known(self, question: bytes) -> Answer | None:
         known = self._complete or self.ready
         if self._scheduled:
             self._compile_asked(question[:-4])
-        answer = self._answers.lookup(question) if known else self._answers.hit(question)
+        answer = self._answers.hit(question)
+        if answer is None and known:
+            answer = self._of_endpoint(question) or self._answers.miss(question)
         if self._paths and answer is not None and answer.rcode == Rcode.NXDOMAIN and self._paths in question:
             return None  # perhaps a search path's first try
         return answer
 
     async def resolve(self, query: Query, rest: Rest) -> Answer:
         """See `Plugin.resolve`."""
-        answer = self.lookup(query.question)
+        answer = self._missed_by_case(query) or self._known(query.question)
         if answer is not None:
             return answer
         if not self._answers.serves(query.name):
@@ -144,7 +157,8 @@ class Cluster:
             return REFUSED
         target = self._answers.alias(query.name)
         if target is not None:
-            return await self._follow(query, target, rest)
+            follow = self._follow_as_coredns if self._settings.answers.aliases_are_addresses else self._follow
+            return await follow(query, target, rest)
         if not self.ready:
             return SERVFAIL
         found = self._pod(query) or await self._walk(query, rest)
@@ -201,26 +215,52 @@ class Cluster:
             return aliased(query, target, self._settings.ttl, None, None)
         return aliased(query, target, self._settings.ttl, asked, found)
 
-    def _pod(self, query: Query) -> Answer | None:
-        """Answer for `10-0-0-1.namespace.pod.zone`: the address in the name, where the namespace exists."""
-        if not self._pods or names.parent(names.parent(query.name)) != self._pods_wire:
-            return None
-        if not self._answers.exists(names.parent(query.name)):
-            return None
-        address = names.undashed(next(names.labels(query.name)).decode("ascii", "replace"))
-        if address is None or not self._verified(query, address):
-            return None
-        if query.type != (Type.A if address.version == 4 else Type.AAAA):
-            denial = self._answers.deny(query.question)
-            return denial and denial._replace(flags=wire.flags_of(Rcode.NOERROR))
-        record = wire.record(wire.POINTER, query.type, self._settings.ttl, address.packed)
-        return Answer(wire.flags_of(Rcode.NOERROR), wire.counts_of(1), record)
+    async def _follow_as_coredns(self, query: Query, target: bytes, rest: Rest) -> Answer:
+        """Answer for an ExternalName as CoreDNS does: addresses alone, and the CNAME with them, or no data."""
+        looped = target.endswith(query.name) or target in query.aliases
+        if query.type in (Type.A, Type.AAAA) and not looped:
+            asked = asking(target, query.type, query)
+            found = await rest.again(asked)
+            if int.from_bytes(found.counts[:2], "big") or not target.endswith(self._zone):
+                return answers_behind(query, target, self._settings.ttl, asked, found)
+        return self._answers.deny(query.question) or SERVFAIL
 
-    def _verified(self, query: Query, address: Address) -> bool:
+    def _pod(self, query: Query) -> Answer | None:
+        """Answer for the name of a pod: the address that it spells, where the namespace exists."""
+        pod = podnames.spelled(query.name, self._pods_wire) if self._pods else None
+        if pod is None or not self._answers.exists(names.parent(pod.name)) or not self._verified(pod):
+            return None
+        denial = self._answers.deny(query.question)
+        nothing = denial and denial._replace(flags=wire.flags_of(Rcode.NOERROR))
+        return podnames.answered(query, pod, self._settings.ttl) or nothing
+
+    def _missed_by_case(self, query: Query) -> Answer | None:
+        """Deny what CoreDNS denies by the letter case of the question."""
+        zone = self._cased.get(query.name)
+        code = nameservers.misses_by_case(query, zone) if zone else None
+        denial = self._answers.deny(query.question) if code is not None and self.ready else None
+        return denial and denial._replace(flags=wire.flags_of(code or Rcode.NOERROR))
+
+    def _verified(self, pod: PodName) -> bool:
         if self._settings.pods != "verified" or self._pods_known is None:
             return True
-        namespace = list(names.labels(query.name))[1].decode("ascii", "replace")
-        return namespace in self._pods_known.namespaces(str(address))
+        return pod.namespace in self._pods_known.namespaces(str(pod.address))
+
+    def _of_endpoint(self, question: bytes) -> Answer | None:
+        """Answer with the SRV records at an endpoint's name: they are made when asked for, which few do."""
+        name = question[:-4]
+        if not question.endswith(_SRV) or not self._answers.exists(name):
+            return None
+        if names.parent(names.parent(names.parent(name))) != self._below:
+            return None
+        label, name_of, namespace = [each.decode() for each in islice(names.labels(name), 3)]
+        key = f"{namespace}/{name_of}"
+        service, pieces = self._services.get(key), self._pieces.get(key, {}).values()
+        if service is None:
+            return None
+        found = endpoint_records(service, pieces, self._settings.zone, label, pod_names=self._settings.pod_names)
+        packed = compiled(found, self._settings.ttl).answers.get(question)
+        return unpacked(question, packed) if packed else None
 
     def _on_namespace(self, change: Change[str]) -> None:
         self._tell()
@@ -377,6 +417,7 @@ class Cluster:
                 self._settings.zone,
                 pod_names=self._settings.pod_names,
                 empty_services=self._settings.empty_services,
+                any_port=self._settings.answers.any_port,
             )
         except NameInvalid as error:
             found = Names(problems=(Problem("metadata.name", f"{error}; the Service has no names"),))
@@ -407,20 +448,29 @@ class Cluster:
             self._reported.pop(key, None)
 
     def _name_zone(self) -> None:
-        """Write the zone's own records, once and whenever this server's own Services or their addresses are others."""
-        own = [self._service_name(owner) for owner in self._sharers() if owner.startswith("service/")]
-        servers = {name: self._answers.addresses(names.to_wire(name)) for name in own}
-        if servers == self._servers and self._answers.exists(names.to_wire(f"svc.{self._settings.zone}")):
+        """Write the zones' own records, once and whenever this server's own Services or their addresses are others."""
+        servers = self._name_servers()
+        if servers == self._servers:
             return
         self._servers = servers
-        records = apex_records(self._settings.zone, servers, [each.packed for each in self._settings.addresses])
-        below = ["svc", "ns.dns", *(["pod"] if self._pods else [])]
+        found = version_records(self._settings.zone)
+        for zone in self._zones:
+            home = zone if self._settings.answers.servers_by_address else self._settings.zone
+            nameservers.add_servers(found, zone, servers, home)
         self._tell()
-        self._answers.update(_ZONE, records, [f"{name}.{self._settings.zone}" for name in below])
+        self._answers.update(_ZONE, found, [f"{name}.{zone}" for zone in self._zones for name in _IN_ZONES])
 
-    def _service_name(self, owner: str) -> str:
-        _, namespace, name = owner.split("/")
-        return f"{name}.{namespace}.svc.{self._settings.zone}"
+    def _name_servers(self) -> nameservers.Servers:
+        own = [address.packed for address in self._settings.addresses]
+        keys = [owner.removeprefix("service/") for owner in sorted(self._sharers()) if owner.startswith("service/")]
+        if self._settings.answers.servers_by_address:
+            behind = [(self._services.get(key), self._pieces.get(key, {}).values()) for key in keys]
+            known = [(service, pieces) for service, pieces in behind if service]
+            return nameservers.by_address(known, own, pod_names=self._settings.pod_names)
+        services = {f"{name}.{namespace}.svc": key for key in keys for namespace, _, name in [key.partition("/")]}
+        zone = self._settings.zone
+        found = {name: self._answers.addresses(names.to_wire(f"{name}.{zone}")) for name in services}
+        return found or {nameservers.FIRST: own}
 
 
 def _naming(service: Service) -> tuple[bool, ...]:

@@ -96,7 +96,9 @@ class _Table:
                     if self.hosts.reverse:
                         records.add_pointer(address.packed, Pointer(wired))
         made = compiled(records, self.hosts.ttl)
-        pointers = {question: pointing(targets, self.hosts.ttl) for question, targets in made.pointers.items()}
+        pointers = {
+            question: pointing(question, targets, self.hosts.ttl) for question, targets in made.pointers.items()
+        }
         self.answers = made.answers | pointers
         self.names = frozenset(question[:-4] for question in self.answers)
         self._changes.tell()

@@ -18,7 +18,7 @@ import pytest
 from tests.ports import unused_port
 
 from kapi.client import Client
-from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
+from kapi.resources import ENDPOINT_SLICES, NAMESPACES, PODS, SERVICES
 from kdns.testing import endpoint_slice, namespace, service
 
 Json = dict[str, Any]
@@ -28,7 +28,7 @@ SPACES = ("default", "shop", "kube-system", "void", "a-b")
 PORTS = ("http:80", "https:443", "dns:53/UDP", "dns-tcp:53", ":7000", "x-1:1234/UDP")
 REVERSE = ("10.96.0.0/16", "10.244.0.0/16", "fd96::/112", "fd44::/64")
 COREFILE = """
-.:{port} {{
+{zones} {{
   {bind}
   ready {ready}
   hosts {{
@@ -53,11 +53,20 @@ class World:
         self.rng = random.Random(seed)
         self.services: list[Json] = []
         self.slices: list[Json] = []
+        self.pods = [self._pod(n) for n in range(1, 40)]
         self._last = 0
         for n in range(60):
             self._draw(n)
+        self._draw_large()
         for name, leads_to in (("ring", "ring"), ("there", "back"), ("back", "there")):
             self.services.append(service(name, namespace="shop", external=f"{leads_to}.shop.svc.cluster.local"))
+
+    def _pod(self, n: int) -> Json:
+        ips = [f"10.244.0.{n}", f"fd44::{n:x}"][:: self.rng.choice((1, -1))]
+        status = {"phase": self.rng.choice(("Running", "Running", "Succeeded", "Pending")), "podIP": ips[0]}
+        meta = {"name": f"pod-{n}", "namespace": self.rng.choice(SPACES[:3])}
+        spec = {"containers": [{"name": "main", "image": "none"}], "nodeName": "node"}
+        return {"kind": "Pod", "apiVersion": "v1", "metadata": meta, "spec": spec, "status": status}
 
     @property
     def aliases(self) -> set[str]:
@@ -86,6 +95,18 @@ class World:
         if kind != "external":
             for piece in range(rng.randrange(3)):
                 self._slice(made, f"{name}-{piece}", ports, always=bool(spec.get("publishNotReadyAddresses")))
+
+    def _draw_large(self) -> None:
+        """Draw what no small reply can carry: a Service with many endpoints, and an address with many names."""
+        self._named("large", [f"10.244.8.{n}" for n in range(self.rng.randrange(20, 60))], ["http:80"])
+        self._named("large", [f"10.244.9.{n}" for n in range(3)], [], piece="large-without-ports")
+        for n in range(self.rng.randrange(8, 14)):
+            self._named(f"shares-{n}", ["10.244.10.1"], ["http:80", "dns:53/UDP"])
+
+    def _named(self, name: str, addresses: list[str], ports: list[str], piece: str = "") -> None:
+        if not piece:
+            self.services.append(service(name, namespace="shop", ports=ports))
+        self.slices.append(endpoint_slice(piece or name, name, list(addresses), namespace="shop", ports=ports))
 
     def _target(self) -> str:
         """Somewhere outside, a name that does not exist, or another Service, which may be an ExternalName too."""
@@ -167,6 +188,9 @@ def api(world: World) -> Iterator[str]:
 async def written(world: World, server: str) -> None:
     client = Client.connect(server)
     await world.write(client)
+    for pod in world.pods:
+        await client.create(PODS, pod, pod["metadata"]["namespace"])
+        await client.update(PODS, pod, subresource="status")
     await client.close()
 
 
@@ -182,14 +206,27 @@ def settled(port: int) -> None:
 
 
 @pytest.fixture
-def coredns(api: str, tmp_path: Path) -> Callable[[str], Any]:
+def coredns(api: str, tmp_path: Path) -> Callable[..., Any]:
     """Start CoreDNS with some more lines in its kubernetes block; gives its port."""
     if not (PEERS / "coredns").exists():
         pytest.skip("CoreDNS is not built: scripts/peers coredns")
 
     @contextmanager
-    def start(options: str = "") -> Iterator[int]:
+    def start(*, options: str = "") -> Iterator[int]:
         with by_corefile([str(PEERS / "coredns"), "-conf"], "CoreDNS-", tmp_path / "theirs", api, options) as port:
+            yield port
+
+    return start
+
+
+@pytest.fixture
+def kdns(api: str, tmp_path: Path) -> Callable[..., Any]:
+    """Start this server by the same Corefile, and some flags; gives its port."""
+
+    @contextmanager
+    def start(*flags: str, options: str = "") -> Iterator[int]:
+        words = [sys.executable, "-m", "kdns", *flags, "--corefile"]
+        with by_corefile(words, "kdns answers", tmp_path / "ours", api, options) as port:
             yield port
 
     return start
@@ -199,39 +236,15 @@ def coredns(api: str, tmp_path: Path) -> Callable[[str], Any]:
 def by_corefile(words: list[str], look: str, file: Path, api: str, options: str) -> Iterator[int]:
     """A server by the Corefile above; gives its port."""
     port, ready = unused_port(), unused_port()
-    where = {"port": port, "bind": "bind 127.0.0.1 ::1", "ready": f"127.0.0.1:{ready}"}
-    file.write_text(COREFILE.format(**where, reverse=" ".join(REVERSE), cluster=f"endpoint {api}", options=options))
+    file.write_text(corefile(port, f"endpoint {api}", f"127.0.0.1:{ready}", "bind 127.0.0.1 ::1", options))
     with running([*words, str(file)], look, errors=subprocess.DEVNULL):
         settled(ready)
         yield port
 
 
-@pytest.fixture
-def kdns_by_corefile(api: str, tmp_path: Path) -> Callable[[str], Any]:
-    """Start this server by the same Corefile; gives its port."""
-
-    @contextmanager
-    def start(options: str = "") -> Iterator[int]:
-        with by_corefile(
-            [sys.executable, "-m", "kdns", "--corefile"], "kdns answers", tmp_path / "ours", api, options
-        ) as port:
-            yield port
-
-    return start
-
-
-@pytest.fixture
-def kdns(api: str) -> Callable[..., Any]:
-    """Start this server with some more flags; gives its port."""
-
-    @contextmanager
-    def start(*options: str) -> Iterator[int]:
-        port, health = unused_port(), unused_port()
-        words = [sys.executable, "-m", "kdns", "--server", api, "--ttl", "30", "--record", "ext.example=10.9.9.9"]
-        words += ["--no-forward", "--health", f"127.0.0.1:{health}", *(f"--reverse={network}" for network in REVERSE)]
-        words += ["--listen", f"127.0.0.1:{port}", "--listen", f"[::1]:{port}"]
-        with running([*words, *options], r"kdns answers"):
-            settled(health)
-            yield port
-
-    return start
+def corefile(port: int, cluster: str, ready: str, bind: str = "", options: str = "") -> str:
+    """Give the Corefile for both servers: what is in none of its zones is refused by both."""
+    zones = " ".join(f"{zone}:{port}" for zone in ("cluster.local", "ext.example", *REVERSE))
+    return COREFILE.format(
+        zones=zones, bind=bind, ready=ready, reverse=" ".join(REVERSE), cluster=cluster, options=options
+    )

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from tests.conformance.dns import asking
-from tests.conformance.dns.conftest import COREFILE, PEERS, REVERSE
-from tests.conformance.dns.test_coredns import QUESTIONS, REASONS, drawn, explained, seen
+from tests.conformance.dns.conftest import PEERS, corefile
+from tests.conformance.dns.test_coredns import QUESTIONS, REASONS, ZONE, drawn, explained, seen
 from tests.musl import resolve
 
 from kapi.resources import NAMESPACES, PODS, SERVICES
@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 pytestmark = [pytest.mark.peers, pytest.mark.root, pytest.mark.timeout(300)]
 SPACE = "peers"
-SERVERS = ("kdns", "coredns")
+SERVERS = ("kdns", "like", "coredns")
 RESOLVING = 'for name in "$@"; do echo "= $name"; $resolver "$name" | cut -d" " -f1 | sort -u; done'
 DIGGING = 'for name in "$@"; do echo "= $name"; dig $options +tries=2 +noall +answer $name | sort; done'
 
@@ -85,9 +85,10 @@ def peers(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer
 async def filled(lab: Lab, world: Any, folder: Path) -> dict[str, list[str]]:
     """Write the drawn cluster, and start the servers and who asks them; gives the servers' addresses."""
     file = folder / "Corefile"
-    file.write_text(COREFILE.format(port=53, bind="", ready=":8181", reverse=" ".join(REVERSE), cluster="", options=""))
+    file.write_text(corefile(53, "", ":8181"))
     containers: dict[str, Json] = {
         "kdns": {"image": "kproxy.io/kdns", "args": [f"--corefile={file}"]},
+        "like": {"image": "kproxy.io/kdns", "args": [f"--corefile={file}", "--answers=like-coredns"]},
         "coredns": {"command": [str(PEERS / "coredns"), "-conf", str(file)]},
     }
     at: dict[str, list[str]] = {}
@@ -108,18 +109,20 @@ async def within(peers: Peers, pod: str, *words: str) -> str:
     return (await peers.lab.exec(f"{SPACE}/{pod}", *words)).check()
 
 
-async def test_every_difference_that_a_pod_sees_has_a_reason(world: Any, peers: Peers) -> None:
+async def test_every_difference_that_a_pod_sees_has_a_reason_and_like_coredns_there_is_none(
+    world: Any, peers: Peers
+) -> None:
     asked, said = drawn(world, QUESTIONS), {}
     for name in SERVERS:
         queries = peers.folder / f"queries-{name}"
         queries.write_text(json.dumps([each.to(peers.at[name], 53) for each in asked]))
-        said[name] = json.loads(await within(peers, f"asks-{name}", sys.executable, asking.__file__, str(queries)))
+        replies = json.loads(await within(peers, f"asks-{name}", sys.executable, asking.__file__, str(queries)))
+        said[name] = [seen(reply, peers.at[name]) for reply in replies]
     assert explained(world, asked, said["kdns"], said["coredns"]) == set(REASONS)
-    apex = [
-        seen(said["kdns"][at]) for at, each in enumerate(asked) if (each.name, each.type) == ("cluster.local", "NS")
-    ]
-    assert apex[0].answer == ("cluster.local. 30 ns self.peers.svc.cluster.local.",)
-    assert {line.split()[-1] for line in apex[0].additional} == set(peers.at["kdns"])
+    assert explained(world, asked, said["like"], said["coredns"]) == set()
+    apex = next(told for told, each in zip(said["kdns"], asked, strict=True) if (each.name, each.type) == (ZONE, "NS"))
+    assert apex.answer == (f"{ZONE}. 30 ns self.peers.svc.{ZONE}.",)
+    assert [line.split()[-1] for line in apex.additional] == ["own-0", "own-1"]
 
 
 def absolute(world: Any) -> list[str]:
@@ -140,8 +143,9 @@ async def test_resolvers_of_c_libraries_find_the_same_by_both(world: Any, peers:
     resolver = "getent ahosts" if library == "glibc" else str(resolve(peers.folder))
     names = [*absolute(world), *relative(world), "gone.shop.svc.cluster.local."]
     words = ("env", f"resolver={resolver}", "sh", "-c", RESOLVING, "sh", *names)
-    ours, theirs = [await within(peers, f"asks-{name}", *words) for name in SERVERS]
+    ours, like, theirs = [await within(peers, f"asks-{name}", *words) for name in SERVERS]
     assert ours == theirs
+    assert like == theirs
     assert sum(line[:1].isdigit() for line in ours.splitlines()) > len(relative(world)), "most of them were found"
 
 
@@ -158,5 +162,5 @@ async def test_dig_shows_the_same_of_both(world: Any, peers: Peers, family: int,
         said.append(
             await within(peers, f"asks-{name}", "env", f"options={options}", "sh", "-c", DIGGING, "sh", *names[::4])
         )
-    assert said[0] == said[1]
+    assert said[0] == said[1] == said[2]
     assert said[0].count("IN") > 20

@@ -66,6 +66,7 @@ OBJECTS: list[dict[str, Any]] = [
     service("ring-2", external="ring-3.default.svc.cluster.local"),
     service("ring-3", external="RING-1.default.svc.cluster.local."),
     service("into-ring", external="ring-1.default.svc.cluster.local"),
+    service("below", external="x.below.default.svc.cluster.local"),
     service("address", external="10.0.0.1"),
 ]
 

@@ -101,12 +101,12 @@ def crowd(of: str, slices: int, endpoints: int, ports: int) -> list[Any]:
         (crowd("huge", 1, 656, 100), f"huge.default.svc.{CLUSTER}", "SRV"),
         (crowd("huge", 66, 1000, 0), f"huge.default.svc.{CLUSTER}", "A"),
         (
-            [endpoint_slice("s", "huge", [{"addresses": ["10.0.0.9"], "hostname": f"h{n}"} for n in range(2000)])],
+            [endpoint_slice("s", "huge", [{"addresses": ["10.0.0.9"], "hostname": f"h{n}"} for n in range(4000)])],
             "9.0.0.10.in-addr.arpa",
             "PTR",
         ),
     ],
-    ids=["65,600 SRV records", "66,000 A records", "2,000 PTR records"],
+    ids=["65,600 SRV records", "66,000 A records", "4,000 PTR records"],
 )
 async def test_what_no_reply_can_carry_is_cut_and_told_of_and_others_are_served(
     objects: list[Any], cut: str, kind: str

@@ -14,9 +14,10 @@ import pytest
 
 from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from kdns.chain import Chain, Setup, load
+from kdns.likeness import COREDNS, STANDARD, Likeness
 from kdns.responder import Responder
 from kdns.settings import Settings
-from kdns.testing import HandFed, ask, service
+from kdns.testing import HandFed, ask, endpoint_slice, service
 
 CLUSTER = "cluster.local"
 SOA = f"ns.dns.{CLUSTER}. hostmaster.{CLUSTER}. 1700000000 7200 1800 86400 5"
@@ -103,7 +104,7 @@ CASES = {
         Case("7.0.96.10.IN-ADDR.ARPA", "PTR", data=(WEB,)),
         Case(f"dNs-vErsion.{CLUSTER.upper()}", "TXT", data=('"1.1.0"',)),
     ],
-    "C1": [empty(name) for name in (CLUSTER, f"svc.{CLUSTER}", f"pod.{CLUSTER}")],
+    "C1": [empty(name) for name in (CLUSTER, f"svc.{CLUSTER}", f"pod.{CLUSTER}", "svc.96.10.in-addr.arpa")],
     "C2": [
         *(empty(f"{name}.{CLUSTER}") for name in ("default.svc", "shop.svc", "default.pod", "shop.pod")),
         *(missing(name) for name in ("nothing.svc", "nothing.pod")),
@@ -133,7 +134,15 @@ CASES = {
         missing("http.udp.web.default.svc", "SRV"),
         missing("x.http.tcp.web.default.svc"),
     ],
-    "C8": [svc("10-244-1-2.web.default", "A", "10.244.1.2"), missing("nobody.web.default.svc")],
+    "C8": [
+        svc("10-244-1-2.web.default", "A", "10.244.1.2"),
+        missing("nobody.web.default.svc"),
+        missing("nobody.web.default.svc", "SRV"),
+        svc("10-244-1-2.web.default", "SRV", *(f"0 50 {port} 10-244-1-2.{WEB}" for port in (8080, 53))),
+        svc("DB-1.db.default", "SRV", f"0 100 15432 db-1.{DB}"),
+        svc("pair.shared.default", "SRV", why="no ports: NODATA"),
+        svc("fd44--0.both.default", "SRV", f"0 100 80 fd44--0.{BOTH}"),
+    ],
     "C9": [
         svc("empty.default", "A", "10.96.0.11"),
         svc("empty.default", "SRV", f"0 100 80 empty.default.svc.{CLUSTER}."),
@@ -182,9 +191,18 @@ CASES = {
         missing("junk.default.pod"),
         missing("1-2-3.default.pod"),
         missing("1-2-3-4-5.default.pod"),
-        missing("x.1-2-3-4.default.pod"),
+        Case(f"1-2-3-4.default.pod.{CLUSTER}", "SRV", data=(f"0 100 0 1-2-3-4.default.pod.{CLUSTER}.",)),
+        Case(f"_x._y.1-2-3-4.default.pod.{CLUSTER}", "SRV", data=(f"0 100 0 1-2-3-4.default.pod.{CLUSTER}.",)),
+        Case(f"x.1-2-3-4.default.pod.{CLUSTER}", data=("1.2.3.4",)),
+        missing("x.y.z.1-2-3-4.default.pod"),
+        Case(f"--ffff-102-304.default.pod.{CLUSTER}", data=("1.2.3.4",), why="IPv4, as IPv6 may write it"),
+        missing("fe80--1%1.default.pod", why="an address of one link is nowhere else"),
     ],
-    "C20": [Case(CLUSTER, "NS", data=(f"kube-dns.kube-system.svc.{CLUSTER}.",))],
+    "C20": [
+        Case(CLUSTER, "NS", data=(f"kube-dns.kube-system.svc.{CLUSTER}.",)),
+        Case("96.10.in-addr.arpa", "NS", data=(f"kube-dns.kube-system.svc.{CLUSTER}.",)),
+        Case(f"ns.dns.{CLUSTER}", "A", data=("10.96.0.10",)),
+    ],
     "C21": [Case(CLUSTER, "SOA", data=(SOA,))],
     "C23": [
         Case(CLUSTER, "AXFR", "REFUSED"),
@@ -196,18 +214,60 @@ CASES = {
     "R2": [empty(f"{name}{CLUSTER}", "TXT") for name in ("", "svc.", "default.svc.")],
     "R3": [missing("gone.default.svc", "SOA")],
     "R4": [empty("0.96.10.in-addr.arpa", "PTR")],
-    "R5": [empty(f"dns.{CLUSTER}"), Case(f"ns.dns.{CLUSTER}", data=("10.244.1.53",))],
-    "R6": [Case("Cluster.LOCAL", "NS", data=(f"kube-dns.kube-system.svc.{CLUSTER}.",))],
+    "R5": [empty(f"dns.{CLUSTER}"), Case(f"ns.dns.{CLUSTER}", data=("10.96.0.10",))],
+    "R6": [
+        Case("Cluster.LOCAL", "NS", data=(f"kube-dns.kube-system.svc.{CLUSTER}.",)),
+        Case("ns.dns.Cluster.LOCAL", data=("10.96.0.10",)),
+    ],
     "R7": [missing("waiting.default.svc"), missing("10-244-1-9.waiting.default.svc", why="nothing is denied wrongly")],
+    "R8": [svc("inside.default", "TXT", WEB)],
+    "R9": [svc("nowhere.default", "A", f"gone.default.svc.{CLUSTER}.", rcode="NXDOMAIN")],
+    "R10": [svc("ring.default", "A", f"ring.default.svc.{CLUSTER}.", rcode="SERVFAIL")],
+    "R11": [missing(f"{port}.web.default.svc", kind) for port in ("_._tcp", "_http._") for kind in ("A", "SRV")],
+    "R13": [Case(f"x.8.{'0.' * 27}6.9.d.f.ip6.arpa", "PTR", "NXDOMAIN")],
+    "R14": [Case("example.com", "A", "REFUSED")],
 }
 
-# What CoreDNS says where the RFCs say otherwise, with --empty-names like-coredns.
+# What CoreDNS says where the RFCs say otherwise, with --answers like-coredns.
 LIKE_COREDNS = {
     "R1": [missing("_tcp.web.default.svc", "SRV"), missing("tcp.web.default.svc")],
     "R2": [Case(f"{name}{CLUSTER}", "TXT", "NXDOMAIN") for name in ("", "svc.", "default.svc.")],
     "R3": [empty(f"gone.default.svc.{CLUSTER}", "SOA")],
     "R4": [Case("0.96.10.in-addr.arpa", "PTR", "NXDOMAIN")],
-    "R5": [missing("dns")],
+    "R5": [missing("dns"), Case(f"ns.dns.{CLUSTER}", data=("10.96.0.10",)), missing("ns.dns", "PTR")],
+    "R6": [
+        Case(CLUSTER, "NS", data=(f"kube-dns.kube-system.svc.{CLUSTER}.",)),
+        empty("Cluster.LOCAL", "NS"),
+        Case("ns.dns.Cluster.LOCAL", rcode="NXDOMAIN"),
+        empty("ns.dns.Cluster.LOCAL", "SOA"),
+    ],
+    "R7": [missing("waiting.default.svc"), missing("10-244-1-9.waiting.default.svc")],
+    "R8": [
+        *(svc("inside.default", kind) for kind in ("TXT", "SRV", "MX", "ANY")),
+        svc("twice.default", "A", f"inside.default.svc.{CLUSTER}.", WEB, "10.96.0.7"),
+        svc("twice.default", "CNAME", f"inside.default.svc.{CLUSTER}."),
+    ],
+    "R9": [
+        svc("nowhere.default"),
+        svc("inside.default", "AAAA", why="the target has none"),
+    ],
+    "R10": [svc(name) for name in ("ring.default", "ring-1.default", "into-ring.default", "below.default")],
+    "R11": [
+        svc("_._tcp.web.default", "SRV", f"0 100 80 {WEB}"),
+        svc("_._.web.default", "SRV", f"0 50 80 {WEB}", f"0 50 53 {WEB}"),
+        svc("_http._.web.default", "A", "10.96.0.7"),
+        svc("_._tcp.nameless.default", "SRV", f"0 100 7000 10-244-6-1.nameless.default.svc.{CLUSTER}."),
+        svc("_._.eager.default", "A", "10.244.1.9", why="an endpoint without ports"),
+        svc("_._.eager.default", "SRV"),
+        missing("_._udp.db.default.svc", "SRV"),
+        svc("_._.inside.default", "A", WEB, "10.96.0.7"),
+    ],
+    "R13": [
+        Case(f"{below}.8.{'0.' * 27}6.9.d.f.ip6.arpa", "PTR", data=(f"dual.default.svc.{CLUSTER}.",))
+        for below in ("x", "x.y", "x.y.z")
+    ]
+    + [Case(f"a.x.y.z.8.{'0.' * 27}6.9.d.f.ip6.arpa", "PTR", "NXDOMAIN")],
+    "R14": [Case("example.com", "A", "SERVFAIL")],
 }
 
 OTHERS = [Case("db.example", "A", data=("10.0.0.5",)), empty("db.example", "AAAA")]
@@ -227,7 +287,7 @@ async def test_a_row_of_the_reference(chain: Chain, case: Case) -> None:
 async def test_a_row_where_coredns_says_otherwise_and_that_is_asked_for(
     source: HandFed, settings: Settings, objects: list[dict[str, Any]], case: Case
 ) -> None:
-    chain = load(Setup(replace(settings, empty_names=False), lambda: 1.0, time.monotonic, source))
+    chain = load(Setup(replace(settings, answers=COREDNS), lambda: 1.0, time.monotonic, source))
     source.sync_all(objects)
     await check(chain, case)
 
@@ -241,17 +301,17 @@ def test_every_row_of_the_reference_has_a_case_or_names_its_test() -> None:
         if re.match(r"\| [SCR]\d+ \|", line)
     ]
     shown = {row[0]: row[-1].strip("`") for row in cells}
-    assert CASES.keys() <= shown.keys()
+    assert CASES.keys() | LIKE_COREDNS.keys() <= shown.keys()
     assert not [row for row, test in shown.items() if row not in CASES and f"def {test}(" not in tests]
 
 
 async def check(chain: Chain, case: Case, turns: int = 64) -> None:
     reply = await ask(chain, case.name, case.type, turns=turns)
     seen = (reply.header.get_rcode(), sorted(str(record.rdata) for record in reply.rr))
-    codes = {"NOERROR": 0, "NXDOMAIN": 3, "REFUSED": 5}
+    codes = {"NOERROR": 0, "SERVFAIL": 2, "NXDOMAIN": 3, "REFUSED": 5}
     assert seen == (codes[case.rcode], sorted(case.data)), case.why
     assert str(reply.q.qname) == f"{case.name}.", "the question comes back in the case it was asked"
-    if case.rcode == "REFUSED":
+    if case.rcode in ("REFUSED", "SERVFAIL"):
         return
     assert reply.header.aa
     answered = any(record.rtype == reply.q.qtype for record in reply.rr)
@@ -269,6 +329,7 @@ async def test_the_ttl_is_the_one_asked_for_and_that_of_a_denial_at_most_300_sec
     chain = load(Setup(replace(settings, ttl=3600), lambda: 1.0, time.monotonic, source))
     source.sync_all(objects)
     assert [record.ttl for record in (await ask(chain, f"web.default.svc.{CLUSTER}")).rr] == [3600]
+    assert [record.ttl for record in (await ask(chain, f"dns-version.{CLUSTER}", "TXT")).rr] == [28_800]
     (soa,) = (await ask(chain, f"gone.default.svc.{CLUSTER}")).auth
     assert (soa.ttl, str(soa.rdata).split()[-1]) == (300, "3600")
 
@@ -286,6 +347,38 @@ async def test_a_server_of_no_service_is_ns_dns_and_tells_its_address(
     reply = await ask(chain, CLUSTER, "NS")
     told = [[f"{record.rname} {record.rdata}" for record in section] for section in (reply.rr, reply.ar)]
     assert told == [[f"{CLUSTER}. ns.dns.{CLUSTER}."], [f"ns.dns.{CLUSTER}. 192.0.2.53"]]
+
+
+@pytest.mark.parametrize("answers", [STANDARD, COREDNS])
+async def test_a_server_of_no_address_is_one_unless_as_in_coredns(
+    source: HandFed, settings: Settings, objects: list[dict[str, Any]], answers: Likeness
+) -> None:
+    here = replace(settings, addresses=(), answers=answers)
+    chain = load(Setup(here, lambda: 1.0, time.monotonic, source))
+    source.sync_all(objects)
+    for zone in (CLUSTER, "96.10.in-addr.arpa"):
+        reply = await ask(chain, zone, "NS")
+        assert [str(record.rdata) for record in reply.rr] == ([f"ns.dns.{zone}."] if answers is STANDARD else [])
+
+
+async def test_in_coredns_a_server_is_called_by_each_slice_that_has_it_and_by_each_headless_endpoint(
+    source: HandFed, settings: Settings, objects: list[dict[str, Any]]
+) -> None:
+    chain = load(Setup(replace(settings, answers=COREDNS), lambda: 1.0, time.monotonic, source))
+    source.sync_all(objects)
+    source.put(ENDPOINT_SLICES, endpoint_slice("kube-dns-2", "kube-dns", ["10.244.1.53"], namespace="kube-system"))
+    source.put(SERVICES, service("twins", namespace="kube-system"))
+    source.put(
+        ENDPOINT_SLICES, endpoint_slice("twins-1", "twins", ["10.244.1.53", "10.244.1.54"], namespace="kube-system")
+    )
+    for zone in (CLUSTER, "96.10.in-addr.arpa"):
+        reply = await ask(chain, zone, "NS")
+        twins = [f"10-244-1-{n}.twins.kube-system.svc.{zone}." for n in (53, 54)]
+        kube_dns = f"kube-dns.kube-system.svc.{zone}."
+        assert sorted(str(record.rdata) for record in reply.rr) == sorted([kube_dns, *twins])
+        assert sorted(f"{record.rname} {record.rdata}" for record in reply.ar) == sorted(
+            [*[f"{kube_dns} 10.96.0.10"] * 2, f"{twins[0]} 10.244.1.53", f"{twins[1]} 10.244.1.54"]
+        )
 
 
 async def test_a_server_behind_a_service_is_called_by_it_with_its_addresses(
@@ -334,6 +427,18 @@ async def test_an_alias_to_a_name_nobody_here_resolves_is_given_alone(chain: Cha
     assert (reply.header.get_rcode(), [str(r.rdata) for r in reply.rr]) == (0, ["example.org."])
 
 
+async def test_in_coredns_an_alias_that_leads_out_of_the_cluster_is_told_whatever_becomes_of_it(
+    source: HandFed, settings: Settings, objects: list[dict[str, Any]]
+) -> None:
+    chain = load(Setup(replace(settings, answers=COREDNS), lambda: 1.0, time.monotonic, source))
+    source.sync_all(objects)
+    source.put(SERVICES, service("far", external="example.org"))
+    for name, kind, target in (("far", "A", "example.org."), ("outside", "AAAA", "db.example.")):
+        reply = await ask(chain, f"{name}.default.svc.{CLUSTER}", kind)
+        seen = reply.header.get_rcode(), [str(record.rdata) for record in reply.rr], reply.auth
+        assert seen == (0, [target], [])
+
+
 async def test_addresses_take_turns_at_the_front(chain: Chain) -> None:
     await ask(chain, f"six.default.svc.{CLUSTER}")
     responder = Responder(chain)
@@ -360,5 +465,5 @@ async def test_before_everything_is_known_nothing_is_denied(source: HandFed, set
 async def test_pod_names_can_be_disabled(source: HandFed) -> None:
     chain = load(Setup(Settings(pods="disabled"), lambda: 1.0, lambda: 1.0, source))
     source.sync_all([{"kind": "Namespace", "metadata": {"name": "default"}}])
-    for name in ("1-2-3-4.default.pod", "default.pod", "pod"):
+    for name in ("1-2-3-4.default.pod", "default.pod"):
         assert (await ask(chain, f"{name}.{CLUSTER}")).header.get_rcode() == 3
