@@ -145,7 +145,7 @@ async def test_an_init_container_without_a_command_of_the_host_is_passed_with_an
     first = {"name": "migrate", "image": "example/migrate"}
     name = await space.create({"initContainers": [first], "containers": [image()]})
     await space.ready(name)
-    assert "migrate" in await space.event(name, "InitContainerPassed")
+    assert "migrate" in await space.event(name, "ContainerPassed")
 
 
 async def test_a_failing_init_container_holds_the_others_back(space: Space) -> None:

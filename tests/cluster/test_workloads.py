@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from tests.cluster.space import Space, command
 
-from kapi.resources import DAEMON_SETS, NODES, PODS, SERVICES, STATEFUL_SETS
+from kapi.resources import DAEMON_SETS, JOBS, NODES, PODS, SERVICES, STATEFUL_SETS
 
 Json = dict[str, Any]
 
@@ -66,3 +67,59 @@ async def test_a_daemon_set_has_a_pod_on_each_node_that_admits_it_and_renews_one
     await rolled_out(space, "daemonset/agent")
     nodes = {node["metadata"]["name"] for node in (await space.lab.client.list(NODES)).items}
     assert await images() == dict.fromkeys(nodes, "busybox:2")
+
+
+def job(name: str, *argv: str, image: str = "busybox", **spec: Any) -> Json:
+    pod = {"containers": [{**command(*argv), "image": image}], "restartPolicy": "Never"}
+    return {"metadata": {"name": name}, "spec": {"template": {"spec": pod}, **spec}}
+
+
+async def becomes(space: Space, condition: str, name: str) -> Json:
+    """Wait as people do, and give the Job's status."""
+    wait = ("wait", f"--for=condition={condition}", f"job/{name}", "-n", space.name, "--timeout=15s")
+    (await space.lab.kubectl(*wait)).check()
+    status: Json = (await space.lab.client.get(JOBS, name, space.name))["status"]
+    return status
+
+
+async def test_jobs_run_their_commands_until_enough_have_succeeded_or_too_many_failed(space: Space) -> None:
+    say = ("sh", "-c", "echo part $JOB_COMPLETION_INDEX")
+    parts: Json = {"completions": 3, "parallelism": 2, "completionMode": "Indexed"}
+    jobs = [
+        job("parts", *say, **parts),
+        job("fails", "sh", "-c", "exit 3", backoffLimit=0),
+        job("migrate", "no-such-program", image="example/migrate:1"),
+        job("slow", "sleep", "60", activeDeadlineSeconds=1),
+        job("brief", "true", ttlSecondsAfterFinished=0),
+    ]
+    for one in jobs:
+        await space.lab.client.create(JOBS, one, space.name)
+    done = await becomes(space, "Complete", "parts")
+    assert (done["succeeded"], done["completedIndexes"], done["uncountedTerminatedPods"]) == (3, "0-2", {})
+    logs = await space.lab.kubectl("logs", "-n", space.name, "-l", "job-name=parts")
+    assert sorted(logs.check().splitlines()) == ["part 0", "part 1", "part 2"]
+    assert (await becomes(space, "Failed", "fails"))["failed"] == 1
+    assert (await becomes(space, "Complete", "migrate"))["succeeded"] == 1
+    pods = await space.lab.client.list(PODS, space.name, labels="job-name=migrate")
+    assert "counts as done" in await space.event(pods.items[0]["metadata"]["name"], "ContainerPassed")
+    late = await becomes(space, "Failed", "slow")
+    assert late["conditions"][-1]["reason"] == "DeadlineExceeded"
+    gone = ("wait", "--for=delete", "job/brief", "-n", space.name, "--timeout=10s")
+    (await space.lab.kubectl(*gone)).check()
+
+
+async def test_a_job_that_is_deleted_takes_its_running_pods_with_it(space: Space) -> None:
+    one = job("long", "sleep", "60", parallelism=2, completions=2)
+    one["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 1
+    await space.lab.client.create(JOBS, one, space.name)
+    names: list[str] = []
+    async with asyncio.timeout(10):
+        while len(names) < 2:
+            await asyncio.sleep(0.02)
+            names = [pod["metadata"]["name"] for pod in (await space.lab.client.list(PODS, space.name)).items]
+    for name in names:
+        await space.ready(name)
+    (await space.lab.kubectl("delete", "job", "long", "-n", space.name)).check()
+    async with asyncio.timeout(10):
+        while (await space.lab.client.list(PODS, space.name)).items:  # noqa: ASYNC110  # no event tells
+            await asyncio.sleep(0.02)

@@ -227,7 +227,10 @@ class PodWorker:
                 if runner.state.final is None or runner.state.final.code:
                     return
             for runner in self._main:
-                tasks.create_task(runner.run(self.spec.restart_policy))
+                if self.spec.of_job and runner.stands_in:
+                    runner.pass_over()
+                else:
+                    tasks.create_task(runner.run(self.spec.restart_policy))
 
     async def _tell(self, sandbox: Sandbox) -> None:
         """Write the pod's status whenever it has changed; changes while one is being written become one."""

@@ -32,6 +32,7 @@ def read(obj: Json) -> PodSpec:
         containers=_containers(spec, "containers", problems),
         init_containers=_containers(spec, "initContainers", problems),
         restart_policy=_restart_policy(spec, problems),
+        of_job=any(parts.each(meta.get("ownerReferences"), "metadata.ownerReferences", _is_job, problems)),
         grace=_grace(spec.get("terminationGracePeriodSeconds"), "spec.terminationGracePeriodSeconds", problems),
         host_network=bool(spec.get("hostNetwork")),
         hostname=parts.text(spec.get("hostname")) or name[:63],
@@ -48,6 +49,10 @@ def read(obj: Json) -> PodSpec:
         annotations=parts.labels(meta.get("annotations")),
         problems=tuple(problems),
     )
+
+
+def _is_job(owner: Json, _: str, __: list[Problem]) -> bool:
+    return owner.get("kind") == "Job" and owner.get("controller") is True
 
 
 def marked(pod: PodSpec, obj: Json) -> PodSpec:

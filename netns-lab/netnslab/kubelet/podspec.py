@@ -104,6 +104,7 @@ class PodSpec:
     containers: tuple[Container, ...]
     init_containers: tuple[Container, ...] = ()
     restart_policy: RestartPolicy = RestartPolicy.ALWAYS
+    of_job: bool = False  # it is to come to an end by itself
     grace: float = DEFAULT_GRACE
     host_network: bool = False
     hostname: str = ""

@@ -61,10 +61,10 @@ class Runner:
             self._set(restarts=self.state.restarts + 1)
 
     def pass_over(self) -> None:
-        """Count an init container whose command is not here as done: a stand-in would never end."""
+        """Count a container that is to end, and whose command is not here, as done: a stand-in would never end."""
         moment, container = stamp(), self.place.container
-        message = f"init container {container.name} of image {container.image} cannot run here and counts as done"
-        self._event("Normal", "InitContainerPassed", message)
+        message = f"container {container.name} of image {container.image} cannot run here and counts as done"
+        self._event("Normal", "ContainerPassed", message)
         self._set(final=Ending(0, moment, moment))
 
     async def stop(self, grace: float) -> None:
@@ -84,6 +84,11 @@ class Runner:
             return
         for complaint in await self._instance.listen(self.place):
             self._event("Warning", "StandIn", f"the echo server in place of {self.place.container.image}: {complaint}")
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether it runs the echo server in the place of something else."""
+        return self.place.running.kind is Kind.STAND_IN and announced(self.place.container)
 
     @property
     def _name(self) -> str:
@@ -221,7 +226,7 @@ class Runner:
 
     def _announce(self) -> None:
         container = self.place.container
-        if self.place.running.kind is Kind.STAND_IN and announced(container):
+        if self.stands_in:
             message = f"the echo server stands in for image {container.image} of container {container.name}"
             self._event("Normal", "StandIn", message)
 

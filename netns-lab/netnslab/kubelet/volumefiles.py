@@ -35,6 +35,7 @@ def make_empty(folder: Path) -> None:
 def lead_to(folder: Path, claimed: Path) -> None:
     """Have the folder of a volume be one that stays when the pod goes. Raises LabError."""
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         folder.symlink_to(claimed)
     except FileExistsError:
         return  # of an attempt before

@@ -16,7 +16,18 @@ from kapi.network import Network
 from kapi.queue import Queue
 from kapi.resources import SERVICES
 from kapi.source import Source
-from netnslab.workloads import daemonset, deployment, nodes, replicas, scheduler, statefulset, storage, unattended
+from netnslab.workloads import (
+    daemonset,
+    deployment,
+    job,
+    jobpods,
+    nodes,
+    replicas,
+    scheduler,
+    statefulset,
+    storage,
+    unattended,
+)
 from netnslab.workloads.actions import Decision, Patch
 from netnslab.workloads.addresses import Assignment, Balanced, assign
 from netnslab.workloads.clock import stamp
@@ -32,6 +43,7 @@ class Settings:
 
     pools: tuple[Network, ...] = (ip_network("203.0.113.0/24"), ip_network("2001:db8:1b::/112"))  # of load balancers
     node_grace: float = 3.0  # seconds that a node may be silent before it is taken for dead; at most
+    job_backoff: float = job.FIRST_BACKOFF  # seconds until a pod of a Job that failed is replaced, the first time
     clock: Callable[[], datetime] = now
 
 
@@ -88,6 +100,8 @@ class Controllers:
             "deployments": self._deployment,
             "statefulsets": self._stateful_set,
             "daemonsets": self._daemon_set,
+            "jobs": self._job,
+            "strays": self._stray,
             "claims": self._claim,
             "schedule": self._schedule,
             "addresses": self._address,
@@ -129,6 +143,19 @@ class Controllers:
             pods, revisions = world.pods_of.of(one.meta), world.revisions_of.of(one.meta)
             nodes, moment = world.nodes.values(), self._settings.clock()
             await self._follow(work, daemonset.decide(one, pods, revisions, nodes, moment, taken=world.revisions))
+
+    async def _job(self, work: Work) -> None:
+        one = self._world.jobs.get(work.key)
+        if one is not None:
+            settings = self._settings
+            pods = self._world.pods_of.owned(one.uid)
+            await self._follow(work, job.decide(one, pods, settings.clock(), settings.job_backoff))
+
+    async def _stray(self, work: Work) -> None:
+        """A pod of a Job that has gone: nobody will count it, so nothing is to hold it up."""
+        pod = self._world.pods.get(work.key)
+        if pod is not None and self._world.is_stray(pod):
+            await self._follow(work, Decision(tuple(jobpods.untracked([pod]))))
 
     async def _claim(self, work: Work) -> None:
         claim = self._world.claims.get(work.key)

@@ -12,17 +12,14 @@ from kapi.network import Reference
 from kapi.resources import (
     CRON_JOBS,
     HORIZONTAL_POD_AUTOSCALERS,
-    JOBS,
     Resource,
 )
 from kapi.source import Source
 
 Json = dict[str, Any]
 
-_NO_PODS = "no pods come of it"
 _WHY = {
-    JOBS: _NO_PODS,
-    CRON_JOBS: _NO_PODS,
+    CRON_JOBS: "no pods come of it",
     HORIZONTAL_POD_AUTOSCALERS: "nothing is scaled by it",
 }
 

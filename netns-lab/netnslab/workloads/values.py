@@ -92,7 +92,11 @@ class Pod(Object):
     tolerations: tuple[Toleration, ...] = ()
     refusal: str = ""  # the message of a PodScheduled=False condition
     deletion_cost: int = 0
-    restarts: int = 0
+    restarts: int = 0  # of the container that was restarted most
+    all_restarts: int = 0
+    ended: str = ""  # when the last of its containers did
+    finalizers: tuple[str, ...] = ()
+    grace: int | None = None  # seconds that it has while it is being deleted: 0 when its kubelet has ended it
 
     @property
     def active(self) -> bool:
@@ -177,6 +181,7 @@ def pod(obj: Json) -> Pod:
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     ready, scheduled = conditions.get("Ready") or {}, conditions.get("PodScheduled") or {}
     meta = identity(obj)
+    containers = (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
     return Pod(
         meta,
         phase=status.get("phase") or "Pending",
@@ -192,6 +197,10 @@ def pod(obj: Json) -> Pod:
         refusal=(scheduled.get("message") or "") if scheduled.get("status") == "False" else "",
         deletion_cost=_number(meta.annotations.get("controller.kubernetes.io/pod-deletion-cost")),
         restarts=max((int(c.get("restartCount") or 0) for c in status.get("containerStatuses") or ()), default=0),
+        all_restarts=sum(int(c.get("restartCount") or 0) for c in containers),
+        ended=max((_end(c) for c in containers), default=""),
+        finalizers=tuple(obj["metadata"].get("finalizers") or ()),
+        grace=obj["metadata"].get("deletionGracePeriodSeconds"),
     )
 
 
@@ -277,6 +286,11 @@ def _replicas(obj: Json, resource: Resource, selector: Selector | None) -> Repli
         template=spec.get("template") or {},
         status=obj.get("status") or {},
     )
+
+
+def _end(container: Json) -> str:
+    """When a container has ended, for good; "" for one that has not."""
+    return ((container.get("state") or {}).get("terminated") or {}).get("finishedAt") or ""
 
 
 def _affinity(affinity: Json) -> tuple[Selector, ...]:

@@ -12,6 +12,7 @@ from kapi.resources import (
     CONTROLLER_REVISIONS,
     DAEMON_SETS,
     DEPLOYMENTS,
+    JOBS,
     LEASES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
@@ -27,6 +28,7 @@ from kapi.source import Source, wait_synced
 from kapi.written import Written
 from netnslab.workloads import sets, storage, values
 from netnslab.workloads.addresses import balanced
+from netnslab.workloads.jobspec import TRACKING, Job, job
 from netnslab.workloads.nodes import Pulses, lease
 from netnslab.workloads.revisions import Revision, revision
 from netnslab.workloads.scheduler import Load
@@ -38,6 +40,8 @@ Part = Literal[
     "deployments",
     "statefulsets",
     "daemonsets",
+    "jobs",
+    "strays",
     "claims",
     "schedule",
     "addresses",
@@ -58,6 +62,7 @@ _PARTS: Mapping[str, Part] = {  # by the kind of an owner
     "ReplicationController": "replicationcontrollers",
     "StatefulSet": "statefulsets",
     "DaemonSet": "daemonsets",
+    "Job": "jobs",
 }
 SCHEDULE = Work("schedule", "")
 HEARTBEATS = Work("nodes", "")
@@ -119,6 +124,7 @@ class World:
         self.deployments = Written(source.cache(DEPLOYMENTS, values.deployment), values.deployment)
         self.stateful_sets = Written(source.cache(STATEFUL_SETS, sets.stateful_set), sets.stateful_set)
         self.daemon_sets = Written(source.cache(DAEMON_SETS, sets.daemon_set), sets.daemon_set)
+        self.jobs = Written(source.cache(JOBS, job), job)
         self.revisions = Written(source.cache(CONTROLLER_REVISIONS, revision), revision)
         self.claims = Written(source.cache(PERSISTENT_VOLUME_CLAIMS, storage.volume_claim), storage.volume_claim)
         self.services = Written(source.cache(SERVICES, balanced), balanced)
@@ -142,6 +148,7 @@ class World:
             DEPLOYMENTS: self.deployments,
             STATEFUL_SETS: self.stateful_sets,
             DAEMON_SETS: self.daemon_sets,
+            JOBS: self.jobs,
             CONTROLLER_REVISIONS: self.revisions,
             PERSISTENT_VOLUME_CLAIMS: self.claims,
             SERVICES: self.services,
@@ -155,6 +162,7 @@ class World:
             "replicationcontrollers": self.replication_controllers,
             "statefulsets": self.stateful_sets,
             "daemonsets": self.daemon_sets,
+            "jobs": self.jobs,
         }
 
     async def synced(self) -> None:
@@ -174,12 +182,19 @@ class World:
         }
         for part, view in parts.items():
             view.listen(partial(self._note, part))
+        self.jobs.listen(self._job_changed)
         self.revisions.listen(self._revision_changed)
         self.pods.listen(self._pod_changed)
         self.nodes.listen(self._node_changed)
         for service in self.services.values():  # what is assigned already stays, before anything is given away
             self.taken |= {ip: service.key for ip in service.present if service.wanted and service.ours}
         self.services.listen(partial(self._note, "addresses"))
+
+    def is_stray(self, pod: Pod) -> bool:
+        """Whether a pod waits for being counted by a Job that is not there any more."""
+        owner = pod.meta.owner
+        known = self.jobs.get(f"{pod.meta.namespace}/{owner.name}") if owner is not None else None
+        return TRACKING in pod.finalizers and (known is None or owner is None or known.uid != owner.uid)
 
     def look_at_nodes(self) -> None:
         """Look once more who is alive, and ask for work, which most often is none."""
@@ -195,6 +210,8 @@ class World:
         for pod in (change.old, change.new):
             if pod is not None:
                 self._owner_of_pod(pod)
+        if change.new is not None and change.new.finalizers and self.is_stray(change.new):
+            self._dirty(Work("strays", change.key), 0)
 
     def _placed(self, change: Change[Pod]) -> None:
         """Keep the nodes' loads, and the list of pods that wait for a node."""
@@ -232,6 +249,12 @@ class World:
         part = _PARTS.get(meta.owner.kind) if meta.owner is not None else None
         if part is not None and meta.owner is not None:
             self._dirty(Work(part, f"{meta.namespace}/{meta.owner.name}"), 0)
+
+    def _job_changed(self, change: Change[Job]) -> None:
+        self._dirty(Work("jobs", change.key), 0)
+        if change.old is not None and (change.new is None or change.new.uid != change.old.uid):
+            for pod in self.pods_of.owned(change.old.uid):
+                self._dirty(Work("strays", pod.key), 0)
 
     def _revision_changed(self, change: Change[Revision]) -> None:
         self.revisions_of.take(change)

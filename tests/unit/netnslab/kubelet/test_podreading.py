@@ -45,6 +45,10 @@ def read(container: Json | None = None, **spec: Any) -> PodSpec:
         ),
         (read(volumes=[{"name": "../x", "emptyDir": {}}]), "spec.volumes[0]: name '../x' is no name of a volume"),
         (
+            read(volumes=[{"name": "a", "persistentVolumeClaim": {"claimName": "../x"}}]),
+            "spec.volumes[0]: name '../x' is no name of a volume",
+        ),
+        (
             read(volumes=[{"name": "a", "configMap": {"items": [{"key": "k", "path": "../k"}]}}]),
             "spec.volumes[0].configMap.items[0]: path '../k' leads out of the volume",
         ),
@@ -167,3 +171,10 @@ def test_nothing_in_a_pod_or_in_what_it_refers_to_makes_the_kubelet_fail(spec: J
             variables(pod, container, Placement("worker-1", ("172.30.0.11",), ("10.244.1.2",)), sources)
         except Missing:
             continue
+
+
+@pytest.mark.parametrize(("kind", "ends"), [("Job", True), ("ReplicaSet", False)])
+def test_a_pod_of_a_job_is_known_to_come_to_an_end(kind: str, ends: bool) -> None:
+    owners = [{"kind": "Node", "name": "n"}, {"kind": kind, "name": "x", "controller": True}]
+    pod = podreading.read({"metadata": {"name": "web", "ownerReferences": owners}, "spec": {}})
+    assert pod.of_job is ends

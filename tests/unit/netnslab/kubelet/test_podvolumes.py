@@ -91,6 +91,18 @@ async def test_a_volume_follows_its_object_whatever_the_others_lack(around: Surr
     assert (around.folder / "volumes" / "c" / "file").read_text() == "2"
 
 
+async def test_a_claim_is_a_folder_that_the_next_pod_finds_again(around: Surroundings) -> None:
+    claim = {"name": "data", "persistentVolumeClaim": {"claimName": "mine"}}
+    volumes = made(around, claim)
+    await volumes.make()
+    await volumes.make()
+    (around.folder / "volumes" / "data" / "file").write_text("1")
+    (around.folder / "volumes" / "data").unlink()
+    await made(around, claim).make()
+    assert (around.folder / "volumes" / "data" / "file").read_text() == "1"
+    assert (around.claims / "shop" / "mine" / "file").read_text() == "1"
+
+
 async def test_a_token_that_cannot_be_had_is_told_and_got_when_there_is_an_account(around: Surroundings) -> None:
     volumes = made(around, token=True)
     with pytest.raises(LabError, match='failed to fetch token: serviceaccounts "default" not found'):
