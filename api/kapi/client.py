@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,11 +31,26 @@ class Listing:
     next_page: str = ""
 
 
-@dataclass(slots=True)
 class Outage:
-    """One outage of a server is told of once for all who ask it, not once for each of them."""
+    """One outage of a server is one for all who ask it: told of once, and whoever finds it over tells the others."""
 
-    _until: float = 0.0
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._over = asyncio.Event()
+
+    def ended(self) -> None:
+        """The server has answered: let those who wait for it ask at once."""
+        self._over.set()
+        self._over = asyncio.Event()
+
+    async def wait(self, patience: Awaitable[None]) -> None:
+        """Wait until the outage has ended, or until there is no more patience."""
+        waiting = {asyncio.ensure_future(patience), asyncio.ensure_future(self._over.wait())}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
 
     def is_news(self, now: float, delay: float) -> bool:
         """Whether to tell of a failure; if so, others within the next `delay` seconds are no news."""

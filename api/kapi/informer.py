@@ -81,6 +81,7 @@ class Informer:
     async def run(self) -> None:
         """Keep the cache current for ever."""
         backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY, self._jitter)
+        expired = False  # and that was all we heard
         while True:
             started = self._clock()
             try:
@@ -90,10 +91,11 @@ class Informer:
             except Expired:
                 log.info("the history of %s is gone: listing again", self.cache.resource.plural)
                 self._version, self._least = "", ""
-                if self._clock() - started > _SHORT_WATCH:
-                    continue
-                await self._sleep(backoff.failed())
+                if expired and self._clock() - started <= _SHORT_WATCH:
+                    await self._sleep(backoff.failed())
+                expired = True
             except ApiError as error:
+                expired = False
                 if self._clock() - started > _HEALTHY_AFTER:
                     backoff.reset()
                 await self._failed(error, backoff)
@@ -107,7 +109,10 @@ class Informer:
         log.log(level, "%s: %s; trying again in %.1f s", self.cache.resource.plural, error, delay)
         if isinstance(error, StatusError) and not isinstance(error, TooManyRequests):
             self._least, self._version = ("" if error.status.get("code") == 504 else self._version or self._least), ""
-        await self._sleep(delay)
+        if isinstance(error, ConnectionLost):
+            await self._client.outage.wait(self._sleep(delay))
+        else:
+            await self._sleep(delay)
 
     async def _begin(self) -> None:
         """Bring the cache to the collection's present state."""
@@ -134,6 +139,7 @@ class Informer:
                 fields=self._fields,
                 owners=False,
             )
+            self._client.outage.ended()
             versions |= await self._put(listing.items)
             page = listing.next_page
             if not page:
@@ -207,9 +213,13 @@ class Informer:
                 labels=self._labels,
                 fields=self._fields,
             ) as stream:
-                async for event in stream:
-                    self._take(event)
-                    events += 1
+                told = asyncio.get_running_loop().call_later(_SHORT_WATCH, self._client.outage.ended)
+                try:
+                    async for event in stream:
+                        self._take(event)
+                        events += 1
+                finally:
+                    told.cancel()
         except ConnectionLost:
             if not events:
                 raise

@@ -85,12 +85,12 @@ async def script() -> AsyncIterator[Script]:
 
 
 @contextlib.asynccontextmanager
-async def informed(script: Script) -> AsyncIterator[Cache[Service]]:
+async def informed(script: Script, **world: Any) -> AsyncIterator[Cache[Service]]:
     host, port = script.url[:2]  # type: ignore[attr-defined]
     client = Client.connect(f"http://{host}:{port}")
     cache = Cache(SERVICES, decode.service)
     try:
-        async with informing(Informer(client, cache)):
+        async with informing(Informer(client, cache, **world)):
             yield cache
     finally:
         await client.close()
@@ -130,6 +130,37 @@ async def test_an_expired_version_means_a_new_list_and_what_vanished_meanwhile_i
         await until(lambda: set(cache) == {"shop/kept", "shop/new"})
     assert script.lists == 2
     assert script.asked[-1]["resourceVersion"] == "31"
+
+
+async def test_a_version_that_is_found_expired_after_an_outage_means_a_new_list_at_once(script: Script) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    ended: list[list[bytes | float]] = [[] for _ in range(8)]
+    script.watches = [[bookmark(17)], *ended, [EXPIRED], [EXPIRED], [OPEN]]
+    async with informed(script, sleep=sleep):
+        await until(lambda: script.lists == 3)
+        await until(lambda: not script.watches)
+    assert len(slept) == 8 + 1, "8 failures of the outage, none for the first expiry, and one for the second in a row"
+
+
+async def test_who_finds_an_outage_over_tells_the_others(script: Script) -> None:
+    host, port = script.url[:2]  # type: ignore[attr-defined]
+    client = Client.connect(f"http://{host}:{port}")
+    script.watches = [[], [OPEN]]
+
+    async def never(_: float) -> None:
+        await asyncio.Event().wait()
+
+    first = Informer(client, Cache(SERVICES, decode.service), sleep=never)
+    async with informing(first):
+        await until(lambda: len(script.asked) == 1)
+        await asyncio.sleep(0.05)
+        async with informing(Informer(client, Cache(SERVICES, decode.service))):
+            await until(lambda: len(script.asked) == 3)
+    await client.close()
 
 
 async def test_events_may_be_cut_anywhere(script: Script) -> None:
