@@ -40,7 +40,7 @@ EFFECTFUL = {
         "the host: namespaces, sockets, processes, sysctls": "host exchange sysctls conntrack counting ports localhost",
         "the loop, and its state": "proxy sync longlived",
         "pages": "pages health beside",
-        "backends: commit, and what the kernel says": """backends backends.addresses backends.memory
+        "backends: commit, and what the kernel says": """backends backends.addresses backends.apart backends.memory
             backends.nftables.backend backends.nftables.kernel backends.ipvs.backend backends.ipvs.kernel
             backends.ipvs.traffic
             backends.iptables.backend backends.iptables.tool

@@ -18,6 +18,7 @@ from kapi.resources import ENDPOINT_SLICES, NODES, SERVICES, Resource
 from kproxy import desired, netlink
 from kproxy.backends import Backend
 from kproxy.backends.memory import Memory
+from kproxy.backends.nftables.compile import Compiled, compile_service
 from kproxy.model import Duties, NodeDuties, Place
 from kproxy.proxy import Proxy
 from kproxy.rules.evaluate import Packet
@@ -196,6 +197,31 @@ async def test_a_service_that_cannot_be_worked_out_is_left_out_and_told(monkeypa
         source.put(ENDPOINT_SLICES, endpoints("10.244.1.2"))
         await until(lambda: reached(backend) == {"10.244.1.2"})
         assert [(about, "left out" in told) for about, told in noted.events] == [("Service default/bad", True)]
+
+
+async def test_a_service_whose_rules_cannot_be_worked_out_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    owed: dict[str, Duties] = {}
+
+    def broken(asked: Duties, *more: Any, **named: Any) -> Compiled:
+        owed[asked.key] = asked
+        if asked.key == "default/bad":
+            raise ZeroDivisionError
+        return compile_service(asked, *more, **named)
+
+    monkeypatch.setattr("kproxy.backends.nftables.backend.compile_service", broken)
+    source, backend, noted = Told(), Memory(), Noted()
+    async with running(source, backend, noted):
+        source.put(SERVICES, service("bad", clusterIPs=["10.96.0.2"]))
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.9", name="bad"))
+        source.put(SERVICES, service())
+        source.put(ENDPOINT_SLICES, endpoints("10.244.1.2"))
+        await until(lambda: reached(backend) == {"10.244.1.2"})
+        assert reached(backend, "10.96.0.2") == {"untouched"}
+        told = [(about, "could not be worked out: ZeroDivision" in said) for about, said in noted.events]
+        assert told == [("Service default/bad", True)]
+    anew = Memory()
+    assert (await anew.resync(NodeDuties(), owed)).keys() == {"default/bad"}
+    assert reached(anew) == {"10.244.1.2"}
 
 
 async def test_a_contested_address_goes_to_the_elder_and_the_other_is_told() -> None:

@@ -6,8 +6,10 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
+from kproxy.backends.apart import worked_out
 from kproxy.backends.iptables import changes
 from kproxy.backends.iptables.changes import FAMILIES, Change, InPlace
 from kproxy.backends.iptables.compile import Compiled, compile_service
@@ -60,23 +62,27 @@ class Iptables:
     async def resync(self, node: NodeDuties, services: Mapping[str, Duties]) -> Mapping[str, str]:
         """See `Backend.resync`. Connections notice nothing: they live in conntrack, not in the rules."""
         self._written.clear()
-        place = InPlace(node)
-        place.take(Change(key, None, compile_service(d, node)) for key, d in services.items() if d.frontends)
+        place, faulty = InPlace(node), dict[str, str]()
+        for key, duties in services.items():
+            if duties.frontends and (made := worked_out(faulty, partial(compile_service, node=node), duties)):
+                place.take([Change(key, None, made)])
         try:
             await self._replace(place)
         except CommitFailed:
             await self._replace(InPlace(node))  # fails in its turn where no Service is to blame
-            return await self._carry_out(dict(place.services))
-        return {}
+            return {**faulty, **await self._carry_out(dict(place.services))}
+        return faulty
 
     async def commit(self, services: Mapping[str, Duties | None]) -> Mapping[str, str]:
         """See `Backend.commit`."""
         self._written.clear()
+        faulty: dict[str, str] = {}
         new: dict[str, Compiled | None] = {}
         for key, duties in services.items():
-            empty = duties is None or not duties.frontends
-            new[key] = None if empty or duties is None else compile_service(duties, self._place.node)
-        return await self._carry_out(new)
+            new[key] = None
+            if duties is not None and duties.frontends:
+                new[key] = worked_out(faulty, partial(compile_service, node=self._place.node), duties)
+        return {**faulty, **await self._carry_out(new)}
 
     async def drifted(self) -> bool:
         """See `Backend.drifted`. Listing large tables takes long, so it is not done at every look."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar, Protocol
 from zlib import crc32
 
+from kproxy.backends.apart import worked_out
 from kproxy.backends.nftables import encode, observe, trace
 from kproxy.backends.nftables.changes import FAMILIES, Change, InPlace, batch, foundation
 from kproxy.backends.nftables.compile import Compiled, compile_service
@@ -70,10 +72,11 @@ class Nftables:
         """See `Backend.resync`. What is there already stays; connections notice nothing."""
         comment = _fingerprint(node)
         found = {family: observe.comments(self._filter.dump, family, TABLE) for family in FAMILIES}
+        faulty: dict[str, str] = {}
         compiled: list[Compiled] = []
         for position, duties in enumerate(services.values()):
-            if duties.frontends:
-                compiled.append(compile_service(duties, node))
+            if duties.frontends and (made := worked_out(faulty, partial(compile_service, node=node), duties)):
+                compiled.append(made)
             if not position % _FEW:
                 await asyncio.sleep(0)  # others on the event loop have their turn
         if all(found[family] == [comment] for family in FAMILIES):
@@ -81,16 +84,18 @@ class Nftables:
         else:
             refused = await self._rebuild(node, compiled, [f for f in FAMILIES if found[f]], comment)
         self._generation = self._filter.generation()
-        return refused
+        return {**faulty, **refused}
 
     async def commit(self, services: Mapping[str, Duties | None]) -> Mapping[str, str]:
         """See `Backend.commit`."""
+        faulty: dict[str, str] = {}
         new: dict[str, Compiled | None] = {}
         for key, duties in services.items():
-            before = self._place.services.get(key)
-            empty = duties is None or not duties.frontends
-            new[key] = None if empty or duties is None else compile_service(duties, self._place.node, before)
-        return await self._carry_out(new)
+            new[key] = None
+            if duties is not None and duties.frontends:
+                compile_ = partial(compile_service, node=self._place.node, before=self._place.services.get(key))
+                new[key] = worked_out(faulty, compile_, duties)
+        return {**faulty, **await self._carry_out(new)}
 
     async def drifted(self) -> bool:
         """See `Backend.drifted`. The number of the rules tells at once when nobody has touched any."""
