@@ -135,10 +135,7 @@ def endpoint_records(
         return found
     address = names.undashed(label)
     packed = address.packed if address else None
-    chosen = [
-        piece._replace(backends=tuple(each for each in piece.backends if _called(each, label, packed)))
-        for piece in slices
-    ]
+    chosen = (piece._replace(backends=tuple(_called(label, packed, piece.backends))) for piece in slices)
     name = names.label(label) + base
     backends = [each for each in _backends(service, chosen, base, [], pod_names=pod_names) if each.name == name]
     _add_srv(found, name, [(port, backend) for backend in backends for port in backend.ports])
@@ -242,9 +239,12 @@ def _backends(
                 yield _Named(backend.address, names.label(label) + base, piece.ports or _NO_PORTS)
 
 
-def _called(backend: Backend, label: str, address: bytes | None) -> bool:
-    """Whether an endpoint might have a label; `address` is the one that it spells."""
-    return backend.address == address or label in (backend.hostname.lower(), backend.pod.lower())
+def _called(label: str, spelled: bytes | None, backends: Iterable[Backend]) -> Iterator[Backend]:
+    """Give those that might have a label, which may spell an address: few of very many."""
+    for backend in backends:
+        address, hostname, pod, _ = backend
+        if address == spelled or (hostname and hostname.lower() == label) or (pod and pod.lower() == label):
+            yield backend
 
 
 def endpoint_label(backend: Backend, piece: Slice, problems: list[Problem], *, pod_names: bool) -> str:
@@ -262,11 +262,11 @@ def endpoint_label(backend: Backend, piece: Slice, problems: list[Problem], *, p
 
 def _srv_owners(port: Port, base: bytes, *, any_port: bool) -> list[bytes]:
     """Give the names of a port's SRV records; none where its own name cannot be a label."""
-    first = [names.label(f"_{port.name}".lower())] if _fits_srv(port.name) else []
-    second = [names.label(f"_{port.protocol}")] if port.protocol else []
-    if any_port:
-        first, second = [*first, _ANY], [*second, _ANY]
-    return [each + protocol + base for each in first for protocol in second]
+    name = names.label(f"_{port.name}".lower()) if _fits_srv(port.name) else b""
+    protocol = names.label(f"_{port.protocol}") if port.protocol else b""
+    if not any_port:
+        return [name + protocol + base] if name and protocol else []
+    return [each + of + base for each in (name, _ANY) if each for of in (protocol, _ANY) if of]
 
 
 def _fits_srv(port: str) -> bool:

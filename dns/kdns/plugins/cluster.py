@@ -249,9 +249,9 @@ class Cluster:
     def _of_endpoint(self, question: bytes) -> Answer | None:
         """Answer with the SRV records at an endpoint's name: they are made when asked for, which few do."""
         name = question[:-4]
-        if not question.endswith(_SRV) or not self._answers.exists(name):
+        if not question.endswith(_SRV) or names.parent(names.parent(names.parent(name))) != self._below:
             return None
-        if names.parent(names.parent(names.parent(name))) != self._below:
+        if not self._answers.exists(name):
             return None
         label, name_of, namespace = [each.decode() for each in islice(names.labels(name), 3)]
         key = f"{namespace}/{name_of}"
