@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from kdns import wire
+from kdns import compression, wire
 from kdns.query import Query
-from kdns.wire import Answer, Rcode, Type
+from kdns.wire import Answer, Rcode, Record, Type
+
+_RCODE = 15  # of flags
 
 
 def aliased(query: Query, target: bytes, ttl: int, asked: Query | None, found: Answer | None) -> Answer:
@@ -12,25 +14,20 @@ def aliased(query: Query, target: bytes, ttl: int, asked: Query | None, found: A
 
     The response code is that of the end of the chain (RFC 6604), and so is TC. Without `found`, the CNAME stands alone.
     """
-    at = wire.HEADER + len(query.sent)
-    parts = [wire.record(wire.POINTER, Type.CNAME, ttl, target)]
-    if asked is None or found is None:
-        return Answer(wire.flags_of(Rcode.NOERROR), wire.counts_of(1), parts[0])
-    pointer = (0xC000 | at + 12).to_bytes(2, "big")  # the target's name: it follows a pointer and the fixed part
-    kept = [0, 0]
-    for record in wire.records(found, asked.sent):
-        if record.section == 0 or record.type == Type.SOA:
-            owner = pointer if record.owner == target else record.owner
-            parts.append(wire.record(owner, record.type, record.ttl, record.data))
-            kept[record.section] += 1
-    cut = found.flags & wire.TRUNCATED
-    return Answer(wire.flags_of(found.rcode) | cut, wire.counts_of(1 + kept[0], kept[1]), b"".join(parts))
+    records = wire.records(found, asked.sent) if asked and found else []
+    kept = [each for each in records if each.section == 0 or each.type == Type.SOA]
+    return _behind(query, target, ttl, kept, found.flags if found else wire.flags_of(Rcode.NOERROR))
 
 
 def answers_behind(query: Query, target: bytes, ttl: int, asked: Query, found: Answer) -> Answer:
     """Put a CNAME before the answer section of `found` alone, as CoreDNS does: whatever became of it, all is well."""
-    cut = found.flags & wire.TRUNCATED
-    records = [each for each in wire.records(found, asked.sent) if each.section == 0]
-    kept = [wire.record(each.owner, each.type, each.ttl, each.data) for each in records]
-    bare = Answer(wire.flags_of(Rcode.NOERROR) | cut, wire.counts_of(len(kept)), b"".join(kept))
-    return aliased(query, target, ttl, asked, bare)
+    kept = [each for each in wire.records(found, asked.sent) if each.section == 0]
+    return _behind(query, target, ttl, kept, found.flags & wire.TRUNCATED)
+
+
+def _behind(query: Query, target: bytes, ttl: int, records: list[Record], flags: int) -> Answer:
+    alias = Record(query.name, Type.CNAME, ttl, target, 0, 0)
+    answers = 1 + sum(record.section == 0 for record in records)
+    counts = wire.counts_of(answers, 1 + len(records) - answers)
+    flags = wire.flags_of(flags & _RCODE) | flags & wire.TRUNCATED
+    return Answer(flags, counts, compression.after(query.question, [alias, *records]))

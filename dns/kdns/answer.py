@@ -107,7 +107,7 @@ class Answers:
         if self._likeness.below_addresses and question.endswith(_PTR):
             address = names.without_labels_below(name)
             if address is not None and (known := self.hit(address + _PTR)):
-                return portnames.moved(known, address + _PTR, len(question))
+                return portnames.moved(known, address + _PTR, question)
         return zone.nothing(offset, _NO_NAME)
 
     def _port(self, question: bytes, zone: _Zone, offset: int) -> Answer | None:
@@ -117,7 +117,7 @@ class Answers:
                 there = name + question[-4:]
                 known = self.hit(there)
                 if known is not None:
-                    return portnames.moved(known, there, len(question))
+                    return portnames.moved(known, there, question)
                 return zone.nothing(offset, _FOUND) if self._there(there, zone) else None
         return None
 

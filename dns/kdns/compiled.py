@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kdns import names, wire
+from kdns.compression import compressed
 from kdns.records import VERSION_TTL, Records
 from kdns.wire import POINTER, Answer, Rcode, Type, tail_of
 
@@ -81,7 +82,7 @@ def pointing(question: bytes, targets: Sequence[Target], ttl: int) -> bytes:
     """Give the PTR answer of an address: the Service whose ClusterIP it is hides the endpoints that are there."""
     at, places, records = wire.HEADER + len(question), dict[bytes, int](), []
     for name in led_to(targets):
-        data = wire.compressed(name, at + _BEFORE_DATA, places)
+        data = compressed(name, at + _BEFORE_DATA, places)
         records.append(_fixed(_PTR, ttl, len(data)) + data)
         at += _BEFORE_DATA + len(data)
     return _plain(records)

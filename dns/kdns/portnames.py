@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kdns import wire
-from kdns.wire import POINTER, Answer
+from kdns import compression, wire
+from kdns.wire import Answer
 
 _MOST = 63  # octets of a label, RFC 1035 section 2.3.4
-_BEFORE_TARGET = 18  # octets of an SRV record, its owner a pointer, before its target
 
 
 def marked(name: bytes) -> Iterator[bytes]:
@@ -25,20 +24,13 @@ def marked(name: bytes) -> Iterator[bytes]:
     yield from (found for found in (both, _marked(first) + rest) if found != name)
 
 
-def moved(answer: Answer, there: bytes, size: int) -> Answer:
-    """Give the answer to the question `there` as one to a question of `size` octets.
-
-    Its records point to the question's name, and to what SRV records lead to.
-    """
+def moved(answer: Answer, there: bytes, question: bytes) -> Answer:
+    """Give the answer to the question `there` as one to a question for another name."""
     if answer.stride:  # its records point to the question's name and to nothing else
         return answer
-    owners, parts, at = {there[:-4]: POINTER}, [], wire.HEADER + size
-    for found in wire.records(answer, there):
-        parts.append(wire.record(owners.get(found.owner, found.owner), found.type, found.ttl, found.data))
-        if found.type == wire.Type.SRV and at + _BEFORE_TARGET < wire.POINTER_REACH:
-            owners.setdefault(found.data[6:], (0xC000 | at + _BEFORE_TARGET).to_bytes(2, "big"))
-        at += len(parts[-1])
-    return answer._replace(tail=b"".join(parts))
+    owners = {there[:-4]: question[:-4]}
+    records = [each._replace(owner=owners.get(each.owner, each.owner)) for each in wire.records(answer, there)]
+    return answer._replace(tail=compression.after(question, records))
 
 
 def _label(name: bytes) -> bytes:

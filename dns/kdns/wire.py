@@ -126,22 +126,6 @@ def record(owner: bytes, kind: int, ttl: int, data: bytes) -> bytes:
     return owner + _FIXED.pack(kind, CLASS_IN, ttl, len(data)) + data
 
 
-def compressed(name: bytes, at: int, places: dict[bytes, int]) -> bytes:
-    """Give a name that stands at an offset of a message, its end a pointer to where that stood before (RFC 1035 4.1.4).
-
-    `places` are those of the ends of names so far.
-    """
-    start = 0
-    while name[start]:
-        end = name[start:]
-        if end in places:
-            return name[:start] + (0xC000 | places[end]).to_bytes(2, "big")
-        if at + start < POINTER_REACH:
-            places[end] = at + start
-        start += name[start] + 1
-    return name
-
-
 def fitting(records: list[bytes], room: int = LARGEST) -> list[bytes]:
     """Give the first records that one reply can carry."""
     if sum(map(len, records)) <= room:
@@ -264,7 +248,7 @@ def name_at(data: bytes, at: int) -> tuple[bytes, int]:
 
 # How many octets precede the names in the data of a type, and how many names follow: names that may be compressed
 # (RFC 3597 section 4), and the SRV target, which old servers compress too.
-_NAMES_IN_DATA: dict[int, tuple[int, int]] = {
+NAMES_IN_DATA: dict[int, tuple[int, int]] = {
     Type.NS: (0, 1),
     Type.CNAME: (0, 1),
     Type.PTR: (0, 1),
@@ -308,7 +292,7 @@ def _name_end(data: bytes, at: int) -> int:
 
 def _whole(message: bytes, start: int, end: int, kind: int) -> bytes:
     """Give a record's data with its names written out."""
-    skipped, count = _NAMES_IN_DATA.get(kind, (0, 0))
+    skipped, count = NAMES_IN_DATA.get(kind, (0, 0))
     data = message[start : start + skipped]
     at = start + skipped
     for _ in range(count):

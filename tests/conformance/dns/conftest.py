@@ -26,6 +26,11 @@ Json = dict[str, Any]
 PEERS = Path(__file__).parents[3] / "peers" / "bin"
 SPACES = ("default", "shop", "kube-system", "void", "a-b")
 PORTS = ("http:80", "https:443", "dns:53/UDP", "dns-tcp:53", ":7000", "x-1:1234/UDP")
+CHAIN = [(f"link-{n}", f"link-{n + 1}") for n in range(14)] + [("link-14", "shares-0")]
+TARGETS = (
+    *("ext.example", "ext.example.", "x.ext.example", "elsewhere.example", "1.1.96.10.in-addr.arpa"),
+    *(f"{name}cluster.local" for name in ("", "svc.", "ns.dns.", "no.shop.svc.", "shop.svc.", "1-2-3-4.shop.pod.")),
+)
 REVERSE = ("10.96.0.0/16", "10.244.0.0/16", "fd96::/112", "fd44::/64")
 COREFILE = """
 {zones} {{
@@ -58,7 +63,7 @@ class World:
         for n in range(60):
             self._draw(n)
         self._draw_large()
-        for name, leads_to in (("ring", "ring"), ("there", "back"), ("back", "there")):
+        for name, leads_to in (("ring", "ring"), ("there", "back"), ("back", "there"), ("under", "x.under"), *CHAIN):
             self.services.append(service(name, namespace="shop", external=f"{leads_to}.shop.svc.cluster.local"))
 
     def _pod(self, n: int) -> Json:
@@ -111,9 +116,8 @@ class World:
     def _target(self) -> str:
         """Somewhere outside, a name that does not exist, or another Service, which may be an ExternalName too."""
         names = [f"{made['metadata']['name']}.{made['metadata']['namespace']}" for made in self.services] or ["no.shop"]
-        return self.rng.choice(
-            ("ext.example", "no.shop.svc.cluster.local", f"{self.rng.choice(names)}.svc.cluster.local")
-        )
+        inside = f"{self.rng.choice(names)}.svc.cluster.local"
+        return self.rng.choice((*TARGETS, *[inside, f"{inside}."] * 4))
 
     def _ports(self, kind: str) -> list[str]:
         named = [port for port in PORTS if not port.startswith(":")]

@@ -14,6 +14,7 @@ from kdns import wire
 from kdns.answer import Answers
 from kdns.changes import Changes
 from kdns.errors import Malformed
+from kdns.likeness import COREDNS, STANDARD, Likeness
 from kdns.query import Query
 from kdns.records import Records
 from kdns.responder import Responder
@@ -22,14 +23,14 @@ from kdns.wire import Rcode, Type
 ASKED = bytes(dnslib.DNSRecord.question("many.z").pack())
 
 
-def responder() -> Responder:
+def responder(likeness: Likeness = STANDARD) -> Responder:
     answers = Answers(["z"], 5)
     records = Records()
     for n in range(200):
         records.add_addresses(b"\4many\1z\0", bytes((10, 0, 0, n)))
     records.add_addresses(b"\3one\1z\0", bytes((10, 0, 0, 1)))
     answers.update("all", records)
-    return Responder(Known(answers))
+    return Responder(Known(answers), likeness=likeness)
 
 
 class Known:
@@ -54,8 +55,8 @@ def asked(name: str, kind: str = "A", *, edns: int | None = None, flags: str = "
     return bytes(record.pack())
 
 
-def replied(data: bytes, limit: int = 0) -> dnslib.DNSRecord:
-    found = responder().considered(data, limit)
+def replied(data: bytes, limit: int = 0, likeness: Likeness = STANDARD) -> dnslib.DNSRecord:
+    found = responder(likeness).considered(data, limit)
     assert isinstance(found, bytes)
     return dnslib.DNSRecord.parse(found)
 
@@ -151,6 +152,8 @@ def test_a_large_answer_is_cut_to_512_octets_without_edns() -> None:
 def test_with_edns_it_is_cut_to_what_the_client_takes_and_1232_at_most(payload: int, count: int) -> None:
     reply = replied(asked("many.z", edns=payload))
     assert (reply.header.tc, len(reply.rr), reply.ar[0].edns_len) == (1, count, 1232)
+    if payload > 3300:
+        assert len(replied(asked("many.z", edns=payload), likeness=COREDNS).rr) == 200, "as long as the client takes"
 
 
 def test_over_tcp_it_comes_whole() -> None:
@@ -177,9 +180,10 @@ def test_additional_records_are_left_out_first_and_without_tc() -> None:
     )
     query = queries.parse(ASKED)
     assert query is not None
-    reply = dnslib.DNSRecord.parse(queries.reply(query, answer, 512))
-    assert (reply.header.tc, len(reply.rr)) == (0, 1)
-    assert 0 < len(reply.ar) < 60
+    for all_sections in (False, True):
+        reply = dnslib.DNSRecord.parse(queries.reply(query, answer, 512, all_sections=all_sections))
+        assert (reply.header.tc, len(reply.rr)) == (all_sections, 1)
+        assert 0 < len(reply.ar) < 60
 
 
 @pytest.mark.parametrize("payload", [0, 512, 600, 1232, 4096])
