@@ -80,6 +80,7 @@ def questions(world: Any, rng: random.Random) -> Iterator[tuple[str, str]]:
     yield from product(APEXES, TYPES)
     yield from product(["ext.example", UNSERVED], ("A", "AAAA", "TXT", "MX"))
     names = [*known(world), *APEXES]
+    yield from ((f"x.{name}", "PTR") for name in islice((name for name in names if name.endswith("ip6.arpa")), 20))
     while True:
         name = rng.choice(names)
         chance = rng.random()
