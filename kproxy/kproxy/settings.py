@@ -47,7 +47,7 @@ class Settings:
     metrics: Bind | None = None  # where /metrics and /proxyMode are served; kube-proxy has 127.0.0.1:10249
     traffic: Traffic = Traffic.ENDPOINTS  # told by the metrics, so without these nothing is counted
     stuck_seconds: float = 60.0  # a change that waits longer makes /healthz and /livez fail
-    rest_seconds: float = 0.005  # what changes within it, after a commit, follows with the next one, together
+    rest_seconds: float = 0.002  # what changes within it, after a commit, follows with the next one, together
     drift_seconds: float = 5.0  # how often somebody else's hand in the rules is looked for
     retry_seconds: float = 0.5  # the first wait after a failed commit; it doubles up to `retry_limit`
     retry_limit: float = 30.0
