@@ -87,8 +87,7 @@ def _steps(present: _Present) -> list[Action]:
     steps = [*_missing(present), *_doomed(present)]
     if steps or owner.strategy != "RollingUpdate":
         return steps
-    nodes = {node: present.pods[node] for node in present.wanted}
-    renewed = renewal.next_step(owner, nodes, present.update.hash, present.now)
+    renewed = renewal.next_step(owner, present.pods, present.wanted, present.update.hash, present.now)
     made: Iterator[Action] = (daemonpod.pod(owner, node, present.update) for node in renewed.made)
     return [*made, *(_deleted(owner, pod) for pod in renewed.given_up)]
 

@@ -99,14 +99,14 @@ def index_of(pod: Pod) -> int | None:
 
 
 def shown(indexes: Iterable[int]) -> str:
-    """Write indexes as a status has them: `0,2-4`."""
+    """Write indexes as a status has them: `0,1,3-5`."""
     runs: list[list[int]] = []
     for index in sorted(indexes):
         if runs and index == runs[-1][-1] + 1:
             runs[-1].append(index)
         else:
             runs.append([index])
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)
 
 
 def _indexes(text: str) -> Iterator[int]:

@@ -30,7 +30,7 @@ def pod(owner: StatefulSet, number: int, revision: Revision) -> Create:
     """Make the pod of a number: its host name is its own, and its subdomain the Service's that governs the set."""
     name = f"{owner.meta.name}-{number}"
     obj = pod_of(revision.template, owner.reference)
-    meta = {part: value for part, value in obj["metadata"].items() if part != "generateName"}
+    meta = obj["metadata"]
     marked = {**(meta.get("labels") or {}), LABEL: revision.meta.name, **labels(name, number)}
     spec = {**obj["spec"], "hostname": name, "subdomain": owner.service}
     if owner.claims:

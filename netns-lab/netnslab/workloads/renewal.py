@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,9 +23,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """The pods on one node that stay, of the new revision and of an earlier one; `clear` if at most one of each."""
+    """The pods on one node that stay, of the new revision and of an earlier one; `clear` if at most one of each.
+
+    One that is not `wanted` has a pod that may stay, and would get no other.
+    """
 
     name: str
+    wanted: bool
     new: Pod | None
     old: Pod | None
     clear: bool
@@ -36,11 +40,15 @@ def surge(owner: DaemonSet, nodes: int) -> int:
     return share(owner.surge, nodes, up=True) if owner.strategy == "RollingUpdate" else 0
 
 
-def next_step(owner: DaemonSet, pods: Mapping[str, Sequence[Pod]], new: str, now: datetime) -> Step:
-    """Take the next step towards pods of the revision `new` (its hash). `pods` are by the node they are on."""
-    nodes = [_sorted_out(name, there, new) for name, there in pods.items()]
-    most = surge(owner, len(nodes))
-    return _doubled(owner, nodes, most, now) if most else _replaced(owner, nodes, now)
+def next_step(
+    owner: DaemonSet, pods: Mapping[str, Sequence[Pod]], wanted: Collection[str], new: str, now: datetime
+) -> Step:
+    """Take the next step towards pods of the revision `new` (its hash), on the nodes that are to have one."""
+    nodes = [_sorted_out(name, there, new, wanted=name in wanted) for name, there in pods.items()]
+    most = surge(owner, len(wanted))
+    if most:
+        return _doubled(owner, nodes, most, now)
+    return _replaced(owner, nodes, share(owner.unavailable, len(wanted), up=True), now)
 
 
 def excess(owner: DaemonSet, pods: Sequence[Pod], new: str, now: datetime) -> list[Pod]:
@@ -56,18 +64,16 @@ def excess(owner: DaemonSet, pods: Sequence[Pod], new: str, now: datetime) -> li
     return found
 
 
-def _sorted_out(name: str, pods: Sequence[Pod], new: str) -> _Node:
+def _sorted_out(name: str, pods: Sequence[Pod], new: str, *, wanted: bool) -> _Node:
     staying = [pod for pod in pods if not pod.meta.terminating]
     ours = [pod for pod in staying if pod.meta.labels.get(LABEL) == new]
     others = [pod for pod in staying if pod.meta.labels.get(LABEL) != new]
-    return _Node(name, next(iter(ours), None), next(iter(others), None), len(ours) < 2 and len(others) < 2)
+    return _Node(name, wanted, next(iter(ours), None), next(iter(others), None), len(ours) < 2 and len(others) < 2)
 
 
-def _replaced(owner: DaemonSet, nodes: Sequence[_Node], now: datetime) -> Step:
+def _replaced(owner: DaemonSet, nodes: Sequence[_Node], most: int, now: datetime) -> Step:
     """Give up old pods: those that do not work in any case, and as many others as may be missing."""
-    left = share(owner.unavailable, len(nodes), up=True)
-    if not left:
-        left = 1  # else no pod could ever be replaced
+    left = most or 1  # else no pod could ever be replaced
     broken, working = list[Pod](), list[Pod]()
     for node in nodes:
         if not node.clear or (node.old is None) == (node.new is None):
@@ -81,17 +87,21 @@ def _replaced(owner: DaemonSet, nodes: Sequence[_Node], now: datetime) -> Step:
 
 def _doubled(owner: DaemonSet, nodes: Sequence[_Node], most: int, now: datetime) -> Step:
     """Make new pods beside old ones, and give up the old ones where the new ones are available."""
-    settled = [node for node in nodes if node.clear]
-    doubled = [node for node in settled if node.new is not None and node.old is not None]
-    done = tuple(
-        _old_pods(node for node in doubled if node.new and is_available(node.new, owner.min_ready_seconds, now))
-    )
-    left = most - (len(nodes) - len(settled)) - (len(doubled) - len(done))
-    single = [node for node in settled if node.new is None and node.old is not None]
-    broken = [node for node in single if node.old and not is_available(node.old, owner.min_ready_seconds, now)]
-    working = [node for node in single if node not in broken]
-    return Step(tuple(node.name for node in (*broken, *working[: max(0, left)])), done)
+
+    def works(pod: Pod | None) -> bool:
+        return pod is not None and is_available(pod, owner.min_ready_seconds, now)
+
+    settled = [node for node in nodes if node.clear and node.old is not None]
+    doubled = [node for node in settled if node.new is not None]
+    done = [node for node in doubled if works(node.new)]
+    left = most - sum(not node.clear for node in nodes) - (len(doubled) - len(done))
+    single = [node for node in settled if node.new is None]
+    unwanted = [node for node in single if not node.wanted]
+    broken = [node for node in single if node.wanted and not works(node.old)]
+    working = [node for node in single if node.wanted and works(node.old)]
+    made = (*broken, *working[: max(0, left)])
+    return Step(tuple(node.name for node in made), tuple(_old_pods((*done, *unwanted))))
 
 
-def _old_pods(nodes: Iterator[_Node]) -> Iterator[Pod]:
+def _old_pods(nodes: Iterable[_Node]) -> Iterator[Pod]:
     return (node.old for node in nodes if node.old is not None)

@@ -123,9 +123,7 @@ def _shrunk(present: _Present) -> tuple[list[Action], bool]:
     sick = next((number for number, pod in doomed if not present.available(pod)), None)
     for number, pod in reversed(doomed):
         may_go = not owner.ordered or present.available(pod) or number == sick
-        if not pod.meta.terminating and (
-            may_go or pod.finished
-        ):  # of two that have ended each would wait for the other
+        if may_go and not pod.meta.terminating:
             actions.append(_deleted(owner, pod))
         if owner.ordered:
             return actions, True

@@ -194,6 +194,16 @@ def test_one_that_is_being_deleted_makes_nothing() -> None:
     assert nodes.change(template=template("v2")) == []
 
 
+@pytest.mark.parametrize("by", [{}, {"maxSurge": 1, "maxUnavailable": 0}], ids=["in its place", "surge"])
+def test_a_pod_that_may_stay_where_none_is_wanted_goes_when_it_would_be_renewed(by: Json) -> None:
+    nodes = running(**rolling(**by))
+    nodes.nodes[2] = node("w2", {"key": "k", "effect": "NoSchedule"})
+    nodes.change(template=template("v2"))
+    nodes.run()
+    assert nodes.occupied() == ["w1", "w3"]
+    assert nodes.number("numberMisscheduled") == 0
+
+
 STRATEGIES = [{}, rolling(maxUnavailable="50%"), rolling(maxSurge=2, maxUnavailable=0)]
 
 

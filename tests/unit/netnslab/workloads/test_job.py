@@ -262,7 +262,7 @@ def test_each_index_is_done_once() -> None:
     assert work.counts() == (0, 3, 1)
 
 
-@pytest.mark.parametrize(("indexes", "text"), [([], ""), ([4], "4"), ([0, 2, 3, 4, 9, 10], "0,2-4,9-10")])
+@pytest.mark.parametrize(("indexes", "text"), [([], ""), ([4], "4"), ([0, 2, 3, 4, 9, 10], "0,2-4,9,10")])
 def test_indexes_are_written_as_runs(indexes: list[int], text: str) -> None:
     assert shown(indexes) == text
     assert job({**workload(JOBS), "status": {"completedIndexes": text}}).completed == set(indexes)
