@@ -91,7 +91,10 @@ async def test_jobs_run_their_commands_until_enough_have_succeeded_or_too_many_f
         job("migrate", "no-such-program", image="example/migrate:1"),
         job("slow", "sleep", "60", activeDeadlineSeconds=1),
         job("brief", "true", ttlSecondsAfterFinished=0),
+        job("watched", "true"),
     ]
+    sidecar = {**command("sleep", "60"), "name": "beside", "restartPolicy": "Always"}
+    jobs[-1]["spec"]["template"]["spec"]["initContainers"] = [sidecar]
     for one in jobs:
         await space.lab.client.create(JOBS, one, space.name)
     done = await becomes(space, "Complete", "parts")
@@ -104,6 +107,13 @@ async def test_jobs_run_their_commands_until_enough_have_succeeded_or_too_many_f
     assert "counts as done" in await space.event(pods.items[0]["metadata"]["name"], "ContainerPassed")
     late = await becomes(space, "Failed", "slow")
     assert late["conditions"][-1]["reason"] == "DeadlineExceeded"
+    await becomes(space, "Complete", "watched")
+    pods = await space.lab.client.list(PODS, space.name, labels="job-name=watched")
+
+    def ended(status: Json) -> bool:
+        return "terminated" in status["initContainerStatuses"][0]["state"]
+
+    await space.until(pods.items[0]["metadata"]["name"], ended, "the end of the sidecar")
     gone = ("wait", "--for=delete", "job/brief", "-n", space.name, "--timeout=10s")
     (await space.lab.kubectl(*gone)).check()
 

@@ -77,7 +77,8 @@ EFFECTFUL = {
         "pods": """echo kubelet.clearing kubelet.kubelet kubelet.launch kubelet.pod kubelet.probing kubelet.runner
             kubelet.sandbox kubelet.standin kubelet.surroundings kubelet.execution kubelet.answering
             kubelet.podvolumes kubelet.volumefiles kubelet.logtimes""",
-        "workloads": "workloads workloads.controllers workloads.effects workloads.unattended workloads.world",
+        "workloads": """workloads workloads.controllers workloads.effects workloads.holdings workloads.unattended
+            workloads.world""",
     },
 }
 EFFECTS = {

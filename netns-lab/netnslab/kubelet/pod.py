@@ -214,23 +214,35 @@ class PodWorker:
                 await asyncio.wait_for(self._sources_changed.wait(), max(delay, _RETRY))
 
     async def _run_containers(self) -> None:
-        """Init containers one after the other, sidecars among them staying; then all containers together."""
-        async with asyncio.TaskGroup() as tasks:
-            for runner in self._init:
-                if runner.place.container.sidecar:
-                    tasks.create_task(runner.run(RestartPolicy.ALWAYS))
-                    continue
-                if runner.place.running.kind is Kind.STAND_IN:
-                    runner.pass_over()
-                    continue
-                await runner.run(_for_init(self.spec.restart_policy))
-                if runner.state.final is None or runner.state.final.code:
-                    return
-            for runner in self._main:
-                if self.spec.of_job and runner.stands_in:
-                    runner.pass_over()
-                else:
-                    tasks.create_task(runner.run(self.spec.restart_policy))
+        """Init containers one after the other, sidecars among them staying; then all containers together.
+
+        When these have ended for good, the sidecars have done their part.
+        """
+        async with asyncio.TaskGroup() as sidecars:
+            if await self._initialized(sidecars):
+                async with asyncio.TaskGroup() as tasks:
+                    for runner in self._main:
+                        if self.spec.of_job and runner.stands_in:
+                            runner.pass_over()
+                        else:
+                            tasks.create_task(runner.run(self.spec.restart_policy))
+            if not self._ending.is_set():  # else whoever ends the pod ends them too
+                for runner in reversed(self._init):
+                    await runner.stop(self.spec.grace)
+
+    async def _initialized(self, sidecars: asyncio.TaskGroup) -> bool:
+        """Run the init containers; gives whether all have succeeded."""
+        for runner in self._init:
+            if runner.place.container.sidecar:
+                sidecars.create_task(runner.run(RestartPolicy.ALWAYS))
+                continue
+            if runner.place.running.kind is Kind.STAND_IN:
+                runner.pass_over()
+                continue
+            await runner.run(_for_init(self.spec.restart_policy))
+            if runner.state.final is None or runner.state.final.code:
+                return False
+        return True
 
     async def _tell(self, sandbox: Sandbox) -> None:
         """Write the pod's status whenever it has changed; changes while one is being written become one."""

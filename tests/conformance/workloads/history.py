@@ -53,6 +53,7 @@ def workload(resource: Resource, random: Random, space: str) -> Json:
         spec = {"completionMode": mode, "completions": size, "parallelism": random.randrange(1, 4)}
         spec |= {"backoffLimit": random.randrange(2), "podReplacementPolicy": policy}
         spec |= {"template": template("v1", restartPolicy="Never"), "suspend": random.random() < 0.2}
+        spec |= {"ttlSecondsAfterFinished": 1} if random.random() < 0.3 else {}
     return {"metadata": {"name": NAME, "namespace": space}, "spec": spec}
 
 
