@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from kdns import compression, wire
-from kdns.query import Query
-from kdns.wire import Answer, Rcode, Record, Type
+from collections.abc import Awaitable, Callable
 
+from kdns import compression, wire
+from kdns.query import Query, asking
+from kdns.wire import SERVFAIL, Answer, Rcode, Record, Type
+
+Again = Callable[[Query], Awaitable[Answer]]  # asks the whole server
 _RCODE = 15  # of flags
 
 
@@ -19,9 +22,34 @@ def aliased(query: Query, target: bytes, ttl: int, asked: Query | None, found: A
     return _behind(query, target, ttl, kept, found.flags if found else wire.flags_of(Rcode.NOERROR))
 
 
-def answers_behind(query: Query, target: bytes, ttl: int, asked: Query, found: Answer) -> Answer:
-    """Put a CNAME before the answer section of `found` alone, as CoreDNS does: whatever became of it, all is well."""
+async def followed(query: Query, target: bytes, ttl: int, again: Again) -> Answer:
+    """Answer for an alias: the CNAME, and what the whole server says of its target.
+
+    Aliases that lead back are an error (RFC 1034 section 3.6.2): SERVFAIL, with each of them once.
+    """
+    if query.name in query.aliases:  # a rewrite led back
+        return SERVFAIL
+    if target == query.name or target in query.aliases:
+        return aliased(query, target, ttl, None, None)._replace(flags=wire.flags_of(Rcode.SERVFAIL))
+    asked = asking(target, query.type, query)
+    found = await again(asked)
+    if found.rcode == Rcode.REFUSED:  # nobody here resolves such names; the client may know who does
+        return aliased(query, target, ttl, None, None)
+    return aliased(query, target, ttl, asked, found)
+
+
+async def followed_to_addresses(query: Query, target: bytes, ttl: int, again: Again, zone: bytes) -> Answer | None:
+    """Answer as CoreDNS does: addresses alone, and the CNAME before them; None where that is no data.
+
+    A target out of the zone has its CNAME whatever became of it, and all is well.
+    """
+    if query.type not in (Type.A, Type.AAAA) or target.endswith(query.name) or target in query.aliases:
+        return None
+    asked = asking(target, query.type, query)
+    found = await again(asked)
     kept = [each for each in wire.records(found, asked.sent) if each.section == 0]
+    if not kept and target.endswith(zone):
+        return None
     return _behind(query, target, ttl, kept, found.flags & wire.TRUNCATED)
 
 

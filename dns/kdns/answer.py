@@ -102,13 +102,13 @@ class Answers:
         if self._there(question, zone):
             return None if name in self._aliases else zone.nothing(offset, _FOUND)
         port = self._port(question, zone, offset)
-        if port is not None or name.endswith(self._open):
+        if port is not None:
             return port
         if self._likeness.below_addresses and question.endswith(_PTR):
             address = names.without_labels_below(name)
             if address is not None and (known := self.hit(address + _PTR)):
                 return portnames.moved(known, address + _PTR, question)
-        return zone.nothing(offset, _NO_NAME)
+        return None if name.endswith(self._open) else zone.nothing(offset, _NO_NAME)
 
     def _port(self, question: bytes, zone: _Zone, offset: int) -> Answer | None:
         """Answer at the name of a port whose underscores were left out."""

@@ -102,6 +102,7 @@ class Settings:
     namespaces: tuple[str, ...] = ()  # the only ones whose Services have names; none: all
     fallthrough: bool = False  # what the cluster has not is asked for elsewhere, not denied
     reverse: tuple[Network, ...] = ()
+    passed: tuple[str, ...] = ()  # reverse zones whose names are asked for elsewhere where the cluster has them not
     transfer_to: tuple[str, ...] = ()  # addresses that may have whole zones; "*" is everybody
     autopath: tuple[str, ...] | None = None  # the search domains of nodes, for pods' search paths walked here
     records: tuple[tuple[str, Address], ...] = ()

@@ -62,7 +62,8 @@ def kubernetes(directive: Directive, draft: Draft) -> None:
         if line.name == "fallthrough":
             through = words.zones(line.arguments, line) or zones
             passed = [zone for zone in passed if zone not in through]
-            draft.set(fallthrough=forward_zones[0] in through)
+            reverse = tuple(zone for zone in zones if zone.endswith("arpa") and zone in through)
+            draft.set(fallthrough=forward_zones[0] in through, passed=reverse)
         else:
             _kubernetes_line(line, draft)
     written = [text for text in directive.arguments if "/" in text and words.zones((text,), directive)[0] in passed]

@@ -20,8 +20,8 @@ from kapi.cache import Cache, Change, key_of
 from kapi.network import Problem, Reference
 from kapi.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from kapi.source import Source
-from kdns import names, nameservers, objects, podnames, searchpath, wire
-from kdns.alias import aliased, answers_behind
+from kdns import alias, names, nameservers, objects, podnames, searchpath, wire
+from kdns.alias import aliased
 from kdns.answer import Answers
 from kdns.backlog import Backlog
 from kdns.chain import Rest, Setup
@@ -71,8 +71,11 @@ class Cluster:
         self._pods = f"pod.{settings.zone}" if settings.pods != "disabled" else ""
         self._pods_wire = names.to_wire(self._pods)
         reverse = [zone for network in settings.reverse for zone in names.reverse_zones(network)]
-        self._zones = (settings.zone, *reverse)
-        open_names = [settings.zone] if settings.fallthrough else [self._pods] if self._pods else []
+        passed = settings.passed if settings.answers.owns_passed else ()
+        self._zones = (settings.zone, *reverse, *passed)
+        handed_on = [*([settings.zone] if settings.fallthrough else []), *passed]
+        open_names = [*handed_on, *([self._pods] if self._pods else [])]
+        self._handed_on = tuple(map(names.to_wire, handed_on))
         self._answers = Answers(
             self._zones,
             settings.ttl,
@@ -95,7 +98,8 @@ class Cluster:
         self._zone = names.to_wire(settings.zone)
         self._below = names.to_wire(f"svc.{settings.zone}")
         self._here = [names.reverse_wire(address.packed) for address in settings.addresses]
-        self._cased = nameservers.own_names(self._zones) if settings.answers.case_matters else {}
+        self._own_names = nameservers.own_names(self._zones)
+        self._cased = self._own_names if settings.answers.case_matters else {}
         self._scheduled = False
         self._resting: dict[str, bool] = {}  # key of a large Service -> whether it changed meanwhile
         self._complete = False
@@ -148,7 +152,10 @@ class Cluster:
 
     async def resolve(self, query: Query, rest: Rest) -> Answer:
         """See `Plugin.resolve`."""
-        answer = self._missed_by_case(query) or self._known(query.question)
+        missed = self._missed_by_case(query)
+        if missed is not None:
+            return await self._or_next(missed, query, rest)
+        answer = self._known(query.question)
         if answer is not None:
             return answer
         if not self._answers.serves(query.name):
@@ -157,14 +164,17 @@ class Cluster:
             return REFUSED
         target = self._answers.alias(query.name)
         if target is not None:
-            follow = self._follow_as_coredns if self._settings.answers.aliases_are_addresses else self._follow
-            return await follow(query, target, rest)
+            return await self._follow(query, target, rest)
         if not self.ready:
             return SERVFAIL
         found = self._pod(query) or await self._walk(query, rest)
-        if found is None and self._settings.fallthrough and not self._answers.exists(query.name):
+        return await self._or_next(found or self._answers.deny(query.question) or SERVFAIL, query, rest)
+
+    async def _or_next(self, answer: Answer, query: Query, rest: Rest) -> Answer:
+        """Give an answer; where others may know what is not here, theirs instead of a denial."""
+        if answer.rcode == Rcode.NXDOMAIN and query.name.endswith(self._handed_on):
             return await rest.next(query)
-        return found or self._answers.deny(query.question) or SERVFAIL
+        return answer
 
     async def transfer(self, query: Query) -> Iterator[Answer] | None:
         """Give a whole zone, in messages, to a client that may have it (AXFR, RFC 5936), once all is compiled."""
@@ -201,29 +211,12 @@ class Cluster:
         return None
 
     async def _follow(self, query: Query, target: bytes, rest: Rest) -> Answer:
-        """Answer for an ExternalName: the CNAME, and what the whole server says of its target.
-
-        Aliases that lead back are an error (RFC 1034 section 3.6.2): SERVFAIL, with each of them once.
-        """
-        if query.name in query.aliases:  # a rewrite led back
-            return SERVFAIL
-        if target == query.name or target in query.aliases:
-            return aliased(query, target, self._settings.ttl, None, None)._replace(flags=wire.flags_of(Rcode.SERVFAIL))
-        asked = asking(target, query.type, query)
-        found = await rest.again(asked)
-        if found.rcode == Rcode.REFUSED:  # nobody here resolves such names; the client may know who does
-            return aliased(query, target, self._settings.ttl, None, None)
-        return aliased(query, target, self._settings.ttl, asked, found)
-
-    async def _follow_as_coredns(self, query: Query, target: bytes, rest: Rest) -> Answer:
-        """Answer for an ExternalName as CoreDNS does: addresses alone, and the CNAME with them, or no data."""
-        looped = target.endswith(query.name) or target in query.aliases
-        if query.type in (Type.A, Type.AAAA) and not looped:
-            asked = asking(target, query.type, query)
-            found = await rest.again(asked)
-            if int.from_bytes(found.counts[:2], "big") or not target.endswith(self._zone):
-                return answers_behind(query, target, self._settings.ttl, asked, found)
-        return self._answers.deny(query.question) or SERVFAIL
+        """Answer for an ExternalName."""
+        ttl = self._settings.ttl
+        if not self._settings.answers.aliases_are_addresses:
+            return await alias.followed(query, target, ttl, rest.again)
+        found = await alias.followed_to_addresses(query, target, ttl, rest.again, self._zone)
+        return found or self._answers.deny(query.question) or SERVFAIL
 
     def _pod(self, query: Query) -> Answer | None:
         """Answer for the name of a pod: the address that it spells, where the namespace exists."""
@@ -343,7 +336,7 @@ class Cluster:
 
     def _compile_asked(self, name: bytes) -> None:
         """Compile, before it is answered, all that the answer at a name, or whether there is such a name, hangs on."""
-        if name == self._zone:
+        if name in self._own_names:
             self._compile_servers()
         for key in self._backlog.asked_for(name):
             self._compile_now(key)

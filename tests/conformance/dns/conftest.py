@@ -216,8 +216,10 @@ def coredns(api: str, tmp_path: Path) -> Callable[..., Any]:
         pytest.skip("CoreDNS is not built: scripts/peers coredns")
 
     @contextmanager
-    def start(*, options: str = "") -> Iterator[int]:
-        with by_corefile([str(PEERS / "coredns"), "-conf"], "CoreDNS-", tmp_path / "theirs", api, options) as port:
+    def start(*, options: str = "", file: str = COREFILE) -> Iterator[int]:
+        words = [str(PEERS / "coredns"), "-conf"]
+        lines = {"cluster": f"endpoint {api}", "options": options}
+        with by_corefile(words, "CoreDNS-", tmp_path / "theirs", file, **lines) as port:
             yield port
 
     return start
@@ -228,27 +230,28 @@ def kdns(api: str, tmp_path: Path) -> Callable[..., Any]:
     """Start this server by the same Corefile, and some flags; gives its port."""
 
     @contextmanager
-    def start(*flags: str, options: str = "") -> Iterator[int]:
+    def start(*flags: str, options: str = "", file: str = COREFILE) -> Iterator[int]:
         words = [sys.executable, "-m", "kdns", *flags, "--corefile"]
-        with by_corefile(words, "kdns answers", tmp_path / "ours", api, options) as port:
+        lines = {"cluster": f"endpoint {api}", "options": options}
+        with by_corefile(words, "kdns answers", tmp_path / "ours", file, **lines) as port:
             yield port
 
     return start
 
 
 @contextmanager
-def by_corefile(words: list[str], look: str, file: Path, api: str, options: str) -> Iterator[int]:
-    """A server by the Corefile above; gives its port."""
+def by_corefile(words: list[str], look: str, file: Path, text: str, **lines: str) -> Iterator[int]:
+    """A server by a Corefile; gives its port."""
     port, ready = unused_port(), unused_port()
-    file.write_text(corefile(port, f"endpoint {api}", f"127.0.0.1:{ready}", "bind 127.0.0.1 ::1", options))
+    where = {"ready": f"127.0.0.1:{ready}", "bind": "bind 127.0.0.1 ::1"}
+    file.write_text(corefile(port, text, **where, **lines))
     with running([*words, str(file)], look, errors=subprocess.DEVNULL):
         settled(ready)
         yield port
 
 
-def corefile(port: int, cluster: str, ready: str, bind: str = "", options: str = "") -> str:
-    """Give the Corefile for both servers: what is in none of its zones is refused by both."""
+def corefile(port: int, text: str = COREFILE, **lines: str) -> str:
+    """Give a Corefile for both servers; by the one above, what is in none of its zones is refused by both."""
     zones = " ".join(f"{zone}:{port}" for zone in ("cluster.local", "ext.example", *REVERSE))
-    return COREFILE.format(
-        zones=zones, bind=bind, ready=ready, reverse=" ".join(REVERSE), cluster=cluster, options=options
-    )
+    empty = dict.fromkeys(("bind", "cluster", "options"), "")
+    return text.format(**empty | {"port": str(port), "zones": zones, "reverse": " ".join(REVERSE)} | lines)

@@ -115,13 +115,27 @@ IN_ZONE = (
         "x.junk.shop.pod.",
     ),
 )
+KUBEADM = """
+.:{port} {{
+  {bind}
+  ready {ready}
+  kubernetes cluster.local in-addr.arpa ip6.arpa {{
+    {cluster}
+    pods insecure
+    fallthrough in-addr.arpa ip6.arpa
+    ttl 30
+    {options}
+  }}
+  loadbalance
+}}
+"""
 BACKWARD = ("96.10.in-addr.arpa", "0.0.0.0.0.0.0.0.0.0.0.0.4.4.d.f.ip6.arpa")
 IN_REVERSE = ("", "1.", "0.", "250.250.", "svc.", "pod.", "x.svc.", "shop.svc.", "ns.dns.", "dns.", "1-2-3-4.shop.pod.")
 APEXES = [
     *(f"{name}{ZONE}" for name in IN_ZONE),
     *(f"{name}{zone}" for zone in BACKWARD for name in IN_REVERSE),
     *("Cluster.LOCAL", "ns.DNS.cluster.local", "ns.dns.CLUSTER.local", "svc.CLUSTER.local"),
-    *("0.244.10.in-addr.arpa", "elsewhere.example"),
+    *("0.244.10.in-addr.arpa", "in-addr.arpa", "ns.dns.in-addr.arpa", "svc.ip6.arpa", "elsewhere.example"),
 ]
 
 
@@ -204,12 +218,23 @@ def test_otherwise_every_difference_has_a_reason(
 
 @pytest.mark.parametrize(
     "options",
-    ["endpoint_pod_names", "ignore empty_service", "namespaces shop a-b", "pods disabled", "pods verified", "ttl 7"],
+    [
+        *("endpoint_pod_names", "ignore empty_service", "namespaces shop a-b", "pods disabled", "pods verified"),
+        *("ttl 7", "fallthrough"),
+    ],
 )
 def test_with_other_lines_in_the_corefile_there_is_no_difference(
     world: Any, kdns: Callable[..., Any], coredns: Callable[..., Any], options: str
 ) -> None:
     with kdns("--answers=like-coredns", options=options) as ours, coredns(options=options) as theirs:
+        assert compared(world, ours, theirs, QUESTIONS // 2) == set()
+
+
+def test_by_a_corefile_of_kubeadm_there_is_no_difference(
+    world: Any, kdns: Callable[..., Any], coredns: Callable[..., Any]
+) -> None:
+    """Reverse zones are all there are, and what the cluster has not of them is handed on, to nobody here."""
+    with kdns("--answers=like-coredns", file=KUBEADM) as ours, coredns(file=KUBEADM) as theirs:
         assert compared(world, ours, theirs, QUESTIONS // 2) == set()
 
 

@@ -86,7 +86,7 @@ def peers(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer
 async def filled(lab: Lab, world: Any, folder: Path) -> dict[str, list[str]]:
     """Write the drawn cluster, and start the servers and who asks them; gives the servers' addresses."""
     file = folder / "Corefile"
-    file.write_text(corefile(53, "", ":8181"))
+    file.write_text(corefile(53, ready=":8181"))
     containers: dict[str, Json] = {
         "kdns": {"image": "kproxy.io/kdns", "args": [f"--corefile={file}"]},
         "like": {"image": "kproxy.io/kdns", "args": [f"--corefile={file}", "--answers=like-coredns"]},
