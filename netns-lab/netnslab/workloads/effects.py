@@ -29,7 +29,7 @@ class Effects:
 
     async def perform(self, actions: Iterable[Action]) -> None:
         """Carry out actions in their order; neighbours of one kind at the same time. Raises the first error met."""
-        for _, alike in groupby(actions, key=type):
+        for _, alike in groupby(actions, key=_kind):
             waiting = list(alike)
             while waiting:
                 await _all_of([self._one(action) for action in waiting[:_AT_ONCE]])
@@ -123,6 +123,11 @@ class Effects:
         view = self._world.views.get(resource)
         if view is not None:
             view.wrote(reply)
+
+
+def _kind(action: Action) -> tuple[type, Resource | None]:
+    """What is done, and to which resource: a pod is made when its claims are."""
+    return type(action), getattr(action, "resource", None)
 
 
 async def _all_of(calls: list[Any]) -> None:

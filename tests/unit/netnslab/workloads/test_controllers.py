@@ -27,6 +27,7 @@ from kapi.resources import (
     REPLICA_SETS,
     REPLICATION_CONTROLLERS,
     SERVICES,
+    STATEFUL_SETS,
     Resource,
 )
 from kapi.server import ApiServer
@@ -330,6 +331,19 @@ async def test_pods_the_server_refuses_are_told_and_tried_sparingly_until_it_tak
         assert lab.quota.refused < 10
         lab.quota.left = 1000
         await lab.becomes(50, lab.count)
+
+
+async def test_a_pod_is_not_made_when_a_claim_of_it_cannot_be() -> None:
+    async with running() as lab:
+        asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        claim = {"metadata": {"name": "DATA"}, "spec": asked}
+        await lab.client.create(STATEFUL_SETS, workload(1, serviceName="web", volumeClaimTemplates=[claim]))
+
+        async def told() -> set[str]:
+            return {event["reason"] for event in (await lab.client.list(EVENTS, "default")).items}
+
+        await lab.becomes({"FailedCreate"}, told)
+        assert not await lab.pods()
 
 
 async def test_in_a_namespace_that_is_being_deleted_nothing_is_tried_again() -> None:
