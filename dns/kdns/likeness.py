@@ -20,9 +20,7 @@ class Likeness:
     lost_glue_is_truncation: bool = False  # TC says that what was asked for is not whole: RFC 2181 section 9
     case_matters: bool = False  # names are the same in any letter case: RFC 4343; CoreDNS' own name server is not
     below_addresses: bool = False  # the name of an IPv6 address has 32 labels: RFC 3596 section 2.5; CoreDNS skips more
-    owns_passed: bool = (
-        False  # a reverse zone is whose all of its names are: RFC 1034 section 4.2; CoreDNS has its apex
-    )
+    owns_passed: bool = False  # a zone is whose its names are: RFC 1034 section 4.2; CoreDNS has its apex
     fails_unserved: bool = False  # what nothing here serves is refused: RFC 1035 section 4.1.1; CoreDNS fails
     payload: int = 1232  # octets of a reply over UDP, so that none is fragmented: RFC 9715 section 3.1
 

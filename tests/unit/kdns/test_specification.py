@@ -361,6 +361,21 @@ async def test_a_server_of_no_address_is_one_unless_as_in_coredns(
         assert [str(record.rdata) for record in reply.rr] == ([f"ns.dns.{zone}."] if answers is STANDARD else [])
 
 
+@pytest.mark.parametrize("answers", [STANDARD, COREDNS])
+async def test_a_reverse_zone_that_is_passed_on_is_anothers_unless_as_in_coredns(
+    source: HandFed, objects: list[dict[str, Any]], answers: Likeness
+) -> None:
+    here = Settings(passed=("in-addr.arpa",), addresses=(ip_address("10.244.1.53"),), answers=answers)
+    chain = load(Setup(here, lambda: 1.0, time.monotonic, source))
+    source.sync_all(objects)
+    elsewhere = "REFUSED" if answers is STANDARD else "SERVFAIL"
+    for name, kind in (("in-addr.arpa", "A"), ("svc.in-addr.arpa", "A"), ("9.9.9.9.in-addr.arpa", "SOA")):
+        await check(chain, Case(name, kind, "NOERROR" if answers is COREDNS else "REFUSED"))
+    for name, kind in (("9.9.9.9.in-addr.arpa", "PTR"), ("9.9.in-addr.arpa", "A"), ("7.0.96.10.in-addr.arpa", "A")):
+        await check(chain, Case(name, kind, elsewhere))
+    await check(chain, Case("7.0.96.10.in-addr.arpa", "PTR", data=(WEB,)))
+
+
 async def test_in_coredns_a_server_is_called_by_each_slice_that_has_it_and_by_each_headless_endpoint(
     source: HandFed, settings: Settings, objects: list[dict[str, Any]]
 ) -> None:
