@@ -45,9 +45,10 @@ class Verdict:
 
 def decide(job: Job, candidates: Iterable[Pod], now: datetime, backoff: float = FIRST_BACKOFF) -> Decision:
     """Take the next step. `candidates` are its pods; `backoff` is the pause after a first failure, in seconds."""
-    if job.managed_by != CONTROLLER:
+    if job.managed_by != CONTROLLER or not job.selector:
         return Decision()
-    pods = claim(job.reference, job.selector, candidates, PODS, adopt=False).owned
+    claimed = claim(job.reference, job.selector, candidates, PODS, adopt=False)
+    pods = claimed.owned
     if job.condition("Complete", "Failed") is not None:
         return _after(job, pods, now)
     counted = tally(job, pods)
@@ -60,7 +61,7 @@ def decide(job: Job, candidates: Iterable[Pod], now: datetime, backoff: float = 
     elif not job.meta.terminating:
         work = jobpods.steps(job, pods, counted, now, backoff)
     status = _status(job, counted, verdict, now)
-    actions: list[Action] = [*work.actions, *jobpods.untracked(counted.noted)]
+    actions: list[Action] = [*claimed.patches, *work.actions, *jobpods.untracked(counted.noted)]
     if merge(job.status, status) != job.status:
         actions += [Patch(JOBS, job.key, {"status": status}, "status"), *_told(job, status)]
     return Decision(tuple(actions), _sooner(work.again, _left(job, now)))

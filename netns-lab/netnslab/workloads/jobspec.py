@@ -55,7 +55,7 @@ class Job(Object):
     @property
     def completed(self) -> frozenset[int]:
         """The indexes that are known to be done."""
-        return frozenset(_indexes(self.status.get("completedIndexes") or ""))
+        return frozenset(_indexes(self.status.get("completedIndexes") or "", self.completions or 0))
 
     def condition(self, *kinds: str) -> Json | None:
         """Give the condition of one of these types that holds."""
@@ -109,7 +109,8 @@ def shown(indexes: Iterable[int]) -> str:
     return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)
 
 
-def _indexes(text: str) -> Iterator[int]:
+def _indexes(text: str, most: int) -> Iterator[int]:
+    """Read indexes, those below a number."""
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
-        yield from range(int(first), int(last or first) + 1)
+        yield from range(int(first), min(int(last or first) + 1, most))

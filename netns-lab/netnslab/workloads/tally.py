@@ -54,7 +54,8 @@ def tally(job: Job, pods: Iterable[Pod], *, failed: bool = False) -> Tally:
     if job.indexed:
         status["completedIndexes"] = shown(indexes) or None
     known = {*job.uncounted("succeeded"), *job.uncounted("failed")}
-    done = {pod.uid for pod in won if job.indexed and index_of(pod) in job.completed}
+    completed = job.completed if job.indexed else frozenset()
+    done = {pod.uid for pod in won if index_of(pod) in completed}
     return Tally(
         active=active,
         terminating=terminating,

@@ -11,7 +11,7 @@ from kapi.server.columns import AGE, NAME, Column, at, duration, parse_time, sin
 from kapi.server.fields import FieldError, invalid, required, unsupported
 from kapi.server.kinds.kind import EVERYWHERE, Kind
 from kapi.server.kinds.pods import default_spec, spec_errors
-from kapi.server.kinds.workloads import WIDE
+from kapi.server.kinds.workloads import WIDE, selector_errors
 
 Json = dict[str, Any]
 
@@ -72,6 +72,10 @@ def _check_job(new: Json, old: Json | None) -> list[FieldError]:
     errors = _job_errors(spec, "spec")
     if not spec.get("selector"):
         errors.append(required("spec.selector"))
+    else:
+        errors += selector_errors(spec["selector"], spec["template"]["metadata"].get("labels") or {})
+    if spec["completionMode"] == "Indexed" and spec.get("completions") is None:
+        errors.append(required("spec.completions", "when completion mode is Indexed"))
     if old is not None:
         before = old["spec"]
         fixed = [part for part in ("selector", "completionMode") if before.get(part) != spec.get(part)]

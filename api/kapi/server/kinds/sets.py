@@ -44,6 +44,7 @@ def _check_stateful_set(new: Json, old: Json | None) -> list[FieldError]:
     policy = spec["podManagementPolicy"]
     if policy not in ("OrderedReady", "Parallel"):
         errors.append(invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'"))
+    errors += _number_errors(spec)
     if old is not None and _fixed(spec) != _fixed(old["spec"]):
         text = (
             "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
@@ -51,6 +52,16 @@ def _check_stateful_set(new: Json, old: Json | None) -> list[FieldError]:
         )
         errors.append(forbidden("spec", text))
     return errors
+
+
+def _number_errors(spec: Json) -> list[FieldError]:
+    rolling = spec["updateStrategy"].get("rollingUpdate") or {}
+    counted = {
+        "spec.ordinals.start": (spec.get("ordinals") or {}).get("start") or 0,
+        "spec.updateStrategy.rollingUpdate.partition": rolling.get("partition") or 0,
+    }
+    text = "must be greater than or equal to 0"
+    return [invalid(path, value, text) for path, value in counted.items() if value < 0]
 
 
 def _with_claimed_volumes(obj: Json) -> Json:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.netnslab.workloads.stage import Stage, template, workload
 
@@ -207,6 +207,7 @@ def test_a_pod_that_may_stay_where_none_is_wanted_goes_when_it_would_be_renewed(
 STRATEGIES = [{}, rolling(maxUnavailable="50%"), rolling(maxSurge=2, maxUnavailable=0)]
 
 
+@settings(max_examples=50)
 @given(
     st.sampled_from(STRATEGIES),
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.sampled_from(("end", "ready", "sick")))),

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.netnslab.workloads.stage import NOW, Stage, template, workload
 
@@ -265,7 +265,7 @@ def test_each_index_is_done_once() -> None:
 @pytest.mark.parametrize(("indexes", "text"), [([], ""), ([4], "4"), ([0, 2, 3, 4, 9, 10], "0,2-4,9,10")])
 def test_indexes_are_written_as_runs(indexes: list[int], text: str) -> None:
     assert shown(indexes) == text
-    assert job({**workload(JOBS), "status": {"completedIndexes": text}}).completed == set(indexes)
+    assert job({**workload(JOBS, completions=11), "status": {"completedIndexes": text}}).completed == set(indexes)
 
 
 def test_a_job_goes_so_many_seconds_after_it_is_over() -> None:
@@ -276,6 +276,16 @@ def test_a_job_goes_so_many_seconds_after_it_is_over() -> None:
     assert decide(job(work.owner), work.pods, work.now).actions == (
         Delete(JOBS, "default/web", "web", job(work.owner).reference),
     )
+
+
+def test_a_pod_that_is_no_longer_selected_is_released_and_replaced() -> None:
+    work = Work()
+    (name,) = work.active()
+    work.pod(name)["metadata"]["labels"] = {"app": "debug"}
+    (made,) = work.settle()
+    assert not work.pod(name)["metadata"].get("ownerReferences")
+    work.end(made[1:])
+    assert work.counts() == (0, 1, 0)
 
 
 def test_a_job_of_another_controller_is_left_alone() -> None:
@@ -298,6 +308,7 @@ def test_a_job_that_is_being_deleted_makes_nothing_and_still_counts() -> None:
 HAPPENS = st.lists(st.tuples(st.integers(0, 4), st.sampled_from(("end", "fail", "delete", "gone"))), max_size=20)
 
 
+@settings(max_examples=50)
 @given(HAPPENS, st.integers(1, 4), st.integers(1, 5), st.integers(0, 3), st.sampled_from(("Indexed", "NonIndexed")))
 def test_whatever_happens_every_pod_is_counted_once_and_the_job_comes_to_its_end(
     happens: list[tuple[int, str]], parallelism: int, completions: int, limit: int, mode: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.netnslab.workloads.stage import Stage, template, workload
 
@@ -261,6 +261,7 @@ CHANGES = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=50)
 @given(st.sampled_from([{}, PARALLEL]), st.lists(st.tuples(CHANGES, st.integers(0, 9), st.booleans())))
 def test_whatever_happens_all_pods_are_there_in_the_end_and_all_as_they_should_be(
     policy: dict[str, str], happens: list[tuple[dict[str, Any], int, bool]]
