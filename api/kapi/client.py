@@ -39,7 +39,8 @@ class Outage:
         self._over = asyncio.Event()
 
     def ended(self) -> None:
-        """The server has answered: let those who wait for it ask at once."""
+        """The server has given all that was asked for: let those who wait for it ask at once."""
+        self._until = 0.0
         self._over.set()
         self._over = asyncio.Event()
 
@@ -47,7 +48,9 @@ class Outage:
         """Wait until the outage has ended, or until there is no more patience."""
         waiting = {asyncio.ensure_future(patience), asyncio.ensure_future(self._over.wait())}
         try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                await each
         finally:
             for each in waiting:
                 each.cancel()

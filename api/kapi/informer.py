@@ -139,11 +139,11 @@ class Informer:
                 fields=self._fields,
                 owners=False,
             )
-            self._client.outage.ended()
             versions |= await self._put(listing.items)
             page = listing.next_page
             if not page:
                 break
+        self._client.outage.ended()
         self._complete(versions, listing.resource_version)
 
     async def _stream_state(self) -> None:

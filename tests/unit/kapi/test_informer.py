@@ -51,12 +51,18 @@ class Script:
         self.watches: list[list[bytes | float]] = []
         self.over = asyncio.Event()
         self.lists = 0
+        self.failing = False  # beyond the first page of a list
         self.asked: list[dict[str, str]] = []
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if "watch" not in request.query:
             self.lists += 1
-            return web.json_response({"items": self.state, "metadata": {"resourceVersion": str(self.version)}})
+            meta = {"resourceVersion": str(self.version)}
+            if self.failing and "continue" in request.query:
+                raise web.HTTPServiceUnavailable
+            return web.json_response(
+                {"items": self.state, "metadata": meta | ({"continue": "2"} if self.failing else {})}
+            )
         self.asked.append(dict(request.query))
         response = web.StreamResponse()
         await response.prepare(request)
@@ -160,6 +166,20 @@ async def test_who_finds_an_outage_over_tells_the_others(script: Script) -> None
         await asyncio.sleep(0.05)
         async with informing(Informer(client, Cache(SERVICES, decode.service))):
             await until(lambda: len(script.asked) == 3)
+    await client.close()
+
+
+async def test_a_page_of_a_list_does_not_say_that_an_outage_is_over(script: Script) -> None:
+    host, port = script.url[:2]  # type: ignore[attr-defined]
+    client = Client.connect(f"http://{host}:{port}")
+    assert client.outage.is_news(0.0, 30.0)
+    script.failing = True
+    async with informing(Informer(client, Cache(SERVICES, decode.service))):
+        await until(lambda: script.lists >= 2)
+        await asyncio.sleep(0.05)
+        assert not client.outage.is_news(1.0, 30.0), "only a whole state ends it"
+        script.failing = False
+        await until(lambda: client.outage.is_news(1.0, 0.0))
     await client.close()
 
 
