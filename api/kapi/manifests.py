@@ -16,6 +16,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from kapi.feed import Feed, identified
 from kapi.inotify import Folder
 
 Json = dict[str, Any]
+_Key = tuple[str, str, str]  # kind, namespace, name
 Stamp = tuple[int, int, int]  # inode, time of the last change in nanoseconds, bytes
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Manifests(Feed):
         super().__init__()
         self._folder = folder
         self._files: dict[str, _Taken] = {}
+        self._since: dict[_Key, str] = {}  # when each object's file was written, when it was first seen
 
     async def run(self) -> None:
         """See `Source.run`."""
@@ -108,15 +111,25 @@ class Manifests(Feed):
 
     def _present(self) -> list[Json]:
         """Put all files together; of two objects with the same name, the one of the first file counts."""
-        found: dict[tuple[str, str, str], tuple[str, Json]] = {}
+        found: dict[_Key, tuple[str, Json]] = {}
+        since: dict[_Key, str] = {}
         for name, taken in sorted(self._files.items()):
+            written = datetime.fromtimestamp(taken.stamp[1] // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             for obj in taken.objects:
                 meta = obj["metadata"]
                 key = (obj["kind"], meta.get("namespace", ""), meta["name"])
                 first, _ = found.setdefault(key, (name, obj))
                 if first != name:
                     log.warning("%s %s/%s of %s is left out: %s has it, too", *key, name, first)
-        return [obj for _, obj in found.values()]
+                since.setdefault(key, self._since.get(key, written))
+        self._since = since
+        return [_aged(obj, since[key]) for key, (_, obj) in found.items()]
+
+
+def _aged(obj: Json, since: str) -> Json:
+    """Give an object with an age: of two that ask for one thing, the elder has it."""
+    meta = obj["metadata"]
+    return obj if meta.get("creationTimestamp") else {**obj, "metadata": {**meta, "creationTimestamp": since}}
 
 
 def stamp_of(status: os.stat_result) -> Stamp:

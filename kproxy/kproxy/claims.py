@@ -102,5 +102,8 @@ def _without(duties: Duties, lost: _Claims) -> Duties:
 def _problem(frontend: Frontend, holder: _Claim) -> Problem:
     precedence, _, key = holder
     if precedence == _PRECEDENCE[frontend.kind]:
-        return Problem(str(frontend.place), f"left out: Service {key} is older and has this address and port")
+        return Problem(
+            str(frontend.place),
+            f"left out: Service {key} comes first (by age, then by name) and has this address and port",
+        )
     return Problem(str(frontend.place), f"left out: it is {_WHOSE[precedence]} of Service {key}")

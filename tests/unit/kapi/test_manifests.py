@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -49,6 +50,18 @@ async def test_files_are_taken_as_they_come_change_and_go(tmp_path: Path) -> Non
         await until(lambda: cache["default/web"].ports[0].port == 81, 0.9)
         (tmp_path / "web.yaml").unlink()
         await until(lambda: set(cache) == {"default/api"}, 0.9)
+
+
+async def test_an_object_is_as_old_as_its_file_was_when_it_came_and_stays_so(tmp_path: Path) -> None:
+    for name, text, seconds in (("web.yaml", WEB, 1_000_000_000), ("api.yml", API, 1_100_000_000)):
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (seconds, seconds))
+    async with watched(tmp_path) as cache:
+        await cache.wait_synced()
+        assert cache["default/web"].created == "2001-09-09T01:46:40Z" < cache["default/api"].created
+        (tmp_path / "web.yaml").write_text(WEB.replace("80", "81"))
+        await until(lambda: cache["default/web"].ports[0].port == 81)
+        assert cache["default/web"].created == "2001-09-09T01:46:40Z"
 
 
 async def test_a_file_that_is_being_written_is_left_until_it_is_closed(tmp_path: Path) -> None:
