@@ -49,6 +49,7 @@ class Backend(Protocol):
     async def commit(self, services: Mapping[str, Duties | None]) -> Mapping[str, str]:
         """Carry out the changes of some Services (None: it has vanished). Returns those left out, each with the cause.
 
+        A Service whose rules cannot be worked out has none: what it had may be another's by now.
         Raises CommitFailed where nothing was done; then only `resync` brings certainty again.
         """
         ...

@@ -14,6 +14,7 @@ from kapi.network import Protocol, Reference
 from kproxy.backends import load
 from kproxy.backends.iptables import changes
 from kproxy.backends.iptables.backend import Iptables
+from kproxy.backends.iptables.compile import Compiled, compile_service
 from kproxy.backends.iptables.layout import chain_name
 from kproxy.host import InNamespace
 from kproxy.model import Duties, Frontend, HealthCheck, Kind, LocalTraffic, NodeDuties, Place, Pool, Target
@@ -231,4 +232,21 @@ async def test_a_firewall_of_the_node_is_not_in_the_way_of_health_checks(
     assert not connects(32001)
     await backend.commit({"default/web": duties()})
     assert not connects(32000)
+    assert agrees(backend)
+
+
+async def test_a_service_whose_rules_cannot_be_worked_out_leaves_the_others_theirs(
+    backend: Iptables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(asked: Duties, node: NodeDuties) -> Compiled:
+        if asked.key == "default/bad":
+            raise ZeroDivisionError
+        return compile_service(asked, node)
+
+    monkeypatch.setattr("kproxy.backends.iptables.backend.compile_service", broken)
+    bad = duties("bad", "10.96.0.2")
+    assert (await backend.resync(NODE, {bad.key: bad, "default/web": duties()})).keys() == {bad.key}
+    other = duties("other", "10.96.0.3")
+    assert (await backend.commit({bad.key: bad, other.key: other})).keys() == {bad.key}
+    assert [vip in listed(backend) for vip in ("10.96.0.1/32", "10.96.0.2/32", "10.96.0.3/32")] == [True, False, True]
     assert agrees(backend)

@@ -15,7 +15,7 @@ from kapi.network import Protocol, Reference
 from kproxy.backends.addresses import addresses, exists
 from kproxy.backends.ipvs import wire
 from kproxy.backends.ipvs.backend import Ipvs
-from kproxy.backends.ipvs.compile import Server, Virtual
+from kproxy.backends.ipvs.compile import Compiled, Server, Virtual, compile_service
 from kproxy.backends.ipvs.layout import DEVICE, LOOP_BACK
 from kproxy.host import InNamespace
 from kproxy.model import Counted, Duties, Frontend, Kind, NodeDuties, Place, Target
@@ -282,3 +282,20 @@ async def test_packets_and_bytes_of_endpoints_are_told(namespace: Namespace, bac
                 assert {(str(c.called), str(c.endpoint)) for c in told} == {(f"{VIP}:80/TCP", "10.244.1.2:8080")}
                 sizes = {c.direction: (c.packets, c.bytes) for c in told}
                 assert sizes["out"][1] > 1000 > sizes["in"][1] >= 40 * sizes["in"][0] >= 80
+
+
+async def test_a_service_whose_rules_cannot_be_worked_out_leaves_the_others_theirs(
+    backend: Ipvs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(asked: Duties, first_mark: int, scheduler: str) -> Compiled:
+        if asked.key == "default/bad":
+            raise ZeroDivisionError
+        return compile_service(asked, first_mark, scheduler)
+
+    monkeypatch.setattr("kproxy.backends.ipvs.backend.compile_service", broken)
+    at = tuple(replace(each, place=replace(each.place, port=81)) for each in duties(9).frontends)
+    bad = replace(duties(9), key="default/bad", frontends=at)
+    assert (await backend.resync(NODE, {bad.key: bad, "default/web": duties(2)})).keys() == {bad.key}
+    assert (await backend.commit({bad.key: bad, "default/web": duties(3)})).keys() == {bad.key}
+    assert 3 in weights(backend)
+    assert replace(SERVER, port=81) not in backend._kernel.services()

@@ -199,7 +199,9 @@ async def test_a_service_that_cannot_be_worked_out_is_left_out_and_told(monkeypa
         assert [(about, "left out" in told) for about, told in noted.events] == [("Service default/bad", True)]
 
 
-async def test_a_service_whose_rules_cannot_be_worked_out_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_service_whose_rules_cannot_be_worked_out_is_left_out_and_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     owed: dict[str, Duties] = {}
 
     def broken(asked: Duties, *more: Any, **named: Any) -> Compiled:
@@ -219,6 +221,8 @@ async def test_a_service_whose_rules_cannot_be_worked_out_is_left_out_and_told(m
         assert reached(backend, "10.96.0.2") == {"untouched"}
         told = [(about, "could not be worked out: ZeroDivision" in said) for about, said in noted.events]
         assert told == [("Service default/bad", True)]
+        await backend.commit({"default/bad": owed["default/bad"]})
+        assert len([record for record in caplog.records if record.exc_info]) == 1, "the same fault is logged once"
     anew = Memory()
     assert (await anew.resync(NodeDuties(), owed)).keys() == {"default/bad"}
     assert reached(anew) == {"10.244.1.2"}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
 
-from kproxy.backends.apart import worked_out
+from kproxy.backends.apart import Apart
 from kproxy.backends.iptables import changes
 from kproxy.backends.iptables.changes import FAMILIES, Change, InPlace
 from kproxy.backends.iptables.compile import Compiled, compile_service
@@ -42,6 +42,7 @@ class Iptables:
         self.host: Host | None = host or ThisHost()
         self._tool = Tool(self.host, self.flavour)
         self._place = InPlace(NodeDuties())
+        self._apart = Apart()
         self._digest = ""  # of the listing since the last commit, once somebody has asked
         self._next_look = 0.0
         self._written: Counter[str] = Counter()  # rules of the last sync, by table
@@ -62,27 +63,26 @@ class Iptables:
     async def resync(self, node: NodeDuties, services: Mapping[str, Duties]) -> Mapping[str, str]:
         """See `Backend.resync`. Connections notice nothing: they live in conntrack, not in the rules."""
         self._written.clear()
-        place, faulty = InPlace(node), dict[str, str]()
+        place = InPlace(node)
         for key, duties in services.items():
-            if duties.frontends and (made := worked_out(faulty, partial(compile_service, node=node), duties)):
+            if duties.frontends and (made := self._apart.work_out(partial(compile_service, node=node), duties)):
                 place.take([Change(key, None, made)])
         try:
             await self._replace(place)
         except CommitFailed:
             await self._replace(InPlace(node))  # fails in its turn where no Service is to blame
-            return {**faulty, **await self._carry_out(dict(place.services))}
-        return faulty
+            return {**self._apart.faults(services), **await self._carry_out(dict(place.services))}
+        return self._apart.faults(services)
 
     async def commit(self, services: Mapping[str, Duties | None]) -> Mapping[str, str]:
         """See `Backend.commit`."""
         self._written.clear()
-        faulty: dict[str, str] = {}
         new: dict[str, Compiled | None] = {}
         for key, duties in services.items():
             new[key] = None
             if duties is not None and duties.frontends:
-                new[key] = worked_out(faulty, partial(compile_service, node=self._place.node), duties)
-        return {**faulty, **await self._carry_out(new)}
+                new[key] = self._apart.work_out(partial(compile_service, node=self._place.node), duties)
+        return {**self._apart.faults(services), **await self._carry_out(new)}
 
     async def drifted(self) -> bool:
         """See `Backend.drifted`. Listing large tables takes long, so it is not done at every look."""

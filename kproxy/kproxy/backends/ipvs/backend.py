@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from kapi.network import Network
 from kproxy.backends import addresses
-from kproxy.backends.apart import worked_out
+from kproxy.backends.apart import Apart
 from kproxy.backends.iptables import changes as xtables
 from kproxy.backends.iptables.tool import Flavour, Tool
 from kproxy.backends.ipvs import changes, layout, sets, wire
@@ -51,6 +51,7 @@ class Ipvs:
         self._tool: Tool | None = None
         self._place = InPlace(NodeDuties())
         self._division = Division()
+        self._apart = Apart()
         self._marks: dict[str, tuple[int, int]] = {}  # by Service: its first mark, and how many it has
         self._next_mark = FIRST_MARK
         self._retiring: set[Server] = set()
@@ -120,9 +121,8 @@ class Ipvs:
         place = InPlace(node, addresses.answering(self._host, layout.DEVICE, node.node_port_networks))
         mine = self._mine(self._kernel.services())
         division = Division(place.own)
-        faulty: dict[str, str] = {}
         owed = {key: duties for key, duties in division.settle(services).items() if duties.frontends}
-        made = {key: worked_out(faulty, self._compile, duties) for key, duties in owed.items()}
+        made = {key: self._apart.work_out(self._compile, duties) for key, duties in owed.items()}
         place.take({key: compiled for key, compiled in made.items() if compiled})
         for family in FAMILIES:
             self._ipset(sets.replace(family, place.elements(family)))
@@ -134,7 +134,7 @@ class Ipvs:
         refused = self._balance(self._present(mine | place.virtuals.keys()), place)
         addresses.change(self._host, layout.DEVICE, (), bound - wanted)
         self._place, self._division, self._digest = place, division, ""
-        return {**faulty, **refused}
+        return {**self._apart.faults(services), **refused}
 
     def _mine(self, present: Iterable[Server]) -> set[Server]:
         """Give the virtual servers that are ours, or a proxy's before us: by our sets, our marks, our device."""
@@ -168,10 +168,9 @@ class Ipvs:
     # -- one change ----------------------------------------------------------------------------------------------------
 
     def _commit(self, services: Mapping[str, Duties | None]) -> dict[str, str]:
-        faulty: dict[str, str] = {}
         new: dict[str, Compiled | None] = {}
         for key, duties in self._division.settle(services).items():
-            new[key] = worked_out(faulty, self._compile, duties) if duties.frontends else None
+            new[key] = self._apart.work_out(self._compile, duties) if duties.frontends else None
             if not duties.frontends:
                 self._marks.pop(key, None)
         old = self._place.take(new)
@@ -187,7 +186,7 @@ class Ipvs:
         retired = {server for c in old.values() for server in c.virtuals}
         self._retiring |= retired
         self._sweep(retired)
-        return {**faulty, **refused}
+        return {**self._apart.faults(services), **refused}
 
     def _compile(self, duties: Duties) -> Compiled:
         needed = marks_needed(duties)

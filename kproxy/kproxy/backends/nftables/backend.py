@@ -9,7 +9,7 @@ from functools import partial
 from typing import ClassVar, Protocol
 from zlib import crc32
 
-from kproxy.backends.apart import worked_out
+from kproxy.backends.apart import Apart
 from kproxy.backends.nftables import encode, observe, trace
 from kproxy.backends.nftables.changes import FAMILIES, Change, InPlace, batch, foundation
 from kproxy.backends.nftables.compile import Compiled, compile_service
@@ -57,6 +57,7 @@ class Nftables:
         self.host = host
         self._filter: Filter = rules or Kernel(host or ThisHost())
         self._place = InPlace(NodeDuties())
+        self._apart = Apart()
         self._generation = 0
 
     def missing(self) -> str | None:
@@ -72,10 +73,9 @@ class Nftables:
         """See `Backend.resync`. What is there already stays; connections notice nothing."""
         comment = _fingerprint(node)
         found = {family: observe.comments(self._filter.dump, family, TABLE) for family in FAMILIES}
-        faulty: dict[str, str] = {}
         compiled: list[Compiled] = []
         for position, duties in enumerate(services.values()):
-            if duties.frontends and (made := worked_out(faulty, partial(compile_service, node=node), duties)):
+            if duties.frontends and (made := self._apart.work_out(partial(compile_service, node=node), duties)):
                 compiled.append(made)
             if not position % _FEW:
                 await asyncio.sleep(0)  # others on the event loop have their turn
@@ -84,18 +84,17 @@ class Nftables:
         else:
             refused = await self._rebuild(node, compiled, [f for f in FAMILIES if found[f]], comment)
         self._generation = self._filter.generation()
-        return {**faulty, **refused}
+        return {**self._apart.faults(services), **refused}
 
     async def commit(self, services: Mapping[str, Duties | None]) -> Mapping[str, str]:
         """See `Backend.commit`."""
-        faulty: dict[str, str] = {}
         new: dict[str, Compiled | None] = {}
         for key, duties in services.items():
             new[key] = None
             if duties is not None and duties.frontends:
                 compile_ = partial(compile_service, node=self._place.node, before=self._place.services.get(key))
-                new[key] = worked_out(faulty, compile_, duties)
-        return {**faulty, **await self._carry_out(new)}
+                new[key] = self._apart.work_out(compile_, duties)
+        return {**self._apart.faults(services), **await self._carry_out(new)}
 
     async def drifted(self) -> bool:
         """See `Backend.drifted`. The number of the rules tells at once when nobody has touched any."""
