@@ -27,7 +27,7 @@ examples:
   my-core | kproxy --events -
         the same as watch events, one JSON object a line
   kproxy --manifests ./cluster --proxy-mode memory --verbose
-        touch nothing, and say what would be done; needs no privilege
+        touch nothing, and log what would be put in place; needs no privilege
   kproxy explain 10.244.1.2 10.96.0.10 53/udp --server http://127.0.0.1:8001 --node-name worker-1
         say what would happen to a connection, and why; see `kproxy explain --help`
   kproxy --cleanup

@@ -41,6 +41,7 @@ class Target(NamedTuple):
 
 
 Pool = tuple[Target, ...]
+_SHOWN = 5  # endpoints of a pool that are told by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,11 @@ class Frontend:
     absence: Absence = Absence.REJECT
     sources: tuple[Network, ...] | None = None  # loadBalancerSourceRanges of this family; None is everyone
     affinity_seconds: int = 0
+
+    def __str__(self) -> str:
+        inside, outside = (_some(pool) for pool in (self.pool, self.outside or ()))
+        from_outside = f", from outside {outside or self.absence}" if self.outside is not None else ""
+        return f"{self.place} to {inside or self.absence}{from_outside}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +142,10 @@ class Counted(NamedTuple):
     direction: str
     packets: int
     bytes: int
+
+
+def _some(pool: Pool) -> str:
+    """Write down the endpoints of a pool, or the first few of them; nothing for an empty one."""
+    each = list(dict.fromkeys(pool))
+    more = f" and {len(each) - _SHOWN} more" if len(each) > _SHOWN else ""
+    return ", ".join(map(str, each[:_SHOWN])) + more

@@ -26,6 +26,7 @@ from kproxy.topology import Here
 
 log = logging.getLogger(__name__)
 
+_LISTED = 100  # Services of one commit that the log names one by one
 _BREATH = 64  # Services worked out before others on the event loop have their turn
 
 
@@ -224,6 +225,8 @@ class Sync:
             self._look_at(self._changed_datagrams(wanted, vanished), node.node_port_networks)
         self.refused = {k: why for k, why in self.refused.items() if k not in wanted and not full} | dict(refused)
         self._tell(wanted, refused)
+        if log.isEnabledFor(logging.INFO):
+            _log(wanted, refused, time.perf_counter() - started)
         self._done(Done(len(wanted), time.perf_counter() - started, full, wanted, taken))
         if full:
             self.synced.set()
@@ -280,3 +283,11 @@ class Sync:
         for owed in wanted.values():
             if owed.problems:
                 self._report(owed.reference, owed.problems)
+
+
+def _log(wanted: Mapping[str, Duties], refused: Mapping[str, str], seconds: float) -> None:
+    """Say what was put in place, for those who want to see it."""
+    for owed in wanted.values() if len(wanted) <= _LISTED else ():
+        if owed.key not in refused:
+            log.info("Service %s: %s", owed.key, "; ".join(map(str, owed.frontends)) or "nothing")
+    log.info("%d Services were put in place in %.1f ms", len(wanted) - len(refused), seconds * 1000)
