@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import httptools
 
-from kingress.h1.reader import LONGEST, REMEMBERED, remember
+from kingress.h1.reader import REMEMBERED, remember
 from kingress.headers import REQUEST_SPECIAL
 from kingress.message import Request
 from kingress.target import BadTarget, host_of, normal_target
@@ -34,7 +34,7 @@ class PlainReader:
         self._head_limit = head_limit
         self._headers_limit = headers_limit
         self._target_limit = target_limit
-        self.heads: dict[bytes, Request] = {}  # that came lately, and more than once, with what they mean
+        self._heads: dict[bytes, Request] = {}  # that came lately, and more than once, with what they mean
         self._once: set[int] = set()  # hashes of those that came once: heads of which most never come again
         self._names = set(_SPELLINGS)  # of headers that are simply passed on, as they are written
         self._found: dict[bytes, bytes] = {}
@@ -51,9 +51,9 @@ class PlainReader:
 
     def read(self, data: bytes) -> Request | None:
         """Give the request that `data` is; None where it is not one that is plain."""
-        known = self.heads.get(data)
-        if known is not None:
-            return known
+        return self._heads.get(data) or self._read(data)
+
+    def _read(self, data: bytes) -> Request | None:
         if not data.startswith(_METHODS) or not data.endswith(b"\r\n\r\n") or len(data) > self._head_limit:
             return None
         request = self._parse(data)
@@ -61,7 +61,7 @@ class PlainReader:
         self._targets.clear()
         if request is None:
             self._parser = httptools.HttpRequestParser(self)  # this one may be amid something
-        elif len(data) <= LONGEST:
+        else:
             self._note(data, request)
         return request
 
@@ -69,7 +69,7 @@ class PlainReader:
         """Keep what a head means once it has come twice."""
         mark, once = hash(data), self._once
         if mark in once:
-            remember(self.heads, data, request)
+            remember(self._heads, data, request)
             return
         if len(once) >= REMEMBERED:
             once.clear()

@@ -16,7 +16,7 @@ from typing import Any, Final
 from kingress.message import END, UNKNOWN, Header
 
 REMEMBERED: Final = 1024  # heads, shared by all connections
-LONGEST: Final = 1024  # bytes of a head that is worth remembering
+_LONGEST: Final = 1024  # bytes of a head that is worth remembering
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 _FRAMING_ALLOWED: Final = 16384  # bytes of chunk sizes, extensions and trailers beyond 16 for each byte of body
 
@@ -39,7 +39,7 @@ def is_chunked(value: bytes) -> bool:
 
 def remember(heads: dict[bytes, Any], head: bytes, message: Any) -> None:
     """Note what a head means: clients and servers repeat themselves, and the same bytes mean the same again."""
-    if len(head) <= LONGEST:
+    if len(head) <= _LONGEST:
         if len(heads) >= REMEMBERED and head not in heads:
             heads.clear()
         heads[head] = message

@@ -51,7 +51,6 @@ class RequestReader(Reader):
     ) -> None:
         self._target_limit = target_limit
         self._plain = plain  # None: no more plain requests are to come
-        self._heads = plain.heads if plain is not None else {}
         self._held: bytes | None = None
         super().__init__(head_limit, headers_limit)
 
@@ -65,7 +64,7 @@ class RequestReader(Reader):
         """Give the request that `data` is, if it is exactly one and plain: without what has to be looked at twice."""
         if self.in_message or self._held is not None or self._plain is None:
             return None
-        return self._heads.get(data) or self._plain.read(data)
+        return self._plain.read(data)
 
     def feed(self, data: bytes) -> list[Any]:
         """Give the messages and parts of messages that `data` completes.
