@@ -6,6 +6,7 @@ for as long as it takes to load.
 
 from __future__ import annotations
 
+import re
 import ssl
 import subprocess
 import tempfile
@@ -48,6 +49,10 @@ def server_context() -> ssl.SSLContext:
 
 def load(certificate: bytes, key: bytes) -> Certificate:
     """Make a certificate (PEM, the leaf first) and its key ready to serve. Raises BadCertificate."""
+    for part, what in ((certificate, b"CERTIFICATE"), (key, b"PRIVATE KEY")):
+        if not re.search(rb"-----BEGIN [A-Z ]*%b-----" % what, part):
+            name = "tls.crt" if part is certificate else "tls.key"
+            raise BadCertificate(f"{name} has no {what.decode().lower()} in PEM")
     context = server_context()
     with tempfile.NamedTemporaryFile(prefix="kingress-", dir=_memory()) as file:
         file.write(certificate + b"\n" + key)

@@ -53,7 +53,7 @@ def ingress(obj: Json) -> Ingress:
         problems.append(error.problem)
     tls = tuple(_tls(entry) for _, entry in _items(spec.get("tls"), "spec.tls"))
     policy, misread = features.read(annotations, has_tls=bool(tls))
-    problems += misread
+    problems += [*misread, *_miscounted(spec, features.capture(annotations))]
     return Ingress(
         namespace=namespace,
         name=name,
@@ -110,6 +110,17 @@ def _paths(http: Json, namespace: str, where: str, problems: list[Problem]) -> I
         except _Wrong as error:  # the path stays taken: what it asks for must not fall to a wider rule
             problems.append(error.problem)
             yield PathRule(path, kind, NOTHING, field, str(error.problem))
+
+
+def _miscounted(spec: Json, number: str) -> Iterator[Problem]:
+    """Tell of paths whose rest is not the capture that the rewrite names: in `(/|$)(.*)` the first is the slash."""
+    for field, rule in _items(spec.get("rules"), "spec.rules"):
+        for where, item in _items(as_object(rule.get("http")).get("paths"), f"{field}.http.paths"):
+            found = _CAPTURE.fullmatch(str(item.get("path")))
+            rest = str(found[2].count("(")) if found else number
+            if number and rest != number:
+                said = f"in {item['path']!r} ${number} is not what follows the prefix: ${rest} is, and is used"
+                yield Problem(f"{where}.path", f"rewrite-target is wrong: {said}")
 
 
 def _host(host: Any, field: str) -> str:

@@ -30,7 +30,7 @@ _HOST = re.compile(rf"(?=.{{1,253}}(?::|$)){_LABEL}(?:\.{_LABEL})*\.?(?::\d{{1,5
 _SIZE = re.compile(r"(\d+)([kKmMgG]?)")
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s?")
 _URL = re.compile(r"(?:https?://[^\s/$\\]+)?(?:/[!-#%-\[\]-~]*|\$request_uri)?")
-_CAPTURED = re.compile(r"(/[^$]*)\$[12]")
+_CAPTURED = re.compile(r"(/[^$]*)\$([12])")
 _NOT_SETTABLE = FRAMING | HOP_BY_HOP | {b"host"}
 
 
@@ -336,6 +336,12 @@ def read(annotations: Mapping[str, str], *, has_tls: bool = False) -> tuple[Poli
     if policy.redirect_https_with_tls:
         policy = replace(policy, redirect_https=policy.redirect_https or has_tls, redirect_https_with_tls=False)
     return policy, problems
+
+
+def capture(annotations: Mapping[str, Any]) -> str:
+    """Give the number of the capture that ingress-nginx' rewrite puts behind the new prefix; nothing where none is."""
+    found = _CAPTURED.fullmatch(str(annotations.get(f"{NGINX}rewrite-target", "")).strip())
+    return found[2] if found else ""
 
 
 def _set(found: dict[str, Any], feature: Feature, key: str, text: str) -> None:

@@ -55,7 +55,8 @@ async def test_what_is_wrong_is_answered_over_tls_and_nothing_is_forwarded(lacki
     one, other = signed("a.example"), signed("b.example")
     assert await ask(live, "a.example") == (503, PAGE.format("it does not exist"))
     for parts, why in (
-        ({"tls_crt": b"no", "tls_key": one[1]}, "it cannot be loaded: "),
+        ({"tls_crt": b"no", "tls_key": one[1]}, "tls.crt has no certificate in PEM"),
+        ({"tls_crt": one[0], "tls_key": b"no"}, "tls.key has no private key in PEM"),
         ({"tls_crt": one[0], "tls_key": other[1]}, "it cannot be loaded: key values mismatch"),
         ({"tls_crt": one[0]}, "it has no tls.key"),
     ):

@@ -151,3 +151,21 @@ def test_the_regular_expressions_that_mean_a_prefix_are_read_as_one(path: str, p
     rule = {"http": {"paths": [{"path": path, "pathType": "ImplementationSpecific", "backend": BACKEND}]}}
     read = decode.ingress(ingress({"rules": [rule]}))
     assert read.rules[0].paths[0].path == prefix
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "told"),
+    [
+        ("/shop(/|$)(.*)", "/$1", "in '/shop(/|$)(.*)' $1 is not what follows the prefix: $2 is, and is used"),
+        ("/shop/(.*)", "/$2", "in '/shop/(.*)' $2 is not what follows the prefix: $1 is, and is used"),
+        ("/shop(/|$)(.*)", "/$2", ""),
+        ("/shop/(.*)", "/$1", ""),
+        ("/shop", "/$1", ""),
+    ],
+)
+def test_a_rewrite_that_names_another_capture_than_the_rest_is_told(path: str, target: str, told: str) -> None:
+    rule = {"http": {"paths": [{"path": path, "pathType": "ImplementationSpecific", "backend": BACKEND}]}}
+    made = ingress({"rules": [rule]})
+    made["metadata"]["annotations"] = {"nginx.ingress.kubernetes.io/rewrite-target": target}
+    problems = [str(problem) for problem in decode.ingress(made).problems]
+    assert problems == ([f"spec.rules[0].http.paths[0].path: rewrite-target is wrong: {told}"] if told else [])
