@@ -25,6 +25,7 @@ from kdns.settings import Upstream
 from kdns.wire import HEADER, Answer, Rcode
 
 _HANDED_ON = ("forward", "cache", "")  # who gives what others were asked for
+_FROM_HERE = "asked from this host: to a pod another server may answer there"
 _PATIENCE = 20.0  # seconds until the whole cluster must be known
 
 
@@ -126,9 +127,8 @@ class _Asking:
             return ""
         asked = ", ".join(map(str, group.upstreams)) or "nobody"
         files = f", by {', '.join(group.forwarding.files)} of this host" if group.forwarding.files else ""
-        return (
-            f"; it is forwarded to {asked}{files}{self._heard(query, before) if answer.rcode == Rcode.SERVFAIL else ''}"
-        )
+        heard = self._heard(query, before) if answer.rcode == Rcode.SERVFAIL else ""
+        return f"; it is forwarded to {asked}{files}{heard}\n     {_FROM_HERE}"
 
     def _heard(self, query: Query, before: dict[Upstream, int]) -> str:
         """Say what a failure is: one that an upstream tells of, or that none says anything."""
@@ -163,8 +163,9 @@ def _service(service: Service, below: list[str], world: World) -> str:
     endpoints = [
         endpoint for each in world.slices.values() if each.service_key == service.key for endpoint in each.endpoints
     ]
-    ready = sum(endpoint.ready or service.publish_not_ready for endpoint in endpoints)
-    count = f"{ready} of its {len(endpoints)} endpoints {'is' if ready == 1 else 'are'} ready"
+    everyone = {endpoint.pod or endpoint.addresses for endpoint in endpoints}  # once, whatever addresses a pod has
+    ready = len({e.pod or e.addresses for e in endpoints if e.ready or service.publish_not_ready})
+    count = f"{ready} of its {len(everyone)} endpoints {'is' if ready == 1 else 'are'} ready"
     if len(below) == 2:
         ports = ", ".join(f"_{port.name}._{port.protocol.lower()}" for port in service.ports if port.name) or "none"
         return f"{about} has the named ports {ports}"

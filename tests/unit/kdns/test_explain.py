@@ -102,7 +102,7 @@ async def test_a_name_of_others_is_asked_for_and_it_is_said_where() -> None:
         lines = await explain("www.example.", other.place)
     assert "1. www.example. A: NOERROR (plug-in forward)" in lines
     assert "www.example. 60 A 192.0.2.80" in lines
-    assert f"it is forwarded to {other.place}\n" in lines
+    assert f"it is forwarded to {other.place}\n     asked from this host" in lines
 
 
 async def test_an_upstream_that_is_silent_is_named() -> None:
@@ -131,4 +131,4 @@ async def test_who_replied_before_is_not_said_to_have_replied_again() -> None:
     async with upstream(once) as other:
         lines = await explain("www", other.place)
     assert "4. www. A: SERVFAIL" in lines
-    assert lines.splitlines()[-2].endswith("none of them answers here")
+    assert lines.splitlines()[-3].endswith("none of them answers here")
