@@ -145,10 +145,10 @@ def explained(asked: argparse.Namespace, host: Host) -> str:
     way = _seen(connection, found, asked.live, host) if asked.live else None
     if asked.json:
         written = explain.written(found.rules, found.packet, found.outcome)
-        more = {"notKnown": open_question} if open_question else {}
+        more = {"terms": found.terms} | ({"notKnown": open_question} if open_question else {})
         return json.dumps(written | more | ({"live": seen.written(way)} if way else {}), indent=2)
     foretold = explain.explain(found.rules, found.packet, found.outcome)
-    foretold += f"\n\n{open_question}" if open_question else ""
+    foretold += "".join(f"\n\n{each}" for each in (*found.terms, open_question) if each)
     return f"{foretold}\n\n{seen.told(way)}" if way else foretold
 
 

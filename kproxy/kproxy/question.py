@@ -12,11 +12,13 @@ from kapi.resources import NODES
 from kapi.source import Source
 from kproxy.backends.memory import Memory
 from kproxy.errors import Misconfigured, ProxyError
+from kproxy.model import Duties
 from kproxy.proxy import Proxy
 from kproxy.rules.evaluate import ANYWHERE, Ending, Outcome, Packet
 from kproxy.rules.fields import PROTOCOLS
 from kproxy.rules.model import Ruleset
 from kproxy.settings import Settings, addresses
+from kproxy.terms import terms
 
 SECONDS = 10.0  # for the cluster to become known
 
@@ -43,11 +45,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The rules, the packet as they meet it, and all that may happen."""
+    """The rules, the packet as they meet it, all that may happen, and what of the Service decides it."""
 
     rules: Ruleset
     packet: Packet
     outcome: Outcome
+    terms: tuple[str, ...]
 
 
 def read(source: str, destination: str, port: str, interface: str = "") -> Question:
@@ -71,7 +74,8 @@ async def answer(question: Question, source: Source, node_name: str, settings: S
     """
     backend = Memory()
     nodes = source.cache(NODES, decode.node)
-    proxy = Proxy(source, node_name, backend, settings=settings)
+    owed: dict[str, Duties] = {}
+    proxy = Proxy(source, node_name, backend, settings=settings, done=lambda done: owed.update(done.wanted))
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(source.run()), tasks.create_task(proxy.run())]
         known = await _in_time(proxy)
@@ -82,7 +86,7 @@ async def answer(question: Question, source: Source, node_name: str, settings: S
     if len(nodes) and node_name not in nodes:
         raise Misconfigured(f"--node-name: there is no Node {node_name}; there are {', '.join(sorted(nodes))}")
     packet = question.packet(frozenset(addresses(settings, nodes.get(node_name))))
-    return Answer(backend.ruleset(), packet, backend.evaluate(packet))
+    return Answer(backend.ruleset(), packet, backend.evaluate(packet), tuple(terms(owed.values(), packet)))
 
 
 def not_known(answer: Answer, settings: Settings) -> str:

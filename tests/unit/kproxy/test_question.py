@@ -79,6 +79,37 @@ def test_it_tells_what_happens_and_why(told: Tell, asked: str, words: list[str])
         assert word in said
 
 
+@pytest.mark.parametrize(
+    ("spec", "asked", "words"),
+    [
+        (
+            {"externalTrafficPolicy": "Local"},
+            "198.51.100.1 172.30.0.11 30080",
+            "externalTrafficPolicy Local: from outside only endpoints of this node serve, not 10.244.2.2:8080.",
+        ),
+        (
+            {"internalTrafficPolicy": "Local"},
+            "10.244.1.9 10.96.0.1 80",
+            "internalTrafficPolicy Local, and no endpoint is on this node.",
+        ),
+        (
+            {"sessionAffinity": "ClientIP"},
+            "10.244.1.9 10.96.0.1 80",
+            "sessionAffinity ClientIP: who came within 10800 s goes there again.",
+        ),
+    ],
+)
+def test_it_says_which_policy_of_the_service_decides(
+    told: Tell, tmp_path: Path, spec: dict[str, str], asked: str, words: str
+) -> None:
+    elsewhere = CLUSTER.replace("10.244.1.2], nodeName: worker-1", "10.244.2.2], nodeName: worker-2")
+    lines = "".join(f"  {key}: {value}\n" for key, value in spec.items())
+    (tmp_path / "cluster.yaml").write_text(elsewhere.replace("  type: NodePort\n", f"  type: NodePort\n{lines}"))
+    _, said, _ = told(*asked.split())
+    assert f"Service port shop/web:http has {words}" in said
+    assert words in told(*asked.split(), "--json")[1]
+
+
 def test_json_has_every_rule_with_its_chain_its_words_and_its_service_port(told: Tell) -> None:
     code, said, _ = told("10.244.1.9", "10.96.0.1", "80", "--json")
     found = json.loads(said)
