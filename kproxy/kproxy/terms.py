@@ -28,11 +28,12 @@ def _is_at(frontend: Frontend, packet: Packet) -> bool:
 
 def _terms(frontend: Frontend) -> Iterator[str]:
     about = f"Service port {frontend.origin}"
+    external = f"{about} has externalTrafficPolicy Local"
     if frontend.outside == () and frontend.pool:
         elsewhere = ", ".join(map(str, dict.fromkeys(frontend.pool)))
-        yield f"{about} has externalTrafficPolicy Local: from outside only endpoints of this node serve, not {elsewhere}."
+        yield f"{external}: from outside only endpoints of this node serve, not {elsewhere}."
     elif frontend.outside is not None:
-        yield f"{about} has externalTrafficPolicy Local: who comes from outside stays on this node."
+        yield f"{external}: who comes from outside stays on this node."
     if frontend.kind is Kind.CLUSTER_IP and not frontend.pool and frontend.absence is Absence.DROP:
         yield f"{about} has internalTrafficPolicy Local, and no endpoint is on this node."
     if frontend.affinity_seconds and frontend.pool:
