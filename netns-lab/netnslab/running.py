@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from netnslab import cluster, control, manifests, readiness, system, topology, trust
@@ -23,16 +25,17 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+
 
 async def run(config: Config, folder: LabFolder, inherited: Inherited, line: socket.socket, caller: Caller) -> None:
-    """Run the lab until SIGTERM, or until something fails.
+    """Run the lab until SIGTERM from outside of it, or until something fails.
 
     The caller is told each step that is done, and the error that ended the start, if one did. This never returns.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _listen_to_signals(lambda: loop.call_soon_threadsafe(stop.set))
     loop.add_reader(caller.line, stop.set)  # nobody waits for this lab any more
     wanted = topology.default(config.nodes)
     trusted = asyncio.create_task(asyncio.to_thread(trust.make, folder, wanted))  # openssl is another process
@@ -56,6 +59,22 @@ async def run(config: Config, folder: LabFolder, inherited: Inherited, line: soc
             if error is None:
                 folder.remove(inherited.lock)  # it was told to end
             caller.leave(error)
+
+
+def _listen_to_signals(end: Callable[[], object]) -> None:
+    """Call `end`, in a thread, when somebody outside of the lab's PID namespace sends a signal to end it.
+
+    A process 1 that handled these signals would take them from its pods as well, and so would one `kill 1` in a pod end
+    the whole lab. So they are blocked, and taken with what the kernel tells of their sender (pid_namespaces(7)).
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # before there are other threads, which have the same mask
+
+    def wait() -> None:
+        while signal.sigwaitinfo(_ENDING).si_pid:  # 0 where the sender has no number here
+            pass
+        end()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
 async def _live(lab: Cluster, listener: socket.socket) -> None:

@@ -206,6 +206,16 @@ async def test_a_lab_that_is_told_to_end_by_a_signal_leaves_nothing(until: Calla
         assert "unexpectedly" not in (await lab.command("status")).stderr
 
 
+async def test_no_signal_from_a_pod_to_process_1_ends_the_lab() -> None:
+    async with Lab(nodes=1) as lab:
+        one = remote.process_of(state.LabFolder.of(lab.name))
+        for number in ("TERM", "INT", "HUP", "KILL"):
+            told = await lab.kubectl("-n", "kube-system", "exec", "deploy/ingress", "--", "kill", f"-{number}", "1")
+            assert told.code == 0, told.stderr
+        assert remote.process_of(state.LabFolder.of(lab.name)) == one
+        assert (await lab.exec("client", "true")).code == 0
+
+
 @pytest.mark.parametrize("after", [0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6])
 async def test_what_is_left_of_a_lab_whose_start_was_killed_is_ended_by_down(after: float) -> None:
     lab = Lab(nodes=1)
