@@ -1,4 +1,4 @@
-"""Tells people of the workloads that nobody here acts on, by an Event on each: otherwise they would seem to wait."""
+"""Tells people of the objects that nobody here acts on, by an Event on each: otherwise they would seem to work."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from kapi.network import Reference
 from kapi.resources import (
     CRON_JOBS,
     HORIZONTAL_POD_AUTOSCALERS,
+    NETWORK_POLICIES,
     Resource,
 )
 from kapi.source import Source
@@ -21,6 +22,7 @@ Json = dict[str, Any]
 _WHY = {
     CRON_JOBS: "no pods come of it",
     HORIZONTAL_POD_AUTOSCALERS: "nothing is scaled by it",
+    NETWORK_POLICIES: "all connections are let through, as if it were not there",
 }
 
 

@@ -22,6 +22,7 @@ from kapi.resources import (
     DEPLOYMENTS,
     EVENTS,
     HORIZONTAL_POD_AUTOSCALERS,
+    NETWORK_POLICIES,
     NODES,
     PODS,
     REPLICA_SETS,
@@ -359,7 +360,7 @@ async def test_in_a_namespace_that_is_being_deleted_nothing_is_tried_again() -> 
         assert not (await lab.client.list(EVENTS, "default")).items
 
 
-async def test_workloads_that_nobody_acts_on_are_told_of_once() -> None:
+async def test_objects_that_nobody_acts_on_are_told_of_once() -> None:
     async with running() as lab:
         once = template()
         once["spec"]["restartPolicy"] = "Never"
@@ -367,6 +368,8 @@ async def test_workloads_that_nobody_acts_on_are_told_of_once() -> None:
         await lab.client.create(CRON_JOBS, {"metadata": {"name": "often"}, "spec": spec}, "default")
         scaler = {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}
         await lab.client.create(HORIZONTAL_POD_AUTOSCALERS, {"metadata": {"name": "web"}, "spec": scaler}, "default")
+        policy = {"metadata": {"name": "none"}, "spec": {"podSelector": {}}}
+        await lab.client.create(NETWORK_POLICIES, policy, "default")
 
         async def told() -> set[tuple[str, str]]:
             events = (await lab.client.list(EVENTS, "default")).items
@@ -378,6 +381,11 @@ async def test_workloads_that_nobody_acts_on_are_told_of_once() -> None:
             (
                 "HorizontalPodAutoscaler",
                 f"{keeps} HorizontalPodAutoscaler and does not act on it: nothing is scaled by it",
+            ),
+            (
+                "NetworkPolicy",
+                f"{keeps} NetworkPolicy and does not act on it: "
+                "all connections are let through, as if it were not there",
             ),
         }
         await lab.becomes(expected, told)
