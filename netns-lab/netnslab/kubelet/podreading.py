@@ -7,6 +7,7 @@ another server let pass.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -24,13 +25,16 @@ def read(obj: Json) -> PodSpec:
     problems: list[Problem] = []
     meta, spec = parts.mapping(obj.get("metadata")), parts.mapping(obj.get("spec"))
     name = parts.text(meta.get("name"))
+    containers, init_containers = (_containers(spec, field, problems) for field in ("containers", "initContainers"))
+    if not spec.get("hostNetwork"):  # where a container has the node's network, its ports are the node's
+        problems += _host_ports(*containers, *init_containers)
     account_token = spec.get("automountServiceAccountToken")
     return PodSpec(
         namespace=parts.text(meta.get("namespace")) or "default",
         name=name,
         uid=parts.text(meta.get("uid")),
-        containers=_containers(spec, "containers", problems),
-        init_containers=_containers(spec, "initContainers", problems),
+        containers=containers,
+        init_containers=init_containers,
         restart_policy=_restart_policy(spec, problems),
         of_job=any(parts.each(meta.get("ownerReferences"), "metadata.ownerReferences", _is_job, problems)),
         grace=_grace(spec.get("terminationGracePeriodSeconds"), "spec.terminationGracePeriodSeconds", problems),
@@ -134,6 +138,14 @@ def _container(item: Json, path: str, problems: list[Problem]) -> Container:
     )
 
 
+def _host_ports(*containers: Container) -> Iterator[Problem]:
+    for container in containers:
+        for port in container.ports:
+            if port.host:
+                where = f"hostPort {port.host} of container {container.name}"
+                yield Problem(where, "no port of a node leads to the pod; a Service of type NodePort has one that does")
+
+
 def _variable(item: Json, _: str, __: list[Problem]) -> Json:
     """A variable that has a name, and says where its value is from in a way that can be followed."""
     name = parts.needed(item, "name")
@@ -159,7 +171,9 @@ def _port(item: Json, _: str, __: list[Problem]) -> Port:
     number = item.get("containerPort")
     if not isinstance(number, int) or not 0 < number < 65536:
         raise ValueError(f"containerPort {number!r} is not a port number (1-65535)")
-    return Port(parts.text(item.get("name")), parts.text(item.get("protocol")) or "TCP", number)
+    host = item.get("hostPort")
+    protocol = parts.text(item.get("protocol")) or "TCP"
+    return Port(parts.text(item.get("name")), protocol, number, host if isinstance(host, int) else 0)
 
 
 def _probe(item: Json, path: str, problems: list[Problem]) -> Probe | None:

@@ -55,11 +55,12 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port that a container declares."""
+    """A port that a container declares; `host` is the node's port that it wants beside, 0 for none."""
 
     name: str
     protocol: str
     number: int
+    host: int = 0
 
 
 @dataclass(frozen=True, slots=True)

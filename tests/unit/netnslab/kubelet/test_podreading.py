@@ -25,6 +25,11 @@ def read(container: Json | None = None, **spec: Any) -> PodSpec:
         (read(hostAliases=[{"hostnames": ["a"]}]), "spec.hostAliases[0]: ip is missing"),
         (read(readinessGates=[{}]), "spec.readinessGates[0]: conditionType is missing"),
         (read(dnsConfig={"options": [{"value": "5"}]}), "spec.dnsConfig.options[0]: name is missing"),
+        (
+            read({"ports": [{"containerPort": 80, "hostPort": 8080}]}),
+            "hostPort 8080 of container main: no port of a node leads to the pod; "
+            "a Service of type NodePort has one that does",
+        ),
         (read(restartPolicy="Sometimes"), "spec.restartPolicy: 'Sometimes' is not a known value; Always is used"),
         (
             read(terminationGracePeriodSeconds="9"),
@@ -74,6 +79,10 @@ def read(container: Json | None = None, **spec: Any) -> PodSpec:
 def test_a_part_that_cannot_be_read_is_left_out_and_named(pod: PodSpec, problem: str) -> None:
     assert [str(one) for one in pod.problems] == [problem]
     assert [container.name for container in pod.containers] == ["main"]
+
+
+def test_a_port_of_the_node_is_had_with_the_nodes_network() -> None:
+    assert not read({"ports": [{"containerPort": 80, "hostPort": 80}]}, hostNetwork=True).problems
 
 
 @pytest.mark.parametrize("path", ["/data", "data", "/data/", "//data//", "/data/."])
