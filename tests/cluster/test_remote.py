@@ -251,6 +251,18 @@ async def test_one_can_ask_from_a_pod_made_for_one_question(lab_with_pods: Lab) 
     assert 'pod "question" deleted' in asked.stdout
 
 
+async def test_a_question_is_asked_with_the_image_of_a_tool_as_with_any_other_that_is_run_once(
+    lab_with_pods: Lab,
+) -> None:
+    environment = {"KUBECONFIG": str(lab_with_pods.kubeconfig)}
+    for image in ("curlimages/curl", "example/own"):
+        asked = await kubectl(
+            environment, "run", "asks", f"--image={image}", "--restart=Never", "--rm", "-i", "--",
+            "curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "https://kubernetes.default.svc/version",
+        )  # fmt: skip
+        assert asked.stdout.startswith("200"), asked.stderr
+
+
 async def test_the_last_lines_of_a_log_come_first_and_new_ones_after_them(lab_with_pods: Lab) -> None:
     words = ["kubectl", "-n", SPACE, "logs", "-f", "shell", "--tail=1"]
     environment = {**os.environ, "KUBECONFIG": str(lab_with_pods.kubeconfig)}

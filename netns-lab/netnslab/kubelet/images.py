@@ -13,7 +13,9 @@ _PREFIX = "kproxy.io/"
 ECHO = "netnslab.echo:main"
 BUILT_IN = {"kdns": "kdns.cli:main", "kingress": "kingress.cli:main", "echo": ECHO}
 
-_WITHOUT_ENTRY_POINT = frozenset({"alpine", "busybox", "debian", "fedora", "netshoot", "ubuntu"})  # args are a command
+_SYSTEMS = frozenset({"alpine", "busybox", "busyboxplus", "centos", "debian", "fedora", "rockylinux", "ubuntu"})
+_TOOLS = _SYSTEMS | {"bash", "curl", "dnsutils", "jessie-dnsutils", "netshoot", "network-multitool"}  # args: a command
+_CURL = "curl"  # the image and its program, to which all args go that are no command
 
 
 class Kind(Enum):
@@ -26,23 +28,34 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a container is replaced by: the kind, and the entry point where it is not a command of the host."""
+    """What a container is replaced by: the kind, and the entry point where it is not a command of the host.
+
+    `program` are the words of a command that come before the container's args.
+    """
 
     kind: Kind
     entry: str = ""
+    program: tuple[str, ...] = ()
 
 
-def resolve(container: Container, executable: Callable[[str], bool]) -> Running:
-    """Decide how to run a container; `executable` says whether the host has a command."""
+def resolve(container: Container, executable: Callable[[str], bool], *, once: bool = False) -> Running:
+    """Decide how to run a container; `executable` says whether the host has a command.
+
+    In a pod that is made for `once`, args that are a command are meant as one, whatever the image is.
+    """
     image = container.image.partition("@")[0]
     if image.startswith(_PREFIX):
         name = image.removeprefix(_PREFIX).partition(":")[0]
         if name in BUILT_IN and (name != "echo" or container.args):
             return Running(Kind.BUILT_IN, BUILT_IN[name])
-    command = container.command or (container.args if _name(image) in _WITHOUT_ENTRY_POINT else ())
-    if command and executable(command[0]):
-        return Running(Kind.COMMAND)
-    return Running(Kind.STAND_IN, ECHO)
+    program, args, name = container.command, container.args, _name(image)
+    if program:
+        runs = executable(program[0])
+    else:
+        runs = bool(args) and (once or name in _TOOLS) and executable(args[0])
+        if args and not runs and name == _CURL:
+            program, runs = (_CURL,), executable(_CURL)
+    return Running(Kind.COMMAND, program=program) if runs else Running(Kind.STAND_IN, ECHO)
 
 
 def _name(image: str) -> str:

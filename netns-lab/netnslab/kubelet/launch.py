@@ -40,7 +40,7 @@ class Place:
     @property
     def running(self) -> images.Running:
         """What is run for it."""
-        return images.resolve(self.container, executable)
+        return images.resolve(self.container, executable, once=self.pod.once and self.container in self.pod.containers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ async def start(place: Place) -> Instance:
     place.surroundings.log_times.begin(place.sandbox.log(place.container.name))
     if running.kind is not Kind.STAND_IN:
         entry = running.entry
-        argv = _arguments(place, entry)
+        argv = _arguments(place, running)
         handed = _handed(place) if entry else []
         begun = program(place, argv, entry=entry, extra=len(handed), whole=True)
         return Instance(await place.surroundings.processes.start(begun, [place.sandbox.namespace.fd, *handed]))
@@ -143,11 +143,9 @@ def files(sandbox: Sandbox) -> dict[str, str]:
     return {path: str(sandbox.folder / name) for path, name in _FILES.items()}
 
 
-def _arguments(place: Place, entry: str) -> list[str]:
-    container, values = place.container, place.variables
-    name = [entry.partition(".")[0]] if entry else []
-    command = () if entry else container.command
-    return name + [environment.expand(word, values) for word in (*command, *container.args)]
+def _arguments(place: Place, running: images.Running) -> list[str]:
+    program = (running.entry.partition(".")[0],) if running.entry else running.program
+    return [environment.expand(word, place.variables) for word in (*program, *place.container.args)]
 
 
 def _echo(place: Place) -> list[str]:

@@ -123,6 +123,11 @@ class PodSpec:
     problems: tuple[Problem, ...] = ()  # what could not be read, and was left out
 
     @property
+    def once(self) -> bool:
+        """Whether somebody made it to run something one time, as `kubectl run --restart=Never` does."""
+        return self.restart_policy is RestartPolicy.NEVER and not self.of_job
+
+    @property
     def key(self) -> str:
         """`namespace/name`."""
         return f"{self.namespace}/{self.name}"

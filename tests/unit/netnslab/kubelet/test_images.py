@@ -41,6 +41,29 @@ def test_what_is_run_for_an_image(container: dict[str, Any], kind: Kind, entry: 
     assert (found.kind, found.entry) == (kind, entry)
 
 
+@pytest.mark.parametrize(
+    ("container", "once", "argv"),
+    [
+        ({"image": "curlimages/curl:8", "args": ["curl", "-s", "http://web"]}, False, "curl -s http://web"),
+        ({"image": "curlimages/curl", "args": ["-s", "http://web"]}, False, "curl -s http://web"),
+        ({"image": "curlimages/curl", "args": ["http://web"]}, False, "curl http://web"),
+        ({"image": "curlimages/curl", "command": ["curl"], "args": ["http://web"]}, False, "curl http://web"),
+        ({"image": "nicolaka/netshoot", "args": ["curl", "web"]}, False, "curl web"),
+        ({"image": "example/app", "args": ["curl", "web"]}, True, "curl web"),
+        ({"image": "example/app", "args": ["curl", "web"]}, False, None),
+        ({"image": "example/app", "args": ["serve"]}, True, None),
+        ({"image": "example/app"}, True, None),
+        ({"image": "curlimages/curl"}, True, None),
+    ],
+)
+def test_args_that_are_a_command_are_run_where_that_is_what_they_mean(
+    container: dict[str, Any], once: bool, argv: str | None
+) -> None:
+    given = pod(container).containers[0]
+    found = images.resolve(given, lambda command: command == "curl", once=once)
+    assert (" ".join((*found.program, *given.args)) if found.kind is Kind.COMMAND else None) == argv
+
+
 def test_only_a_replaced_image_is_announced() -> None:
     assert images.announced(pod({"image": "nginx"}).containers[0])
     assert not images.announced(pod({"image": "kproxy.io/echo"}).containers[0])
