@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+EVERYWHERE = {"--help", "--version"}
 FOLDER = Path(__file__).parents[1] / "docs/reference"
 
 
@@ -17,9 +18,9 @@ def code(words: str) -> str:
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """The flags that --help shows, but for itself."""
+    """The flags that --help shows, but for those that every command has."""
     for action in parser._actions:
-        if action.option_strings and action.help != argparse.SUPPRESS and "--help" not in action.option_strings:
+        if action.option_strings and action.help != argparse.SUPPRESS and not EVERYWHERE & set(action.option_strings):
             yield action
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kapi import flags
 from kapi.errors import ApiError, leaves
+from kapi.version import add_version
 
 if TYPE_CHECKING:
     from kapi.client import Client
@@ -36,13 +37,15 @@ _NO_OTHERS: Mapping[type[Exception], int] = MappingProxyType({})
 
 def parser(name: str, description: str, examples: str, *, abbreviations: bool = True) -> argparse.ArgumentParser:
     """Give the parser of a command line; `examples` are shown as they are, below the flags."""
-    return argparse.ArgumentParser(
+    made = argparse.ArgumentParser(
         prog=name,
         description=description,
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=abbreviations,
     )
+    add_version(made)
+    return made
 
 
 def add_api(to: argparse._ActionsContainer, *also: str) -> None:

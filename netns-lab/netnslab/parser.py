@@ -127,6 +127,15 @@ examples:
 """
 
 
+class _Version(argparse.Action):
+    """Tells the version as every other command does; what that takes is imported when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from kapi.version import tell  # noqa: PLC0415
+
+        tell(parser)
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; `verb` is the chosen command."""
     top = argparse.ArgumentParser(
@@ -135,6 +144,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES + _EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version, and end")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     _up(verbs)
     _down(verbs)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,9 @@ async def forever() -> None:
 
 async def failing(error: Exception) -> None:
     raise error
+
+
+def test_every_command_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        component.parser("kproxy explain", "", "").parse_args(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"kproxy {version('kproxy')}\n")

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.reference import EVERYWHERE
+
 from kdns import chain, cli
 from kdns.corefile.directives import DIRECTIVES
 
@@ -27,7 +29,7 @@ def rows(text: str) -> set[tuple[str, ...]]:
 def told(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, str]]:
     """The flags that --help shows, but for itself."""
     for action in parser._actions:
-        if action.option_strings and "--help" not in action.option_strings:
+        if action.option_strings and not EVERYWHERE & set(action.option_strings):
             metavar = code(action.metavar) if isinstance(action.metavar, str) else ""
             takes = metavar or ", ".join(map(code, action.choices or ()))
             yield ", ".join(map(code, action.option_strings)), takes, (action.help or "") % vars(action)
