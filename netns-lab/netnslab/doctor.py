@@ -193,7 +193,10 @@ _KUBECTL = _command("kubectl")
 _OPENSSL = _command("openssl")
 _NFT = _command("nft")
 _IPTABLES = _command("iptables-restore")
-_ON_HOST: frozenset[Callable[[], None]] = frozenset({_packages, _CONNTRACK, _IPVS, _KUBECTL, _OPENSSL, _NFT, _IPTABLES})
+_TCPDUMP = _command("tcpdump")
+_ON_HOST: frozenset[Callable[[], None]] = frozenset(
+    {_packages, _CONNTRACK, _IPVS, _KUBECTL, _OPENSSL, _NFT, _IPTABLES, _TCPDUMP}
+)
 
 _CHECKS = (
     Check("the Python packages of a lab", _packages, "nothing runs: pip install 'kproxy[lab]'", needed=True),
@@ -225,5 +228,6 @@ _CHECKS = (
     Check("IPVS", _IPVS, "the ipvs backend cannot run; the others do"),
     Check("the command nft", _NFT, "rules cannot be read as text; the lab itself needs no nft"),
     Check("the command iptables-restore", _IPTABLES, "the iptables backend cannot run; the others do"),
+    Check("the command tcpdump", _TCPDUMP, "packets cannot be looked at; everything else works: install tcpdump"),
     Check("the command kubectl", _KUBECTL, "install kubernetes-client, or use any other client of the API"),
 )
