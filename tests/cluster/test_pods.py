@@ -36,7 +36,7 @@ async def test_a_pod_has_an_address_of_each_family_and_a_host(space: Space) -> N
 
 
 async def test_a_stand_in_answers_on_ports_that_only_a_later_service_names(space: Space) -> None:
-    name = await space.create({"containers": [image()]}, labels={"app": "late"})
+    name = await space.create({"containers": [image(ports=[{"containerPort": 80}])]}, labels={"app": "late"})
     status = await space.ready(name)
     service = {
         "metadata": {"name": "late"},
@@ -55,6 +55,7 @@ async def test_a_stand_in_answers_on_ports_that_only_a_later_service_names(space
         f"http://{status['podIP']}:7007/",
     )
     assert f"pod: {name}\n" in answer
+    assert "which a Service names" in await space.event(name, "port 7007/TCP")
 
 
 async def test_a_command_runs_from_the_hosts_files_with_the_pods_name_and_variables(space: Space) -> None:

@@ -83,6 +83,20 @@ def listening_ports(pod: PodSpec, container: Container, services: Iterable[Servi
     return frozenset((kind, number) for kind, number in found if number and kind in ("tcp", "udp"))
 
 
+def undeclared(pod: PodSpec, container: Container, ports: frozenset[tuple[str, int]]) -> list[str]:
+    """What to say of the ports, of those a stand-in answers on, that a Service names and the container does not have.
+
+    A container that declares none at all may well listen on any, and who asks for the echo server knows that it does.
+    """
+    if not container.ports or not announced(container):
+        return []
+    return [
+        f"it answers on port {number}/{kind.upper()}, which a Service names and container {container.name} does not "
+        "declare: the image itself might not listen there"
+        for kind, number in sorted(ports - listening_ports(pod, container, ()))
+    ]
+
+
 def selects(service: Service, namespace: str, labels: Mapping[str, str]) -> bool:
     """Whether a Service's selector matches a pod."""
     if service.namespace != namespace or not service.selector:

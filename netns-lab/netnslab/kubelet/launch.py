@@ -54,8 +54,9 @@ class Instance:
         """Have a stand-in answer on all ports it should by now, and give its complaints."""
         if self.control is None or not self.process.running:
             return []
-        services = place.surroundings.services.values()
-        return await self.control.listen(images.listening_ports(place.pod, place.container, services))
+        wanted = images.listening_ports(place.pod, place.container, place.surroundings.services.values())
+        fresh = wanted - self.control.told
+        return await self.control.listen(fresh) + images.undeclared(place.pod, place.container, fresh)
 
     def close(self) -> None:
         """Let go of what belongs to a run that has ended."""

@@ -12,12 +12,12 @@ _PATIENCE = 10.0  # seconds that an echo server may take to listen; it takes mil
 
 
 class Control:
-    """The line on which an echo server is told its ports. `theirs` is the end that it inherits."""
+    """The line on which an echo server is told its ports. `theirs` is the end that it inherits, `told` the ports."""
 
     def __init__(self) -> None:
         self._ours, self.theirs = socket.socketpair()
         self._ours.setblocking(False)
-        self._told: set[tuple[str, int]] = set()
+        self.told: set[tuple[str, int]] = set()
         self._lock = asyncio.Lock()
 
     def close(self) -> None:
@@ -31,8 +31,8 @@ class Control:
         Raises LabError when it does not answer.
         """
         async with self._lock:
-            fresh = sorted(set(ports) - self._told)
-            self._told |= set(fresh)
+            fresh = sorted(set(ports) - self.told)
+            self.told |= set(fresh)
             if not fresh:
                 return []
             request = "".join(f"{kind} {port}\n" for kind, port in fresh).encode()

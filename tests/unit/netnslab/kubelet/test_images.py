@@ -105,6 +105,16 @@ def test_a_stand_in_answers_where_it_is_asked(
     assert images.listening_ports(made, made.containers[0], services) == ports
 
 
+def test_a_port_that_a_service_names_and_no_container_declares_is_told_of() -> None:
+    some = [{"containerPort": 80}]
+    declaring, silent, echo = pod({"ports": some}), pod({}), pod({"image": "kproxy.io/echo", "ports": some})
+    ports = frozenset({("tcp", 80), ("tcp", 8080)})
+    (told,) = images.undeclared(declaring, declaring.containers[0], ports)
+    assert "port 8080/TCP" in told
+    assert not images.undeclared(silent, silent.containers[0], ports)
+    assert not images.undeclared(echo, echo.containers[0], ports)
+
+
 def test_a_services_port_goes_to_the_container_that_declares_it_or_the_first() -> None:
     made = pod({}, {"ports": [{"containerPort": 9000}]}, labels={"app": "web"})
     services = (service("shop", {"app": "web"}, 9000, 9001),)
