@@ -14,7 +14,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import dnslib
 import pytest
+from dnslib.server import BaseResolver, DNSLogger, DNSServer
 from tests.ports import unused_port
 
 from kapi.client import Client
@@ -47,6 +49,26 @@ COREFILE = """
     ttl 30
     {options}
   }}
+}}
+"""
+
+
+# As kubeadm has it, with an upstream behind: all reverse zones are served, and what is not there is handed on.
+KUBEADM = """
+.:{port} {{
+  {bind}
+  ready {ready}
+  kubernetes cluster.local in-addr.arpa ip6.arpa {{
+    {cluster}
+    pods insecure
+    fallthrough in-addr.arpa ip6.arpa
+    ttl 30
+    {options}
+  }}
+  forward . 127.0.0.1:{upstream} {{
+    max_concurrent 1000
+  }}
+  loadbalance
 }}
 """
 
@@ -209,8 +231,39 @@ def settled(port: int) -> None:
     raise TimeoutError("not ready")
 
 
+class Elsewhere(BaseResolver):  # type: ignore[misc]  # dnslib has no annotations
+    """What an upstream knows: every name that has no `gone` in it, with an address and a PTR record."""
+
+    def resolve(self, request: dnslib.DNSRecord, handler: object) -> dnslib.DNSRecord:
+        reply = request.reply(aa=0)
+        name, kind = request.q.qname, dnslib.QTYPE.get(request.q.qtype)
+        if "gone" in str(name).lower():
+            reply.header.rcode = dnslib.RCODE.NXDOMAIN
+        elif kind in ("A", "PTR"):
+            reply.add_answer(*dnslib.RR.fromZone(f"{name} 30 {kind} {'192.0.2.9' if kind == 'A' else 'up.example.'}"))
+        if not reply.rr:
+            reply.add_auth(*dnslib.RR.fromZone(". 30 SOA ns.example. root.example. 1 2 3 4 5"))
+        return reply
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[int]:
+    """A server that others may ask for what they do not have; gives its port."""
+    port = unused_port()
+    servers = [
+        DNSServer(Elsewhere(), "127.0.0.1", port, tcp=tcp, logger=DNSLogger(logf=lambda _: None))
+        for tcp in (True, False)
+    ]
+    for server in servers:
+        server.start_thread()
+    yield port
+    for server in servers:
+        server.stop()
+        server.server.server_close()
+
+
 @pytest.fixture
-def coredns(api: str, tmp_path: Path) -> Callable[..., Any]:
+def coredns(api: str, upstream: int, tmp_path: Path) -> Callable[..., Any]:
     """Start CoreDNS with some more lines in its kubernetes block; gives its port."""
     if not (PEERS / "coredns").exists():
         pytest.skip("CoreDNS is not built: scripts/peers coredns")
@@ -218,7 +271,7 @@ def coredns(api: str, tmp_path: Path) -> Callable[..., Any]:
     @contextmanager
     def start(*, options: str = "", file: str = COREFILE) -> Iterator[int]:
         words = [str(PEERS / "coredns"), "-conf"]
-        lines = {"cluster": f"endpoint {api}", "options": options}
+        lines = {"cluster": f"endpoint {api}", "options": options, "upstream": str(upstream)}
         with by_corefile(words, "CoreDNS-", tmp_path / "theirs", file, **lines) as port:
             yield port
 
@@ -226,13 +279,13 @@ def coredns(api: str, tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def kdns(api: str, tmp_path: Path) -> Callable[..., Any]:
+def kdns(api: str, upstream: int, tmp_path: Path) -> Callable[..., Any]:
     """Start this server by the same Corefile, and some flags; gives its port."""
 
     @contextmanager
     def start(*flags: str, options: str = "", file: str = COREFILE) -> Iterator[int]:
         words = [sys.executable, "-m", "kdns", *flags, "--corefile"]
-        lines = {"cluster": f"endpoint {api}", "options": options}
+        lines = {"cluster": f"endpoint {api}", "options": options, "upstream": str(upstream)}
         with by_corefile(words, "kdns answers", tmp_path / "ours", file, **lines) as port:
             yield port
 
