@@ -113,7 +113,7 @@ class Answers:
     def _port(self, question: bytes, zone: _Zone, offset: int) -> Answer | None:
         """Answer at the name of a port whose underscores were left out."""
         for name in portnames.marked(question[:-4]):
-            if name + _SRV in self._sets or name in self._above:
+            if self._leads_somewhere(name) or name in self._above:
                 there = name + question[-4:]
                 known = self.hit(there)
                 if known is not None:
@@ -221,7 +221,10 @@ class Answers:
             return kind != _TXT
         if name.endswith(_ARPA):
             return False
-        return name in self._aliases or any(name + tail in self._sets for tail in _ADDRESSED)
+        return name in self._aliases or self._leads_somewhere(name)
+
+    def _leads_somewhere(self, name: bytes) -> bool:
+        return any(name + tail in self._sets for tail in _ADDRESSED)
 
     def _drop(self, owner: str, question: bytes) -> None:
         self._above.drop(names.parent(question[:-4]))

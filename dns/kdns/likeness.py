@@ -20,6 +20,7 @@ class Likeness:
     lost_glue_is_truncation: bool = False  # TC says that what was asked for is not whole: RFC 2181 section 9
     case_matters: bool = False  # names are the same in any letter case: RFC 4343; CoreDNS' own name server is not
     below_addresses: bool = False  # the name of an IPv6 address has 32 labels: RFC 3596 section 2.5; CoreDNS skips more
+    names_orphans: bool = False  # what a PTR record leads to exists: RFC 1912 section 2.1; CoreDNS looks at no Service
     owns_passed: bool = False  # a zone is whose its names are: RFC 1034 section 4.2; CoreDNS has its apex
     fails_unserved: bool = False  # what nothing here serves is refused: RFC 1035 section 4.1.1; CoreDNS fails
     payload: int = 1232  # octets of a reply over UDP, so that none is fragmented: RFC 9715 section 3.1
@@ -35,6 +36,7 @@ COREDNS = Likeness(
     lost_glue_is_truncation=True,
     case_matters=True,
     below_addresses=True,
+    names_orphans=True,
     owns_passed=True,
     fails_unserved=True,
     payload=65_507,  # whatever the client and a datagram can take

@@ -25,7 +25,10 @@ _TRIGGERED = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
 class Port(NamedTuple):
-    """A port of a Service or of endpoints; the protocol is in lower case, as it stands in names."""
+    """A port of a Service or of endpoints; the protocol is in lower case, as it stands in names.
+
+    The number 0 is that of endpoints' ports that say none: they have addresses at their names, and no SRV records.
+    """
 
     name: str
     protocol: str
@@ -85,7 +88,7 @@ def service(obj: Json) -> Service:
         alias,
         headless,
         () if alias or headless else tuple(filter(None, map(_address, declared))),
-        _ports(spec.get("ports"), need_names=False),
+        _ports(spec.get("ports"), of_endpoints=False),
         _text(spec.get("externalName")),
         bool(spec.get("publishNotReadyAddresses")),
         bool(spec.get("selector")),
@@ -108,7 +111,7 @@ def _slice(obj: Json, *, pods: bool) -> Slice:
     triggered = _text(decode.as_object(meta.get("annotations")).get(_TRIGGERED))
     size = _SIZES.get(_text(obj.get("addressType")))
     backends = tuple(_backends(_listed(obj.get("endpoints")), size, pods=pods)) if size else ()
-    ports = _ports(obj.get("ports"), need_names=True)
+    ports = _ports(obj.get("ports"), of_endpoints=True)
     return Slice(name, f"{namespace}/{of}" if of else "", backends, ports, triggered)
 
 
@@ -129,15 +132,16 @@ def _pod(endpoint: Json) -> str:
     return _text(target.get("name")) if target.get("kind") == "Pod" else ""
 
 
-def _ports(items: Any, *, need_names: bool) -> tuple[Port, ...]:
-    """Read ports. Those of endpoints `need_names`, be they empty: one that says none is no port to connect to."""
+def _ports(items: Any, *, of_endpoints: bool) -> tuple[Port, ...]:
+    """Read ports. Those of endpoints need names, be they empty, and may have no number; those of Services need one."""
     found = []
     for item in _listed(items):
         port = decode.as_object(item)
         name, number = port.get("name"), port.get("port")
         protocol = _PROTOCOLS.get(_text(port.get("protocol") or "TCP"))
-        if (name is not None or not need_names) and protocol and type(number) is int and 0 < number < 65536:
-            found.append(Port(_text(name), protocol, number))
+        numbered = type(number) is int and 0 < number < 65536
+        if protocol and (numbered or (number is None and of_endpoints)) and (name is not None or not of_endpoints):
+            found.append(Port(_text(name), protocol, number or 0))
     return _same(tuple(found))
 
 

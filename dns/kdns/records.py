@@ -111,7 +111,8 @@ def service_names(
         _alias(found, service, [base, _ANY + _ANY + base] if any_port else [base], problems)
         return Names(found, tuple(problems))
     _check_ports(service.ports, problems)
-    backends = list(_backends(service, slices, base, problems, pod_names=pod_names))
+    unready = service.publish_not_ready
+    backends = list(_backends(slices, base, problems, pod_names=pod_names, unready=unready))
     for address in service.addresses:
         found.add_pointer(address, Pointer(base, of_service=True))
     if not (backends or service.headless or empty_services):
@@ -137,9 +138,21 @@ def endpoint_records(
     packed = address.packed if address else None
     chosen = (piece._replace(backends=tuple(_called(label, packed, piece.backends))) for piece in slices)
     name = names.label(label) + base
-    backends = [each for each in _backends(service, chosen, base, [], pod_names=pod_names) if each.name == name]
+    called = _backends(chosen, base, [], pod_names=pod_names, unready=service.publish_not_ready)
+    backends = [each for each in called if each.name == name]
     _add_srv(found, name, [(port, backend) for backend in backends for port in backend.ports])
     found.add_addresses(name, *[backend.address for backend in backends])
+    return found
+
+
+def orphan_records(key: str, slices: Iterable[Slice], zone: str, *, pod_names: bool) -> Records:
+    """Give the PTR records of the endpoints of a Service that has no names of endpoints: a missing one, or an alias."""
+    found = Records()
+    namespace, _, name = key.partition("/")
+    if names.is_label(namespace) and names.is_label(name):
+        base = names.to_wire(f"{name}.{namespace}.svc.{zone}")
+        for backend in _backends(slices, base, [], pod_names=pod_names):
+            found.add_pointer(backend.address, Pointer(backend.name))
     return found
 
 
@@ -230,11 +243,11 @@ def _endpoint_names(found: Records, backends: Iterable[_Named]) -> None:
 
 
 def _backends(
-    service: Service, slices: Iterable[Slice], base: bytes, problems: list[Problem], *, pod_names: bool
+    slices: Iterable[Slice], base: bytes, problems: list[Problem], *, pod_names: bool, unready: bool = False
 ) -> Iterator[_Named]:
     for piece in slices:
         for backend in piece.backends:
-            if backend.ready or service.publish_not_ready:
+            if backend.ready or unready:
                 label = endpoint_label(backend, piece, problems, pod_names=pod_names)
                 yield _Named(backend.address, names.label(label) + base, piece.ports or _NO_PORTS)
 

@@ -32,7 +32,7 @@ from kdns.objects import Service, Slice
 from kdns.podnames import PodName
 from kdns.pods import Pods
 from kdns.query import Query, asking
-from kdns.records import Names, Records, endpoint_records, service_names, version_records
+from kdns.records import Names, Records, endpoint_records, orphan_records, service_names, version_records
 from kdns.wire import REFUSED, SERVFAIL, Answer, Rcode, Type, tail_of
 
 log = logging.getLogger(__name__)
@@ -399,8 +399,9 @@ class Cluster:
     def _compile_one(self, key: str) -> None:
         service = self._services.get(key)
         chosen = self._settings.namespaces
-        if service is None or (chosen and service.namespace not in chosen):
-            self._answers.remove(f"service/{key}")
+        other = bool(chosen) and key.partition("/")[0] not in chosen
+        if service is None or other:
+            self._answers.update(f"service/{key}", Records() if other else self._orphans(key))
             self._reported.pop(key, None)
             return
         try:
@@ -414,9 +415,18 @@ class Cluster:
             )
         except NameInvalid as error:
             found = Names(problems=(Problem("metadata.name", f"{error}; the Service has no names"),))
+        if service.alias:
+            found.records.pointers.update(self._orphans(key).pointers)
         more = _too_many(self._answers.update(f"service/{key}", found.records))
         self._report(key, service.reference, (*found.problems, *more))
         self._measure(key, service)
+
+    def _orphans(self, key: str) -> Records:
+        """Give the records of endpoints that no Service names."""
+        if not self._settings.answers.names_orphans:
+            return Records()
+        pieces = self._pieces.get(key, {}).values()
+        return orphan_records(key, pieces, self._settings.zone, pod_names=self._settings.pod_names)
 
     def _measure(self, key: str, service: Service) -> None:
         """Note how long it took from the change of an endpoint to the answers that show it."""

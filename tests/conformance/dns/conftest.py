@@ -85,6 +85,7 @@ class World:
         for n in range(60):
             self._draw(n)
         self._draw_large()
+        self._draw_odd()
         for name, leads_to in (("ring", "ring"), ("there", "back"), ("back", "there"), ("under", "x.under"), *CHAIN):
             self.services.append(service(name, namespace="shop", external=f"{leads_to}.shop.svc.cluster.local"))
 
@@ -130,7 +131,17 @@ class World:
         for n in range(self.rng.randrange(8, 14)):
             self._named(f"shares-{n}", ["10.244.10.1"], ["http:80", "dns:53/UDP"])
 
-    def _named(self, name: str, addresses: list[str], ports: list[str], piece: str = "") -> None:
+    def _draw_odd(self) -> None:
+        """Draw slices whose port has no number, and those of a Service that is an alias, or that is not there."""
+        self._named("odd", ["10.244.11.1"], ["http:80"])
+        self._named("odd", ["10.244.11.2", "10.244.11.3"], [], piece="odd-without-numbers")
+        self.slices[-1]["ports"] = [{"name": "all"}, {"name": "http", "protocol": "UDP"}]
+        self._named("under", ["10.244.11.4"], ["http:80"], piece="of-an-alias")
+        named: Json = {"addresses": ["10.244.11.5"], "hostname": "pod-0"}
+        unready: Json = {"addresses": ["10.244.11.6"], "conditions": {"ready": False}}
+        self._named("nobody", [named, unready, "10.244.10.1"], ["http:80"], piece="of-nobody")
+
+    def _named(self, name: str, addresses: list[str | Json], ports: list[str], piece: str = "") -> None:
         if not piece:
             self.services.append(service(name, namespace="shop", ports=ports))
         self.slices.append(endpoint_slice(piece or name, name, list(addresses), namespace="shop", ports=ports))

@@ -79,6 +79,8 @@ def questions(world: Any, rng: random.Random) -> Iterator[tuple[str, str]]:
     yield f"ring.shop.svc.{ZONE}", "A"
     yield from product([f"large.shop.svc.{ZONE}"] * 12, ("A", "SRV"))
     yield from product(APEXES, TYPES)
+    yield from product([f"{name}odd.shop.svc.{ZONE}" for name in AT_ODD], ("A", "AAAA", "SRV", "TXT"))
+    yield from product([f"{n}.11.244.10.in-addr.arpa" for n in range(1, 7)], ("PTR", "A"))
     yield from product(["ext.example", UNSERVED], ("A", "AAAA", "TXT", "MX"))
     names = [*known(world), *APEXES]
     yield from ((f"x.{name}", "PTR") for name in islice((name for name in names if name.endswith("ip6.arpa")), 20))
@@ -103,6 +105,22 @@ BEFORE = (
     *("_x._y", "_http._tcp", "http.tcp", "_https.tcp", "dns._udp", "dns.udp", "x-1.udp"),
     *("_._tcp", "_.udp", "_http._", "_._", "tcp._tcp", "__http._tcp"),
 )
+AT_ODD = (
+    "",
+    "_all._tcp.",
+    "all.tcp.",
+    "_all._udp.",
+    "_http._udp.",
+    "_http._tcp.",
+    "_._tcp.",
+    "_._udp.",
+    "10-244-11-2.",
+)
+ORPHANS = {  # of an alias, and of no Service
+    "4.11.244.10.in-addr.arpa": f"10-244-11-4.under.shop.svc.{ZONE}",
+    "5.11.244.10.in-addr.arpa": f"pod-0.nobody.shop.svc.{ZONE}",
+    "1.10.244.10.in-addr.arpa": f"10-244-10-1.nobody.shop.svc.{ZONE}",
+}
 IN_ZONE = (
     *("", "svc.", "pod.", "shop.svc.", "void.svc.", "gone.svc.", "shop.pod.", "gone.pod.", "dns-version."),
     *("x.dns-version.", "dns.", "ns.dns.", "x.ns.dns.", "apex.dns.", "web.", "a.web.", "svc.svc.", "x.pod.svc."),
@@ -165,6 +183,7 @@ REASONS = {
     "ring": "ExternalNames that lead back to themselves are an error, as RFC 1034 section 3.6.2 asks: SERVFAIL",
     "unnamed": "a port without a name has no name; CoreDNS takes `_` for any port, and for any protocol",
     "below": "the name of an IPv6 address has 32 labels (RFC 3596); CoreDNS has its PTR records up to three below",
+    "orphan": "a PTR record leads to a name that exists (RFC 1912 section 2.1)",
     "server": "a zone has a name server (RFC 1034 section 4.2.1), which exists, has each address once (RFC 2181), and "
     "is found in any letter case (RFC 4343)",
     "size": "no reply over UDP is longer than 1232 octets (RFC 9715), and TC says that what was asked for is not whole",
@@ -186,6 +205,7 @@ def reason(world: Any, name: str, kind: str, ours: Seen, theirs: Seen) -> str:
         "soa": kind == "SOA" and codes == ("NXDOMAIN", "NOERROR") and not theirs.answer,
         "unnamed": "_" in labels[:2] and codes == ("NXDOMAIN", "NOERROR"),
         "below": kind == "PTR" and name.endswith(".ip6.arpa") and len(labels) > 34 and not ours.answer,
+        "orphan": kind == "PTR" and {*theirs.answer} - {*ours.answer} == {f"{name}. 30 ptr {ORPHANS.get(name)}."},
         "server": name.removeprefix("ns.dns.") in (ZONE, *BACKWARD) and (kind == "NS" or labels[0] == "ns"),
         "size": ours.tc != theirs.tc and kind in ("SRV", "A"),
         "nonterminal": codes == ("NOERROR", "NXDOMAIN") and not ours.answer,

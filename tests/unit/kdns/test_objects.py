@@ -87,9 +87,18 @@ def test_a_slice_is_read_as_others_read_it(obj: Any) -> None:
             for endpoint in others.endpoints
             for address in endpoint.addresses
         ),
-        tuple(Port(port.name, port.protocol.lower(), port.port) for port in others.ports),
+        found.ports,
         others.trigger_time,
     )
+    numbered = tuple(port for port in found.ports if port.number)
+    assert numbered == tuple(Port(port.name, port.protocol.lower(), port.port) for port in others.ports)
+
+
+def test_a_port_of_endpoints_may_have_no_number_and_one_of_a_service_may_not() -> None:
+    meta, ports = {"name": "a"}, [{"name": "all"}, {"name": "none", "port": 0}, {"name": "http", "port": 80}]
+    read = objects.endpoint_slice({"metadata": meta, "addressType": "IPv4", "ports": ports})
+    assert read.ports == (Port("all", "tcp", 0), Port("http", "tcp", 80))
+    assert objects.service({"metadata": meta, "spec": {"ports": ports}}).ports == (Port("http", "tcp", 80),)
 
 
 @given(ADDRESS | BAD | st.text(max_size=9) | st.builds("{}.{}.{}.{}".format, *[st.integers(0, 300)] * 4))

@@ -151,6 +151,8 @@ CASES = {
         missing("waiting.default.svc"),
         svc("eager.default", "A", "10.244.1.9"),
         svc("eager.default", "SRV", why="no ports: NODATA"),
+        *[svc(f"{port}.numberless.default", "A", "10.244.6.2") for port in ("_all._tcp", "all.tcp")],
+        *[svc(f"{at}numberless.default", "SRV") for at in ("", "_all._tcp.")],
     ],
     "C11": [
         svc("six.default", "SRV", *SIX),
@@ -226,6 +228,7 @@ CASES = {
     "R11": [missing(f"{port}.web.default.svc", kind) for port in ("_._tcp", "_http._") for kind in ("A", "SRV")],
     "R13": [Case(f"x.8.{'0.' * 27}6.9.d.f.ip6.arpa", "PTR", "NXDOMAIN")],
     "R14": [Case("example.com", "A", "REFUSED")],
+    "R18": [Case(f"{last}.0.96.10.in-addr.arpa", "PTR", "NXDOMAIN") for last in (77, 78)],
 }
 
 # What CoreDNS says where the RFCs say otherwise, with --answers like-coredns.
@@ -268,6 +271,11 @@ LIKE_COREDNS = {
     ]
     + [Case(f"a.x.y.z.8.{'0.' * 27}6.9.d.f.ip6.arpa", "PTR", "NXDOMAIN")],
     "R14": [Case("example.com", "A", "SERVFAIL")],
+    "R18": [
+        Case("77.0.96.10.in-addr.arpa", "PTR", data=(f"10-96-0-77.orphan.default.svc.{CLUSTER}.",)),
+        Case("78.0.96.10.in-addr.arpa", "PTR", data=(f"10-96-0-78.outside.default.svc.{CLUSTER}.",)),
+        missing("10-96-0-77.orphan.default.svc"),
+    ],
 }
 
 OTHERS = [Case("db.example", "A", data=("10.0.0.5",)), empty("db.example", "AAAA")]
