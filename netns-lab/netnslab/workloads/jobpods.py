@@ -24,12 +24,12 @@ _LONGEST_BACKOFF = 600.0  # seconds
 
 def steps(job: Job, pods: Sequence[Pod], counted: Tally, now: datetime, backoff: float) -> Decision:
     """Have as many pods as should run: give some up, or make some, later where one has just failed."""
-    leaving = counted.terminating if job.replaces_when_gone else 0
-    missing = _wanted(job, counted) - len(counted.active) - leaving
-    if missing < 0:
-        doomed = surplus(counted.active, -missing)
+    missing = _wanted(job, counted) - len(counted.active)
+    doomed = _doomed(job, counted.active, -missing)
+    if doomed:
         return Decision((*untracked(doomed), *deleted(job, doomed)))
-    if missing == 0 or job.suspended:
+    missing -= counted.terminating if job.replaces_when_gone else 0
+    if missing <= 0:
         return Decision()
     wait = _remaining(pods, now, backoff)
     if wait > 0:
@@ -40,8 +40,8 @@ def steps(job: Job, pods: Sequence[Pod], counted: Tally, now: datetime, backoff:
 def untracked(pods: Iterable[Pod]) -> Iterator[Action]:
     """Take the finalizer off pods: they are counted, or are not to be."""
     for pod in pods:
-        left = [name for name in pod.finalizers if name != TRACKING] or None
-        yield Patch(PODS, pod.key, {"metadata": {"uid": pod.uid, "finalizers": left}})
+        meta = {"uid": pod.uid, "$deleteFromPrimitiveList/finalizers": [TRACKING]}  # those of others stay
+        yield Patch(PODS, pod.key, {"metadata": meta}, kind="strategic")
 
 
 def deleted(job: Job, pods: Iterable[Pod]) -> list[Action]:
@@ -55,6 +55,25 @@ def _wanted(job: Job, counted: Tally) -> int:
     if job.completions is None:  # the first success ends the work: nobody is started any more, and nobody stopped
         return len(counted.active) if counted.succeeded else job.parallelism
     return max(0, min(job.completions - counted.succeeded, job.parallelism))
+
+
+def _doomed(job: Job, active: Sequence[Pod], least: int) -> list[Pod]:
+    """Choose at least so many to give up, and of a Job with indexes all whose work is not asked for, or another's."""
+    useless = list(_useless(job, active)) if job.indexed else []
+    uids = {pod.uid for pod in useless}
+    return [*useless, *surplus([pod for pod in active if pod.uid not in uids], max(0, least - len(useless)))]
+
+
+def _useless(job: Job, active: Iterable[Pod]) -> Iterator[Pod]:
+    by_index: dict[int, list[Pod]] = {}
+    for pod in active:
+        index = index_of(pod)
+        if index is None or not job.asks_for(pod):
+            yield pod
+        else:
+            by_index.setdefault(index, []).append(pod)
+    for same in by_index.values():
+        yield from surplus(same, len(same) - 1)
 
 
 def _remaining(pods: Iterable[Pod], now: datetime, backoff: float) -> float:

@@ -57,6 +57,10 @@ class Job(Object):
         """The indexes that are known to be done."""
         return frozenset(_indexes(self.status.get("completedIndexes") or "", self.completions or 0))
 
+    def asks_for(self, pod: Pod) -> bool:
+        """Whether the end of a pod counts: where there are indexes, it has to work on one of them."""
+        return not self.indexed or index_of(pod) in range(self.completions or 0)
+
     def condition(self, *kinds: str) -> Json | None:
         """Give the condition of one of these types that holds."""
         conditions = self.status.get("conditions") or ()

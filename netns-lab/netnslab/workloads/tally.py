@@ -36,8 +36,10 @@ def tally(job: Job, pods: Iterable[Pod], *, failed: bool = False) -> Tally:
     """Count. With `failed`, as the Job itself has, every pod that has not succeeded has failed."""
     pods = tuple(pods)
     tracked = {pod.uid: pod for pod in pods if TRACKING in pod.finalizers}
-    won = [pod for pod in tracked.values() if pod.phase == "Succeeded"]
-    lost = [pod.uid for pod in tracked.values() if _has_failed(job, pod, failed=failed)]
+    over = [pod for pod in tracked.values() if pod.phase == "Succeeded" or _has_failed(job, pod, failed=failed)]
+    idle = {pod.uid for pod in over if not job.asks_for(pod)}  # how they end is nothing to the Job
+    won = [pod for pod in over if pod.phase == "Succeeded" and pod.uid not in idle]
+    lost = [pod.uid for pod in over if pod.phase != "Succeeded" and pod.uid not in idle]
     indexes = _indexes(job, won)
     succeeded, new_won = _noted(job, "succeeded", [] if job.indexed else [pod.uid for pod in won], tracked.keys())
     failures, new_lost = _noted(job, "failed", lost, tracked.keys())
@@ -54,17 +56,16 @@ def tally(job: Job, pods: Iterable[Pod], *, failed: bool = False) -> Tally:
     if job.indexed:
         status["completedIndexes"] = shown(indexes) or None
     known = {*job.uncounted("succeeded"), *job.uncounted("failed")}
-    completed = job.completed if job.indexed else frozenset()
-    done = {pod.uid for pod in won if index_of(pod) in completed}
+    done = {pod.uid for pod in won if index_of(pod) in job.completed} if job.indexed else set()
     return Tally(
         active=active,
         terminating=terminating,
         succeeded=len(indexes) if job.indexed else succeeded + len(new_won),
         failed=failures + len(new_lost),
         indexes=indexes,
-        noted=tuple(pod for uid, pod in tracked.items() if uid in known | done),
+        noted=tuple(pod for uid, pod in tracked.items() if uid in known | done | idle),
         status=status,
-        settled=not new_won and not new_lost and not won,
+        settled=not new_won and not new_lost and not won and not idle,
     )
 
 

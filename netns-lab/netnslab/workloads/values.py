@@ -12,6 +12,7 @@ from typing import Any
 from kapi.network import Reference
 from kapi.resources import REPLICA_SETS, REPLICATION_CONTROLLERS, Resource
 from kapi.selectors import Requirement, from_object
+from netnslab.workloads.clock import earlier
 
 Json = dict[str, Any]
 Selector = tuple[Requirement, ...]
@@ -94,7 +95,7 @@ class Pod(Object):
     deletion_cost: int = 0
     restarts: int = 0  # of the container that was restarted most
     all_restarts: int = 0
-    ended: str = ""  # when the last of its containers did
+    ended: str = ""  # when it did, or would have, as far as that is known
     finalizers: tuple[str, ...] = ()
     grace: int | None = None  # seconds that it has while it is being deleted: 0 when its kubelet has ended it
 
@@ -181,7 +182,7 @@ def pod(obj: Json) -> Pod:
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     ready, scheduled = conditions.get("Ready") or {}, conditions.get("PodScheduled") or {}
     meta = identity(obj)
-    containers = (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
+    containers = _container_statuses(obj)
     return Pod(
         meta,
         phase=status.get("phase") or "Pending",
@@ -198,7 +199,7 @@ def pod(obj: Json) -> Pod:
         deletion_cost=_number(meta.annotations.get("controller.kubernetes.io/pod-deletion-cost")),
         restarts=max((int(c.get("restartCount") or 0) for c in status.get("containerStatuses") or ()), default=0),
         all_restarts=sum(int(c.get("restartCount") or 0) for c in containers),
-        ended=max((_end(c) for c in containers), default=""),
+        ended=_ended(obj, ready),
         finalizers=tuple(obj["metadata"].get("finalizers") or ()),
         grace=obj["metadata"].get("deletionGracePeriodSeconds"),
     )
@@ -286,6 +287,27 @@ def _replicas(obj: Json, resource: Resource, selector: Selector | None) -> Repli
         template=spec.get("template") or {},
         status=obj.get("status") or {},
     )
+
+
+def _container_statuses(obj: Json) -> list[Json]:
+    status = obj.get("status") or {}
+    return [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+
+
+def _ended(obj: Json, ready: Json) -> str:
+    """When a pod that has ended did: what is told of its containers, else of its state, its deletion, its creation.
+
+    Whoever ends a pod that never ran has no container to tell of.
+    """
+    meta = obj["metadata"]
+    told = max((_end(container) for container in _container_statuses(obj)), default="")
+    unready = ready.get("lastTransitionTime") if ready.get("status") == "False" else ""
+    return told or unready or _deleted(meta) or meta.get("creationTimestamp") or ""
+
+
+def _deleted(meta: Json) -> str:
+    """When somebody asked for a deletion: its timestamp is when that should be over."""
+    return earlier(meta.get("deletionTimestamp") or "", meta.get("deletionGracePeriodSeconds") or 0)
 
 
 def _end(container: Json) -> str:

@@ -94,6 +94,8 @@ def history(resource: Resource, random: Random, length: int) -> Iterator[Step]:
             lambda: ("report", number(), False, "Failed"),
             lambda: ("delete", number()),
             lambda: ("change", {"suspend": random.random() < 0.3}),
+            lambda: ("change", {"parallelism": number()}),
+            lambda: ("change", {"completions": (size := number()), "parallelism": size}),
         ],
     }
     for _ in range(length):

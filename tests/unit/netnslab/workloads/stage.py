@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from kapi.patch import strategic
 from kapi.patch.merge import merge
+from kapi.patch.shape import Shape
 from kapi.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, Resource
 from netnslab.workloads import values
 from netnslab.workloads.actions import Action, Create, Decision, Delete, Patch, Tell
@@ -92,9 +94,13 @@ class Stage:
             self.last = self._decide(self)
             if not self.last.actions:
                 return self.journal[before:]
-            for action in self.last.actions:
-                self._carry_out(action)
+            self.act(self.last.actions)
         raise AssertionError(f"no end: {self.last.actions}")
+
+    def act(self, actions: Iterable[Action]) -> None:
+        """Carry out actions."""
+        for action in actions:
+            self._carry_out(action)
 
     def ready(self, *names: str, seconds: float = 0) -> list[str]:
         """Pods are ready, since so many seconds ago."""
@@ -140,7 +146,8 @@ class Stage:
                 self._delete(action)
             case Patch():
                 held = self._objects[action.resource][action.key]
-                merged = merge(held, action.patch)
+                plain = action.kind == "merge"
+                merged = merge(held, action.patch) if plain else strategic.merge(held, action.patch, Shape())
                 held.clear()
                 held |= merged
             case Tell():

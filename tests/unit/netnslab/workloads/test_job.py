@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.netnslab.workloads.stage import NOW, Stage, template, workload
 
 from kapi.resources import JOBS
+from netnslab.workloads import jobpods
 from netnslab.workloads.actions import Delete
 from netnslab.workloads.clock import stamp
 from netnslab.workloads.job import decide
@@ -49,8 +51,11 @@ class Work(Stage):
         return self.settle()
 
     def clear(self) -> None:
-        """Every deletion comes to its end."""
+        """Every deletion comes to its end, of which the kubelet tells first."""
         while leaving := [pod.meta.name for pod in self.pods if pod.meta.terminating]:
+            for name in leaving:
+                self.pod(name)["metadata"]["deletionGracePeriodSeconds"] = 0
+            self.settle()
             self.gone(*leaving)
 
     def counts(self) -> tuple[int, int, int]:
@@ -197,6 +202,16 @@ def test_a_pod_may_be_replaced_only_when_it_has_ended() -> None:
     assert work.counts() == (1, 0, 1)
 
 
+def test_fewer_at_a_time_give_up_no_more_than_those_though_others_are_still_ending() -> None:
+    work = Work(podReplacementPolicy="Failed", parallelism=4, completions=9)
+    work.deleted(work.active()[0])
+    assert len(work.change(parallelism=2)) == 1
+    assert len(work.active()) == 2
+    assert work.change(parallelism=3) == []
+    work.clear()
+    assert len(work.active()) == 3
+
+
 def test_a_success_counts_once_whenever_its_pod_goes() -> None:
     work = Work(completions=3)
     for number in range(3):
@@ -262,6 +277,69 @@ def test_each_index_is_done_once() -> None:
     assert work.counts() == (0, 3, 1)
 
 
+def test_fewer_completions_give_up_the_indexes_that_are_not_asked_for_any_more() -> None:
+    work = Work(completionMode="Indexed", parallelism=4, completions=4)
+    first, second, third, fourth = work.active()
+    work.ready(third, fourth)  # else these would be given up last
+    assert sorted(work.change(completions=2)) == sorted([f"-{third}", f"-{fourth}"])
+    work.clear()
+    work.end(first, second)
+    assert work.conditions() == COMPLETE
+    assert work.counts() == (0, 2, 0)
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_the_end_of_an_index_that_is_not_asked_for_counts_for_nothing_and_holds_up_nobody(phase: str) -> None:
+    work = Work(completionMode="Indexed", parallelism=3, completions=3)
+    first, second, third = work.active()
+    work.pod(third)["status"] = {"phase": phase}
+    work.change(completions=2)
+    assert not work.pod(third)["metadata"].get("finalizers")
+    work.end(first, second)
+    assert work.conditions() == COMPLETE
+    assert work.counts() == (0, 2, 0)
+
+
+def test_of_two_pods_with_one_index_the_better_one_stays() -> None:
+    work = Work(completionMode="Indexed", parallelism=2, completions=2)
+    first, second = work.active()
+    twin = deepcopy(work.pod(first))
+    twin["metadata"] |= {"name": "twin", "uid": "twin"}
+    twin["status"] = {"phase": "Running"}
+    work.put(twin)
+    assert work.settle() == [f"-{first}"]
+    assert sorted(work.active()) == sorted(["twin", second])
+
+
+def test_what_others_hold_a_pod_up_for_stays_when_it_is_counted() -> None:
+    work = Work()
+    (name,) = work.active()
+    work.pod(name)["metadata"]["finalizers"].append("example.com/mine")
+    seen = work.pods
+    work.pod(name)["metadata"]["finalizers"].append("example.com/added-since")
+    work.act(jobpods.untracked(seen))
+    assert work.pod(name)["metadata"]["finalizers"] == ["example.com/mine", "example.com/added-since"]
+
+
+@pytest.mark.parametrize(
+    ("status", "deletion"),
+    [
+        ({"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": stamp(NOW)}]}, {}),
+        ({}, {"deletionTimestamp": stamp(NOW + timedelta(seconds=30)), "deletionGracePeriodSeconds": 30}),
+        ({}, {"creationTimestamp": stamp(NOW)}),
+    ],
+    ids=["not ready since", "deleted", "created"],
+)
+def test_a_pod_that_failed_without_having_run_is_replaced_after_the_pause_too(status: Json, deletion: Json) -> None:
+    work = Work()
+    (name,) = work.active()
+    work.pod(name)["metadata"] |= deletion
+    work.pod(name)["status"] = {"phase": "Failed", **status}
+    assert work.settle() == []
+    assert work.later(9) == []
+    assert len(work.later(1)) == 1
+
+
 @pytest.mark.parametrize(("indexes", "text"), [([], ""), ([4], "4"), ([0, 2, 3, 4, 9, 10], "0,2-4,9,10")])
 def test_indexes_are_written_as_runs(indexes: list[int], text: str) -> None:
     assert shown(indexes) == text
@@ -305,34 +383,55 @@ def test_a_job_that_is_being_deleted_makes_nothing_and_still_counts() -> None:
     assert work.counts() == (0, 1, 0)
 
 
-HAPPENS = st.lists(st.tuples(st.integers(0, 4), st.sampled_from(("end", "fail", "delete", "gone"))), max_size=20)
+HAPPENS = st.lists(
+    st.tuples(st.integers(0, 4), st.sampled_from(("end", "fail", "delete", "gone", "parallelism"))), max_size=20
+)
 
 
 @settings(max_examples=50)
-@given(HAPPENS, st.integers(1, 4), st.integers(1, 5), st.integers(0, 3), st.sampled_from(("Indexed", "NonIndexed")))
+@given(
+    HAPPENS,
+    st.fixed_dictionaries(
+        {
+            "parallelism": st.integers(1, 4),
+            "completions": st.integers(1, 5),
+            "backoffLimit": st.integers(0, 3),
+            "completionMode": st.sampled_from(("Indexed", "NonIndexed")),
+            "podReplacementPolicy": st.sampled_from(("TerminatingOrFailed", "Failed")),
+        }
+    ),
+)
 def test_whatever_happens_every_pod_is_counted_once_and_the_job_comes_to_its_end(
-    happens: list[tuple[int, str]], parallelism: int, completions: int, limit: int, mode: str
+    happens: list[tuple[int, str]], spec: Json
 ) -> None:
-    work = Work(parallelism=parallelism, completions=completions, backoffLimit=limit, completionMode=mode)
-    won = lost = 0
+    work, parallelism = Work(**spec), spec["parallelism"]
+    won = lost = spared = 0
     for number, what in happens:
         name = next(iter(work.active()[number:]), "")
         if what == "gone":
             done = [pod.meta.name for pod in work.pods if not pod.active and not pod.finalizers]
             work.gone(*done)
+        elif what == "parallelism" and not work.conditions():
+            parallelism, before = number, len(work.active())
+            given_up = [entry for entry in work.change(parallelism=number) if entry[0] == "-"]
+            assert len(given_up) == max(0, before - number)
+            spared += len(given_up)
         elif name and not work.conditions():
             won, lost = won + (what == "end"), lost + (what != "end")
             happen: dict[str, Callable[[str], Any]] = {"end": work.end, "fail": work.fail, "delete": work.deleted}
             happen[what](name)
         assert len(work.active()) <= parallelism
         work.later(700)
+    work.change(parallelism=parallelism or 1)
     while not work.conditions():
+        work.clear()
+        work.later(700)
         won += len(work.active())
         work.end(*work.active())
         work.later(700)
     work.clear()
-    cut_short = len([entry for entry in work.journal if entry[0] == "-"])
+    cut_short = len([entry for entry in work.journal if entry[0] == "-"]) - spared
     assert work.counts() == (0, won, lost + cut_short)
     assert [kind for kind, _ in work.conditions()] in (["SuccessCriteriaMet", "Complete"], ["FailureTarget", "Failed"])
-    assert (won >= completions) == (work.conditions() == COMPLETE)
-    assert (lost > limit) == (work.conditions() == failed("BackoffLimitExceeded"))
+    assert (won >= spec["completions"]) == (work.conditions() == COMPLETE)
+    assert (lost > spec["backoffLimit"]) == (work.conditions() == failed("BackoffLimitExceeded"))
