@@ -54,12 +54,12 @@ def decide(
         return Decision((*claimed.patches, *past.actions))
     present = _present(owner, claimed.owned, nodes, past.update, now)
     actions = [*claimed.patches, *past.actions]
-    if not owner.meta.terminating:
-        used = {pod.meta.labels.get(LABEL, "") for pod in claimed.owned}
-        actions += [*_steps(present), *surplus(owner, past, used)]
     status = _status(present)
     if {name: owner.status.get(name) for name in status} != status:
         actions.append(Patch(DAEMON_SETS, owner.key, {"status": status}, "status"))
+    if not owner.meta.terminating:  # last, as the server may refuse a pod
+        used = {pod.meta.labels.get(LABEL, "") for pod in claimed.owned}
+        actions += [*surplus(owner, past, used), *_steps(present)]
     return Decision(tuple(actions), next_available(claimed.owned, owner.min_ready_seconds, now))
 
 

@@ -61,9 +61,10 @@ def decide(job: Job, candidates: Iterable[Pod], now: datetime, backoff: float = 
     elif not job.meta.terminating:
         work = jobpods.steps(job, pods, counted, now, backoff)
     status = _status(job, counted, verdict, now)
-    actions: list[Action] = [*claimed.patches, *work.actions, *jobpods.untracked(counted.noted)]
+    actions: list[Action] = [*claimed.patches, *jobpods.untracked(counted.noted)]
     if merge(job.status, status) != job.status:
         actions += [Patch(JOBS, job.key, {"status": status}, "status"), *_told(job, status)]
+    actions += work.actions  # last, as the server may refuse them
     return Decision(tuple(actions), _sooner(work.again, _left(job, now)))
 
 

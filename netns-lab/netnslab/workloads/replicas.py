@@ -29,17 +29,17 @@ def decide(owner: ReplicaSet, candidates: Iterable[Pod], now: datetime) -> Decis
     claimed = claim(owner.reference, owner.selector, alive, PODS, adopt=not owner.meta.terminating)
     pods = claimed.owned
     actions: list[Action] = [*claimed.patches]
+    status, again = _status(owner, pods, now)
+    if {name: owner.status.get(name) for name in status} != status:
+        actions.append(Patch(owner.resource, owner.key, {"status": status}, "status"))
     missing = owner.replicas - len(pods)
     if owner.meta.terminating:
         missing = 0
-    if missing > 0:
+    if missing > 0:  # last, as the server may refuse a pod
         actions.append(Create(PODS, pod_of(owner.template, owner.reference), owner.reference, min(missing, _BURST)))
     elif missing < 0:
         doomed = surplus(pods, -missing)
         actions += [Delete(PODS, pod.key, pod.meta.uid, owner.reference) for pod in doomed]
-    status, again = _status(owner, pods, now)
-    if {name: owner.status.get(name) for name in status} != status:
-        actions.append(Patch(owner.resource, owner.key, {"status": status}, "status"))
     return Decision(tuple(actions), again)
 
 

@@ -68,11 +68,11 @@ def decide(
     current = past.named(owner.status.get("currentRevision") or "") or past.update
     present = _Present(owner, dict(sorted(pods.items())), current, past.update, now, claims)
     actions = [*claimed.patches, *past.actions]
-    if not owner.meta.terminating:
-        actions += [*_steps(present), *_forgotten(present, past)]
     status = _status(present)
     if {name: owner.status.get(name) for name in status} != status:
         actions.append(Patch(STATEFUL_SETS, owner.key, {"status": status}, "status"))
+    if not owner.meta.terminating:  # last, as the server may refuse a pod
+        actions += [*_forgotten(present, past), *_steps(present)]
     return Decision(tuple(actions), next_available(pods.values(), owner.min_ready_seconds, now))
 
 

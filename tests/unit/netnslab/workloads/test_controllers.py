@@ -19,9 +19,11 @@ from kapi.events import Recorder
 from kapi.informer import Informer
 from kapi.resources import (
     CRON_JOBS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     EVENTS,
     HORIZONTAL_POD_AUTOSCALERS,
+    JOBS,
     NETWORK_POLICIES,
     NODES,
     PODS,
@@ -174,8 +176,8 @@ def _is_ready(pod: Json) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def template(image: str = "v1") -> Json:
-    return {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "c", "image": image}]}}
+def template(image: str = "v1", **spec: Any) -> Json:
+    return {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "c", "image": image}], **spec}}
 
 
 def workload(replicas: int, **spec: Any) -> Json:
@@ -332,6 +334,32 @@ async def test_pods_the_server_refuses_are_told_and_tried_sparingly_until_it_tak
         assert lab.quota.refused < 10
         lab.quota.left = 1000
         await lab.becomes(50, lab.count)
+
+
+@pytest.mark.parametrize(
+    "resource", [REPLICATION_CONTROLLERS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS], ids=lambda resource: resource.kind
+)
+async def test_the_status_is_written_while_the_server_refuses_pods(resource: Resource) -> None:
+    async with running() as lab:
+        lab.quota.left = 0
+        obj = workload(3, **({"selector": LABELS} if resource == REPLICATION_CONTROLLERS else {}))
+        await lab.client.create(resource, obj)
+        await lab.becomes(1, lab.status, resource, "observedGeneration")
+
+
+async def test_a_job_counts_while_the_server_refuses_pods() -> None:
+    async with running() as lab:
+        lab.quota.left = 1
+        spec = {"completions": 2, "template": template(restartPolicy="Never")}
+        await lab.client.create(JOBS, {"metadata": {"name": "web", "namespace": "default"}, "spec": spec})
+        await lab.becomes(1, lab.count)
+        (pod,) = await lab.pods()
+        await lab.client.patch(
+            PODS, pod["metadata"]["name"], {"status": {"phase": "Succeeded"}}, "default", subresource="status"
+        )
+        await lab.becomes(1, lab.status, JOBS, "succeeded")
+        (pod,) = await lab.pods()
+        assert not pod["metadata"].get("finalizers")
 
 
 async def test_a_pod_is_not_made_when_a_claim_of_it_cannot_be() -> None:

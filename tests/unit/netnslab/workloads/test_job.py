@@ -14,7 +14,7 @@ from tests.unit.netnslab.workloads.stage import NOW, Stage, template, workload
 
 from kapi.resources import JOBS
 from netnslab.workloads import jobpods
-from netnslab.workloads.actions import Delete
+from netnslab.workloads.actions import Create, Delete, Patch
 from netnslab.workloads.clock import stamp
 from netnslab.workloads.job import decide
 from netnslab.workloads.jobspec import INDEX, TRACKING, job, shown
@@ -227,10 +227,12 @@ def test_a_pod_is_noted_before_its_finalizer_is_off_and_counted_after() -> None:
     (name,) = work.active()
     uid = work.pod(name)["metadata"]["uid"]
     work.pod(name)["status"] = {"phase": "Succeeded"}
-    before = decide(job(work.owner), work.pods, work.now)
-    assert [getattr(action, "subresource", "") for action in before.actions if not hasattr(action, "obj")] == ["status"]
-    assert before.actions[-1].patch["status"]["uncountedTerminatedPods"]["succeeded"] == [uid]  # type: ignore[union-attr]
-    assert before.actions[-1].patch["status"]["succeeded"] is None  # type: ignore[union-attr]
+    noted, made = decide(job(work.owner), work.pods, work.now).actions
+    assert isinstance(noted, Patch)
+    assert noted.subresource == "status"
+    assert noted.patch["status"]["uncountedTerminatedPods"]["succeeded"] == [uid]
+    assert noted.patch["status"]["succeeded"] is None
+    assert isinstance(made, Create)
 
 
 def test_fewer_at_a_time_give_up_some_and_none_of_them_has_failed() -> None:

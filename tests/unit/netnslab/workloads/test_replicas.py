@@ -65,7 +65,7 @@ def test_pods_are_made_or_given_up_until_the_number_is_right(
 
 
 def test_a_pod_is_made_from_the_template_and_belongs_to_its_maker() -> None:
-    (create, _) = decide(replica_set(1), [], NOW).actions
+    (_, create) = decide(replica_set(1), [], NOW).actions
     assert isinstance(create, Create)
     meta = create.obj["metadata"]
     assert (meta["generateName"], meta["namespace"], meta["labels"]) == ("web-", "default", {"app": "web"})
@@ -117,7 +117,7 @@ def test_an_orphan_that_is_selected_is_adopted_instead_of_making_one() -> None:
 
 def test_a_pod_that_is_no_longer_selected_is_released_and_replaced() -> None:
     actions = decide(replica_set(1), [pod("a", labels={"app": "debug"})], NOW).actions
-    release, create, _ = actions
+    release, _, create = actions
     assert isinstance(release, Patch)
     assert release.patch["metadata"]["ownerReferences"] is None
     assert isinstance(create, Create)
@@ -154,7 +154,7 @@ def test_a_replication_controller_selects_by_plain_labels_or_by_its_template() -
     for selector in ({"app": "web"}, None):
         owner = values.replication_controller({"metadata": meta, "spec": {**spec, "selector": selector}})
         assert not any(isinstance(a, Create) for a in decide(owner, [pod("a")], NOW).actions)
-        (create, _) = decide(owner, [], NOW).actions
+        (_, create) = decide(owner, [], NOW).actions
         assert isinstance(create, Create)
         assert create.obj["metadata"]["ownerReferences"][0]["kind"] == "ReplicationController"
         assert create.obj["metadata"]["ownerReferences"][0]["apiVersion"] == "v1"
