@@ -68,11 +68,12 @@ def _present(owner: DaemonSet, pods: Iterable[Pod], nodes: Iterable[Node], updat
     admitted = {node.key: daemonpod.admits(example, node) for node in sorted(nodes, key=lambda node: node.key)}
     placed: dict[str, list[Pod]] = {}
     for pod in sorted(pods, key=lambda pod: (not pod.node_name, pod.meta.created, pod.meta.name)):
-        if not (pod.finished and pod.meta.terminating):  # it is about to go, and nothing of it runs
-            placed.setdefault(daemonpod.node_of(pod), []).append(pod)
+        node = daemonpod.node_of(pod)
+        if node and not (pod.finished and pod.meta.terminating):  # that is about to go, and nothing of it runs
+            placed.setdefault(node, []).append(pod)
     return _Present(
         owner,
-        {node: tuple(there) for node, there in placed.items()},
+        {name: tuple(there) for name, there in placed.items()},
         tuple(node for node, (wanted, _) in admitted.items() if wanted),
         frozenset(node for node, (_, stays) in admitted.items() if stays),
         frozenset(admitted),
@@ -93,15 +94,24 @@ def _steps(present: _Present) -> list[Action]:
 
 
 def _missing(present: _Present) -> Iterator[Action]:
+    """Make a pod where there is none; where two are allowed for a while, one that goes or has ended is none."""
+    surging = renewal.surge(present.owner, len(present.wanted)) > 0
     for node in present.wanted:
-        if not present.pods.get(node):
+        there = present.pods.get(node, ())
+        if not (any(pod.active for pod in there) if surging else there):
             yield daemonpod.pod(present.owner, node, present.update)
 
 
 def _doomed(present: _Present) -> Iterator[Action]:
-    """Give up pods that have ended, that are one too many, and that their node does not want."""
+    """Give up pods that have ended, that are one too many, and that their node does not want.
+
+    Those on a node that has gone have a grace, which is not this controller's; those not yet there never will be.
+    """
     owner = present.owner
     for node, pods in present.pods.items():
+        if node not in present.known:
+            yield from (_deleted(owner, pod) for pod in pods if not pod.node_name and not pod.meta.terminating)
+            continue
         staying = [pod for pod in pods if pod.active]
         if node not in present.tolerated:
             excess = staying

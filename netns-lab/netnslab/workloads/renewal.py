@@ -72,17 +72,18 @@ def _sorted_out(name: str, pods: Sequence[Pod], new: str, *, wanted: bool) -> _N
 
 
 def _replaced(owner: DaemonSet, nodes: Sequence[_Node], most: int, now: datetime) -> Step:
-    """Give up old pods: those that do not work in any case, and as many others as may be missing."""
+    """Give up old pods: those that do not work in any case, and as many others as may be missing beside these."""
     left = most or 1  # else no pod could ever be replaced
     broken, working = list[Pod](), list[Pod]()
     for node in nodes:
         if not node.clear or (node.old is None) == (node.new is None):
             left -= 1  # it has no pod, or is about to give up one of two
         elif node.old is not None:
-            (working if is_available(node.old, owner.min_ready_seconds, now) else broken).append(node.old)
+            works = is_available(node.old, owner.min_ready_seconds, now)
+            (working if works else broken).append(node.old)
         elif node.new is not None and not is_available(node.new, owner.min_ready_seconds, now):
             left -= 1
-    return Step(given_up=(*broken, *working[: max(0, left)]))
+    return Step(given_up=(*broken, *working[: max(0, left - len(broken))]))
 
 
 def _doubled(owner: DaemonSet, nodes: Sequence[_Node], most: int, now: datetime) -> Step:

@@ -40,7 +40,7 @@ class Revised(Object):
 
 @dataclass(frozen=True, slots=True)
 class StatefulSet(Revised):
-    """A StatefulSet. `unavailable` is as written: a number or a percentage."""
+    """A StatefulSet. `unavailable` is as written: a number or a percentage, or None where nothing is."""
 
     replicas: int = 1
     start: int = 0  # the number of the first pod
@@ -49,7 +49,7 @@ class StatefulSet(Revised):
     claims: tuple[Json, ...] = ()  # templates of PersistentVolumeClaims
     match_labels: Mapping[str, str] = field(default_factory=dict)
     partition: int = 0
-    unavailable: int | str = 1
+    unavailable: int | str | None = None
 
     @property
     def numbers(self) -> range:
@@ -78,7 +78,7 @@ def stateful_set(obj: Json) -> StatefulSet:
         claims=tuple(spec.get("volumeClaimTemplates") or ()),
         match_labels=(spec.get("selector") or {}).get("matchLabels") or {},
         partition=rolling.get("partition") or 0,
-        unavailable=or_else(rolling.get("maxUnavailable"), 1),
+        unavailable=rolling.get("maxUnavailable"),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 from kapi.resources import PODS, STATEFUL_SETS
@@ -36,9 +37,13 @@ class _Present:
     now: datetime
     claims: Container[str]
 
-    def available(self, pod: Pod) -> bool:
-        """Whether a pod runs, has done so for long enough, and is not about to go."""
-        return pod.active and is_available(pod, self.owner.min_ready_seconds, self.now)
+    def available(self, pod: Pod | None) -> bool:
+        """Whether there is a pod that runs, has done so for long enough, and is not about to go."""
+        return pod is not None and pod.active and is_available(pod, self.owner.min_ready_seconds, self.now)
+
+    def is_old(self, pod: Pod) -> bool:
+        """Whether a pod is of an earlier revision, and is not about to go already."""
+        return not pod.meta.terminating and pod.meta.labels.get(LABEL) != self.update.meta.name
 
     def revision(self, number: int) -> Revision:
         """The revision that a new pod gets: below the partition of an update the earlier one."""
@@ -101,7 +106,7 @@ def _filled(present: _Present) -> tuple[list[Action], bool]:
             actions += _made(present, number)
         elif pod.finished and not pod.meta.terminating:
             actions.append(_deleted(owner, pod))
-        if owner.ordered and (pod is None or not present.available(pod)):
+        if owner.ordered and not present.available(pod):
             return actions, True
         if pod is not None and not ordinals.labels(pod.meta.name, number).items() <= pod.meta.labels.items():
             labels = ordinals.labels(pod.meta.name, number)
@@ -130,19 +135,21 @@ def _shrunk(present: _Present) -> tuple[list[Action], bool]:
     return actions, False
 
 
-def _renewed(present: _Present) -> Iterator[Action]:
-    """Give up pods of earlier revisions, highest first, with as many at a time missing as the strategy allows."""
+def _renewed(present: _Present) -> list[Action]:
+    """Give up pods of earlier revisions, highest first, with as many at a time missing as the strategy allows.
+
+    Where it says how many, all that are not available count as missing. Where it does not, a pod waits for those with
+    higher numbers only: a lower one that does not work is renewed when its turn has come.
+    """
     owner = present.owner
-    left = max(1, share(owner.unavailable, owner.replicas, up=True))
-    for number in reversed(owner.numbers[owner.partition :]):
-        pod = present.pods.get(number)
-        if pod is not None and not pod.meta.terminating and pod.meta.labels.get(LABEL) != present.update.meta.name:
-            yield _deleted(owner, pod)
-            left -= 1
-        elif pod is None or not present.available(pod):
-            left -= 1
-        if left <= 0:
-            return
+    targets = [present.pods.get(number) for number in reversed(owner.numbers[owner.partition :])]
+    old = [pod for pod in targets if pod is not None and present.is_old(pod)]
+    if owner.unavailable is None:
+        left = int(all(present.available(pod) for pod in takewhile(lambda pod: pod not in old[:1], targets)))
+    else:
+        missing = sum(not present.available(present.pods.get(number)) for number in owner.numbers)
+        left = max(1, share(owner.unavailable, owner.replicas, up=False)) - missing
+    return [_deleted(owner, pod) for pod in old[: max(0, left)]]
 
 
 def _deleted(owner: StatefulSet, pod: Pod) -> Delete:

@@ -166,6 +166,36 @@ def test_an_old_pod_that_does_not_work_is_renewed_in_any_case() -> None:
     assert nodes.change(template=template("v2"))[0] == f"-{broken}"
 
 
+def test_those_that_do_not_work_are_among_the_nodes_that_may_be_without_a_pod() -> None:
+    nodes = running()
+    (broken,) = nodes.on("w3")
+    nodes.sick(broken)
+    assert nodes.change(template=template("v2")) == [f"-{broken}"]
+
+
+def test_pods_on_a_node_that_disappears_are_left_to_its_grace_and_those_only_meant_for_it_go() -> None:
+    nodes = running()
+    (meant,), (there,) = nodes.on("w3"), nodes.on("w2")
+    nodes.pod(there)["spec"]["nodeName"] = "w2"
+    del nodes.nodes[2:]
+    assert nodes.settle() == [f"-{meant}"]
+    assert nodes.number("desiredNumberScheduled") == 1
+
+
+def test_a_pod_that_is_adopted_and_not_placed_yet_stays() -> None:
+    nodes = running()
+    spec, meta = template()["spec"], {"name": "x", "namespace": "default", "uid": "x", "labels": {"app": "web"}}
+    nodes.put({"metadata": meta, "spec": spec})
+    assert nodes.settle() == []
+    assert nodes.pod("x")["metadata"]["ownerReferences"][0]["name"] == "web"
+
+
+def test_with_a_surge_a_pod_that_somebody_deletes_is_replaced_before_it_has_gone() -> None:
+    nodes = running(**rolling(maxSurge=1, maxUnavailable=0))
+    (name,) = nodes.on("w1")
+    assert nodes.deleted(name) == [f"+{nodes.on('w1')[0]}"]
+
+
 def test_with_a_surge_the_new_pod_comes_before_the_old_one_goes() -> None:
     nodes = running(**rolling(maxSurge=1, maxUnavailable=0))
     (made,) = nodes.change(template=template("v2"))

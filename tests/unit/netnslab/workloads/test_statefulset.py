@@ -139,10 +139,34 @@ def test_an_update_of_a_parallel_set_goes_one_by_one_too() -> None:
     assert web.ready("web-2") == ["-web-1"]
 
 
-@pytest.mark.parametrize(("most", "first"), [(2, ["-web-3", "-web-2"]), ("75%", ["-web-3", "-web-2", "-web-1"])])
+@pytest.mark.parametrize(
+    ("most", "first"),
+    [
+        (2, ["-web-3", "-web-2"]),
+        ("75%", ["-web-3", "-web-2", "-web-1"]),
+        ("74%", ["-web-3", "-web-2"]),
+        ("1%", ["-web-3"]),
+    ],
+)
 def test_as_many_at_a_time_are_renewed_as_may_be_missing(most: int | str, first: list[str]) -> None:
     web = running(4, **PARALLEL, **updating(maxUnavailable=most))
     assert web.change(template=template("v2")) == first
+
+
+def test_pods_that_do_not_work_are_among_those_that_may_be_missing() -> None:
+    web = running(4, **PARALLEL, **updating(maxUnavailable=2))
+    web.sick("web-0")
+    assert web.change(template=template("v2")) == ["-web-3"]
+    web.gone("web-3")
+    assert web.ready("web-3") == ["-web-2"]
+
+
+def test_without_a_number_that_may_be_missing_a_pod_waits_for_those_after_it_only() -> None:
+    web = running(3, **PARALLEL)
+    web.sick("web-0")
+    assert web.change(template=template("v2")) == ["-web-2"]
+    web.gone("web-2")
+    assert web.ready("web-2") == ["-web-1"]
 
 
 def test_below_the_partition_pods_stay_and_come_back_with_the_earlier_template() -> None:
