@@ -10,6 +10,7 @@ from typing import Any
 from kapi.resources import PODS
 from netnslab.workloads import scheduler, values
 from netnslab.workloads.actions import Create
+from netnslab.workloads.nodeselector import NAME
 from netnslab.workloads.revisions import LABEL, Revision
 from netnslab.workloads.sets import DaemonSet
 from netnslab.workloads.template import pod_of
@@ -17,7 +18,6 @@ from netnslab.workloads.values import Node, Pod
 
 Json = dict[str, Any]
 
-_NAME = "metadata.name"
 _EVICTING = frozenset({"NoExecute"})
 _PUT_UP_WITH = {  # by every pod of a DaemonSet, as it runs the node's own services
     "not-ready": "NoExecute",
@@ -44,7 +44,7 @@ def admits(pod: Pod, node: Node) -> tuple[bool, bool]:
 
 def node_of(pod: Pod) -> str:
     """The name of the node that a pod is on, or is for; "" where that is left open."""
-    named = (one for term in pod.node_affinity for one in term if one.key == _NAME)
+    named = (one for term in pod.node_affinity or () for one in term if one.key == NAME)
     return pod.node_name or next((value for one in named for value in one.values), "")
 
 
@@ -54,7 +54,7 @@ def pod(owner: DaemonSet, node: str, revision: Revision) -> Create:
     meta, spec = obj["metadata"], obj["spec"]
     labels = {**(meta.get("labels") or {}), LABEL: revision.hash}
     affinity = spec.get("affinity") or {}
-    fields = [{"key": _NAME, "operator": "In", "values": [node]}]
+    fields = [{"key": "metadata.name", "operator": "In", "values": [node]}]
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": fields}]}}
     bound = {**affinity, "nodeAffinity": {**(affinity.get("nodeAffinity") or {}), **required}}
     spec = {**spec, "affinity": bound, "tolerations": _tolerations(spec)}

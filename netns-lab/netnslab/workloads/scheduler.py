@@ -15,6 +15,7 @@ from kapi.network import Reference
 from kapi.resources import PODS
 from kapi.selectors import matches_labels
 from netnslab.workloads.actions import Action, Bind, Patch, Tell
+from netnslab.workloads.nodeselector import NAME
 from netnslab.workloads.values import Node, Pod, Taint, Toleration
 
 _REPELLING = frozenset({"NoSchedule", "NoExecute"})
@@ -65,9 +66,10 @@ def untolerated(pod: Pod, node: Node, effects: Container[str] = _REPELLING) -> T
 
 def selects(pod: Pod, node: Node) -> bool:
     """Whether a node is one of those that a pod wants, by its nodeSelector and its required node affinity."""
-    labels = {**node.meta.labels, "metadata.name": node.key}
-    chosen = all(labels.get(label) == value for label, value in pod.node_selector.items())
-    return chosen and (not pod.node_affinity or any(matches_labels(term, labels) for term in pod.node_affinity))
+    if not all(node.meta.labels.get(label) == value for label, value in pod.node_selector.items()):
+        return False
+    labels = {**node.meta.labels, NAME: node.key}
+    return pod.node_affinity is None or any(matches_labels(term, labels) for term in pod.node_affinity)
 
 
 def _refusal(pod: Pod, node: Node, load: Load) -> str:

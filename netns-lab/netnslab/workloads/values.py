@@ -12,6 +12,7 @@ from typing import Any
 from kapi.network import Reference
 from kapi.resources import REPLICA_SETS, REPLICATION_CONTROLLERS, Resource
 from kapi.selectors import Requirement, from_object
+from netnslab.workloads import nodeselector
 from netnslab.workloads.clock import earlier
 
 Json = dict[str, Any]
@@ -89,7 +90,7 @@ class Pod(Object):
     scheduler: str = "default-scheduler"
     gated: bool = False
     node_selector: Mapping[str, str] = field(default_factory=dict)
-    node_affinity: tuple[Selector, ...] = ()  # one of them must match; () is no wish
+    node_affinity: tuple[Selector, ...] | None = None  # one of them must match; None is no wish
     tolerations: tuple[Toleration, ...] = ()
     refusal: str = ""  # the message of a PodScheduled=False condition
     deletion_cost: int = 0
@@ -193,7 +194,7 @@ def pod(obj: Json) -> Pod:
         scheduler=spec.get("schedulerName") or "default-scheduler",
         gated=bool(spec.get("schedulingGates")),
         node_selector=spec.get("nodeSelector") or {},
-        node_affinity=_affinity(spec.get("affinity") or {}),
+        node_affinity=nodeselector.terms(spec.get("affinity") or {}),
         tolerations=tuple(_toleration(t) for t in spec.get("tolerations") or ()),
         refusal=(scheduled.get("message") or "") if scheduled.get("status") == "False" else "",
         deletion_cost=_number(meta.annotations.get("controller.kubernetes.io/pod-deletion-cost")),
@@ -313,21 +314,6 @@ def _deleted(meta: Json) -> str:
 def _end(container: Json) -> str:
     """When a container has ended, for good; "" for one that has not."""
     return ((container.get("state") or {}).get("terminated") or {}).get("finishedAt") or ""
-
-
-def _affinity(affinity: Json) -> tuple[Selector, ...]:
-    wanted = (affinity.get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or {}
-    terms = (from_object({"matchExpressions": _compared(term)}) for term in wanted.get("nodeSelectorTerms") or ())
-    return tuple(term for term in terms if term)
-
-
-def _compared(term: Json) -> list[Json]:
-    """Give the terms of a node selector that compare sets; Gt and Lt are not known to label selectors.
-
-    The one field that can be matched is `metadata.name`, which no label can be called like.
-    """
-    given = (*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ()))
-    return [e for e in given if e.get("operator") not in ("Gt", "Lt")]
 
 
 def _toleration(obj: Json) -> Toleration:

@@ -62,9 +62,24 @@ def _job_errors(spec: Json, path: str) -> list[FieldError]:
     for part in ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"):
         if spec.get(part, 0) < 0:
             errors.append(invalid(f"{path}.{part}", spec[part], "must be greater than or equal to 0"))
+    if spec["podReplacementPolicy"] not in (replacing := _replacement_policies(spec)):
+        errors.append(unsupported(f"{path}.podReplacementPolicy", spec["podReplacementPolicy"], replacing))
     if spec["completionMode"] not in ("Indexed", "NonIndexed"):
         errors.append(unsupported(f"{path}.completionMode", spec["completionMode"], ("Indexed", "NonIndexed")))
     return errors
+
+
+def _replacement_policies(spec: Json) -> tuple[str, ...]:
+    return ("Failed",) if "podFailurePolicy" in spec else ("Failed", "TerminatingOrFailed")
+
+
+def _completions_errors(spec: Json, before: Json) -> list[FieldError]:
+    """Say whether completions may change so: those of indexes may, and as many pods at a time with them."""
+    new = spec.get("completions")
+    if new == before.get("completions") or (spec["completionMode"] == "Indexed" and new in (None, spec["parallelism"])):
+        return []
+    tandem = "can only be modified in tandem with spec.parallelism"
+    return [invalid("spec.completions", new, tandem if spec["completionMode"] == "Indexed" else "field is immutable")]
 
 
 def _check_job(new: Json, old: Json | None) -> list[FieldError]:
@@ -82,6 +97,7 @@ def _check_job(new: Json, old: Json | None) -> list[FieldError]:
         if before["template"] != spec["template"] and not before.get("suspend"):
             fixed.append("template")
         errors += [invalid(f"spec.{part}", spec.get(part), "field is immutable") for part in fixed]
+        errors += _completions_errors(spec, before)
     return errors
 
 

@@ -11,6 +11,7 @@ from kapi.objects import ConfigMap, Event, EventV1, Lease, Namespace, Node, Secr
 from kapi.resources import CONFIG_MAPS, EVENTS, EVENTS_V1, LEASES, NAMESPACES, NODES, SECRETS, SERVICE_ACCOUNTS
 from kapi.server.columns import AGE, NAME, Column, age, at, since
 from kapi.server.fields import FieldError, forbidden, invalid, required
+from kapi.server.kinds.affinity import taint_errors
 from kapi.server.kinds.kind import EVERYWHERE, Kind
 
 Json = dict[str, Any]
@@ -61,6 +62,7 @@ def _node_address(kind: str) -> Any:
 NODE = Kind(
     NODES,
     Node,
+    validate=taint_errors,
     columns=(
         NAME,
         Column("Status", _node_state),

@@ -10,6 +10,7 @@ from kapi.quantities import QuantityError, parse
 from kapi.resources import PODS
 from kapi.server.columns import AGE, NAME, Column, age, at
 from kapi.server.fields import FieldError, duplicate, forbidden, invalid, required, unsupported
+from kapi.server.kinds.affinity import affinity_errors
 from kapi.server.kinds.kind import EVERYWHERE, Kind
 from kapi.server.names import LABEL_TEXT, is_label
 
@@ -123,7 +124,7 @@ def spec_errors(spec: Json, path: str) -> list[FieldError]:
     for name in ("hostname", "subdomain"):
         if spec.get(name) and not is_label(spec[name]):
             errors.append(invalid(f"{path}.{name}", spec[name], LABEL_TEXT))
-    return errors + _volume_errors(spec, path)
+    return errors + affinity_errors(spec, path) + _volume_errors(spec, path)
 
 
 def _container_errors(container: Json, path: str) -> list[FieldError]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from kapi.objects import ControllerRevision, DaemonSet, StatefulSet
 from kapi.resources import CONTROLLER_REVISIONS, DAEMON_SETS, STATEFUL_SETS
 from kapi.server.columns import AGE, NAME, Column, at, number, pairs
 from kapi.server.fields import FieldError, forbidden, invalid, unsupported
+from kapi.server.kinds import shares
 from kapi.server.kinds.kind import Kind
 from kapi.server.kinds.storage import default_claim
 from kapi.server.kinds.workloads import WIDE, check_workload, default_template, ready_of
@@ -40,7 +42,7 @@ def _default_stateful_set(obj: Json) -> None:
 
 def _check_stateful_set(new: Json, old: Json | None) -> list[FieldError]:
     spec = new["spec"]
-    errors = check_workload(_with_claimed_volumes(new), old) + _strategy_errors(spec)
+    errors = check_workload(_with_claimed_volumes(new), old) + _strategy_errors(spec, shares.stateful_set_errors)
     policy = spec["podManagementPolicy"]
     if policy not in ("OrderedReady", "Parallel"):
         errors.append(invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'"))
@@ -78,8 +80,11 @@ def _fixed(spec: Json) -> Json:
     return {part: value for part, value in spec.items() if part not in _CHANGEABLE}
 
 
-def _strategy_errors(spec: Json) -> list[FieldError]:
-    kind = spec["updateStrategy"]["type"]
+def _strategy_errors(spec: Json, rolling_errors: Callable[[Json, str], list[FieldError]]) -> list[FieldError]:
+    strategy = spec["updateStrategy"]
+    kind = strategy["type"]
+    if kind == "RollingUpdate":
+        return rolling_errors(strategy.get("rollingUpdate") or {}, "spec.updateStrategy.rollingUpdate")
     return [] if kind in _STRATEGIES else [unsupported("spec.updateStrategy.type", kind, _STRATEGIES)]
 
 
@@ -106,7 +111,7 @@ def _default_daemon_set(obj: Json) -> None:
 
 
 def _check_daemon_set(new: Json, old: Json | None) -> list[FieldError]:
-    return check_workload(new, old) + _strategy_errors(new["spec"])
+    return check_workload(new, old) + _strategy_errors(new["spec"], shares.daemon_set_errors)
 
 
 def _node_selector(obj: Json, _: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import aiohttp
@@ -18,9 +19,11 @@ from kapi.resources import (
     IP_ADDRESSES,
     JOBS,
     NETWORK_POLICIES,
+    NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     POD_DISRUPTION_BUDGETS,
+    PODS,
     PRIORITY_CLASSES,
     RESOURCE_QUOTAS,
     ROLE_BINDINGS,
@@ -35,13 +38,24 @@ from kapi.testing import Served
 Json = dict[str, Any]
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-POD = {"spec": {"containers": [{"name": "c", "image": "i:1"}]}, "metadata": {"labels": {"a": "b"}}}
+POD: Json = {"spec": {"containers": [{"name": "c", "image": "i:1"}]}, "metadata": {"labels": {"a": "b"}}}
 MOUNTING = {"name": "c", "image": "i:1", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
 MOUNTED = {**POD, "spec": {"containers": [MOUNTING]}}
 ONCE = {"spec": {"containers": [{"name": "c", "image": "i:1"}], "restartPolicy": "Never"}}
 SELECTED = {"selector": {"matchLabels": {"a": "b"}}, "template": POD}
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 ROLE = {"kind": "ClusterRole", "name": "admin"}
+
+
+def rolling(**by: int | str) -> Json:
+    return {"spec": {**SELECTED, "updateStrategy": {"rollingUpdate": by}}}
+
+
+def affine(operator: str, *values: str, part: str = "matchExpressions") -> Json:
+    terms = [{part: [{"key": "k", "operator": operator, "values": list(values)}]}]
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+    return {"spec": {**POD["spec"], "affinity": affinity}}
+
 
 # kind, object, some defaults (dotted path: value), cells of its row but the age
 CASES: list[tuple[Resource, Json, Json, list[Any]]] = [
@@ -144,6 +158,26 @@ BAD: list[tuple[Resource, Json, str]] = [
         "`selector` does not match template `labels`",
     ),
     (JOBS, {"spec": {"template": ONCE, "completionMode": "Indexed", "parallelism": 1}}, "spec.completions: Required"),
+    (
+        JOBS,
+        {"spec": {"template": ONCE, "podReplacementPolicy": "Foo"}},
+        'podReplacementPolicy: Unsupported value: "Foo": supported values: "Failed", "TerminatingOrFailed"',
+    ),
+    (DAEMON_SETS, rolling(maxUnavailable=0), "maxUnavailable: Required value: cannot be 0 when maxSurge is 0"),
+    (DAEMON_SETS, rolling(maxSurge="10%"), 'maxSurge: Invalid value: "10%": may not be set when maxUnavailable is'),
+    (DAEMON_SETS, rolling(maxUnavailable="x%"), 'maxUnavailable: Invalid value: "x%": a valid percent string must be'),
+    (STATEFUL_SETS, rolling(maxUnavailable="x%"), 'maxUnavailable: Invalid value: "x%": a valid percent string must'),
+    (STATEFUL_SETS, rolling(maxUnavailable="101%"), "must not be greater than 100%"),
+    (STATEFUL_SETS, rolling(maxUnavailable=0), "maxUnavailable: Invalid value: 0: cannot be 0"),
+    (STATEFUL_SETS, rolling(maxUnavailable=-1), "must be greater than or equal to 0"),
+    (PODS, affine("Foo", "a"), 'operator: Invalid value: "Foo": not a valid selector operator'),
+    (PODS, affine("In"), "values: Required value: must be specified when `operator` is 'In' or 'NotIn'"),
+    (PODS, affine("Exists", "a"), "values: Forbidden: may not be specified when"),
+    (PODS, affine("Gt", "1", "2"), "values: Required value: must be specified single value"),
+    (PODS, affine("Exists", part="matchFields"), 'operator: Invalid value: "Exists"'),
+    (PODS, affine("In", "n", part="matchFields"), 'key: Invalid value: "k": not a valid field selector key'),
+    (NODES, {"spec": {"taints": [{"key": "k"}]}}, r"spec.taints\[0\].effect: Required value"),
+    (NODES, {"spec": {"taints": [{"key": "k", "effect": "Foo"}]}}, 'effect: Unsupported value: "Foo"'),
     (POD_DISRUPTION_BUDGETS, {"spec": {"minAvailable": 1, "maxUnavailable": 1}}, "cannot be both set"),
     (ROLE_BINDINGS, {"roleRef": {"kind": "x", "name": "a"}}, "roleRef.kind: Unsupported value"),
     (IP_ADDRESSES, {"spec": {"parentRef": {"name": "a"}}}, "canonical form"),
@@ -158,12 +192,35 @@ async def test_what_makes_no_sense_is_named(served: Served, resource: Resource, 
         await served.client.create(resource, own({"metadata": {"name": "x"}, **body}), "default")
 
 
+@pytest.mark.parametrize(
+    ("spec", "change", "text"),
+    [
+        ({"completions": 2}, {"completions": 3}, "spec.completions: Invalid value: 3: field is immutable"),
+        (
+            {"completions": 2, "parallelism": 2, "completionMode": "Indexed"},
+            {"completions": 3},
+            "spec.completions: Invalid value: 3: can only be modified in tandem with spec.parallelism",
+        ),
+        ({"completions": 2, "parallelism": 2, "completionMode": "Indexed"}, {"completions": 3, "parallelism": 3}, ""),
+    ],
+)
+async def test_a_job_may_change_its_completions_only_with_indexes(
+    served: Served, spec: Json, change: Json, text: str
+) -> None:
+    await served.client.create(JOBS, {"metadata": {"name": "j"}, "spec": {"template": ONCE, **spec}}, "default")
+    with pytest.raises(Invalid, match=text) if text else nullcontext():
+        await served.client.patch(JOBS, "j", {"spec": change}, "default")
+
+
 async def test_a_job_selects_its_own_pods_and_keeps_doing_so(served: Served) -> None:
     made = await served.client.create(JOBS, {"metadata": {"name": "j"}, "spec": {"template": ONCE}}, "default")
     selected = made["spec"]["selector"]["matchLabels"]
     assert selected == {"batch.kubernetes.io/controller-uid": made["metadata"]["uid"]}
     assert selected.items() <= made["spec"]["template"]["metadata"]["labels"].items()
-    again = {"metadata": {"name": "j", "namespace": "default"}, "spec": {"template": ONCE, "parallelism": 2}}
+    again = {
+        "metadata": {"name": "j", "namespace": "default"},
+        "spec": {"template": ONCE, "completions": 1, "parallelism": 2},
+    }
     changed = await served.client.update(JOBS, again)
     assert changed["spec"]["selector"] == made["spec"]["selector"]
     assert changed["spec"]["template"] == made["spec"]["template"]

@@ -101,9 +101,12 @@ def test_a_taint_that_only_prefers_repels_nobody() -> None:
     assert placed([pod("p")], [node("n", taints=[{**TAINT, "effect": "PreferNoSchedule"}])]) == ["n"]
 
 
-def affinity(operator: str, *wanted: str) -> dict[str, Any]:
-    terms = [{"matchExpressions": [{"key": "disk", "operator": operator, "values": list(wanted)}]}]
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def affinity(operator: str, *wanted: str, key: str = "disk") -> dict[str, Any]:
+    terms = [{"matchExpressions": [{"key": key, "operator": operator, "values": list(wanted)}]}]
+    return {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": terms}}}
 
 
 @pytest.mark.parametrize(
@@ -115,11 +118,18 @@ def affinity(operator: str, *wanted: str) -> dict[str, Any]:
         ({"affinity": affinity("In", "ssd", "nvme")}, "w1"),
         ({"affinity": affinity("NotIn", "ssd")}, "w0"),
         ({"affinity": affinity("Exists")}, "w1"),
+        ({"affinity": affinity("Gt", "3", key="size")}, "w1"),
+        ({"affinity": affinity("Lt", "3", key="size")}, ""),
+        ({"affinity": affinity("Gt", "ssd")}, ""),
+        ({"affinity": affinity("Foo")}, ""),
+        ({"affinity": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{}]}}}}, ""),
+        ({"affinity": affinity("In", "w1", key="metadata.name")}, ""),
+        ({"nodeSelector": {"metadata.name": "w1"}}, ""),
     ],
     ids=str,
 )
 def test_a_pod_goes_only_where_it_asks_to(spec: dict[str, Any], expected: str) -> None:
-    assert placed([pod("p", **spec)], [node("w0"), node("w1", labels={"disk": "ssd"})]) == [expected]
+    assert placed([pod("p", **spec)], [node("w0"), node("w1", labels={"disk": "ssd", "size": "4"})]) == [expected]
 
 
 @pytest.mark.parametrize(
