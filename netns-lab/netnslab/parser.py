@@ -57,10 +57,11 @@ examples:
 
 _EXEC = """\
 examples:
-  netns-lab exec web -- curl -s http://cart:8080/      in the pod default/web
-  netns-lab exec kube-system/kube-dns-x1 -- ip addr    in a pod of a namespace
+  netns-lab exec web -- curl -s http://web/            in the pod web, or in one
+                                                       of the Deployment web
+  netns-lab exec kube-system/kube-dns -- ip addr       the same in a namespace
   netns-lab exec node/worker-1 -- nft list ruleset     on a node
-  netns-lab exec client -- curl -s http://203.0.113.2/ outside of the cluster
+  netns-lab exec client -- curl -s http://203.0.113.1/ outside of the cluster
   netns-lab exec node/worker-2                         a shell
 
 The command is one of this machine's, run in the pod's or node's network
@@ -85,8 +86,8 @@ examples:
 _LOGS = """\
 examples:
   netns-lab logs                          the lab's own: what its components say
-  netns-lab logs web-1 -f                 a pod's, and what it says from now on
-  netns-lab logs kube-system/kube-dns-x1 -c kube-dns
+  netns-lab logs web -f                   a pod's, and what it says from now on
+  netns-lab logs kube-system/kube-dns -c kube-dns
 """
 
 _LIST = """\
@@ -198,7 +199,7 @@ def _down(verbs: Any) -> None:
 
 def _exec(verbs: Any) -> None:
     execute = _named(_add(verbs, "exec", "run a command in a pod, on a node, or outside", _EXEC))
-    target = execute.add_argument("target", help="POD, NAMESPACE/POD, node/NODE, client or router")
+    target = execute.add_argument("target", help="POD, NAMESPACE/POD, deploy/NAME, node/NODE, client or router")
     _completed(target, "targets")
     execute.add_argument("command", nargs="*", help="after --; a shell where there is none")
 

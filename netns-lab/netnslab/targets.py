@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -44,7 +45,7 @@ class Target:
 
 
 def find(cluster: Cluster, name: str) -> Target:
-    """The target called `name`: `client`, `router`, `node/NAME`, `POD` or `NAMESPACE/POD`.
+    """The target called `name`: `client`, `router`, `node/NAME`, or a pod (see `pod`).
 
     Raises NoSuchTarget, naming what comes close.
     """
@@ -70,7 +71,10 @@ def find(cluster: Cluster, name: str) -> Target:
 
 
 def pod(cluster: Cluster, name: str) -> PodWorker:
-    """The running pod called `NAMESPACE/NAME`, or `NAME`: in `default`, or in the only namespace that has one."""
+    """The running pod called `NAMESPACE/NAME`, or `NAME`: in `default`, or in the only namespace that has one.
+
+    Where no pod has the name, it may be a Deployment's, or `deploy/NAME`: one of its running pods, always the same.
+    """
     found = {worker.spec.key: worker for worker in _workers(cluster)}
     key = name if "/" in name else f"default/{name}"
     if key in found:
@@ -83,6 +87,9 @@ def pod(cluster: Cluster, name: str) -> PodWorker:
     waiting = cluster.source.cache(PODS, same).get(key)
     if waiting is not None:
         raise NoSuchTarget(f"pod {key} does not run: it is {_state_of(waiting)}")
+    deployed = _deployed(re.sub("^deploy/", "default/", key), found)
+    if deployed is not None:
+        return deployed
     raise NoSuchTarget(f"no pod {key} runs in this lab{_hint(cluster, name, found)}")
 
 
@@ -107,6 +114,12 @@ def _state_of(pod: Json) -> str:
 def _workers(cluster: Cluster) -> Iterator[PodWorker]:
     for kubelet in cluster.kubelets.values():
         yield from (worker for worker in kubelet.workers.values() if worker.sandbox is not None)
+
+
+def _deployed(key: str, found: Mapping[str, PodWorker]) -> PodWorker | None:
+    """The first pod, by name, of the Deployment `namespace/name`."""
+    of_it = [one for one in found if one.startswith(f"{key}-{found[one].spec.labels.get('pod-template-hash')}-")]
+    return found[min(of_it)] if of_it else None
 
 
 def _hint(cluster: Cluster, name: str, found: dict[str, PodWorker]) -> str:

@@ -263,6 +263,20 @@ async def test_a_question_is_asked_with_the_image_of_a_tool_as_with_any_other_th
         assert asked.stdout.startswith("200"), asked.stderr
 
 
+async def test_a_pod_of_a_deployment_is_found_by_the_name_of_that(lab_with_pods: Lab) -> None:
+    environment = {"KUBECONFIG": str(lab_with_pods.kubeconfig)}
+    made = await kubectl(environment, "-n", "default", "create", "deployment", "found", "--image=x", "--replicas=2")
+    assert made.code == 0, made.stderr
+    await kubectl(environment, "-n", "default", "wait", "--for=condition=Available", "deployment/found")
+    hosts = {
+        (await lab_with_pods.exec(name, "hostname")).check() for name in ("found", "default/found", "deploy/found")
+    }
+    assert len(hosts) == 1
+    assert hosts.pop().startswith("found-")
+    assert (await lab_with_pods.exec("deploy/none", "hostname")).code == 6
+    await kubectl(environment, "-n", "default", "delete", "deployment", "found")
+
+
 async def test_the_last_lines_of_a_log_come_first_and_new_ones_after_them(lab_with_pods: Lab) -> None:
     words = ["kubectl", "-n", SPACE, "logs", "-f", "shell", "--tail=1"]
     environment = {**os.environ, "KUBECONFIG": str(lab_with_pods.kubeconfig)}

@@ -102,6 +102,7 @@ async def test_exec_passes_on_input_output_and_exit_code() -> None:
         assert (given.code, given.stdout, given.stderr) == (9, "hello", "oops\n")
         assert (await lab.exec("node/control-plane", "hostname")).stdout == "control-plane\n"
         assert (await lab.exec("client", "no-such-command")).code == 127
+        assert (await lab.exec("kube-system/ingress", "hostname")).stdout.startswith("ingress-")  # one of a Deployment
         nobody = await lab.exec("ingres", "true")
         assert nobody.code == 6
         assert "did you mean kube-system/ingress-" in nobody.stderr
