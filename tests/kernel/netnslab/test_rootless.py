@@ -55,6 +55,8 @@ def test_a_lab_runs_without_root(as_nobody: Run) -> None:
         assert asked.stdout.startswith("HTTP/1.1 404"), asked.stderr
         named = as_nobody("exec", f"--name={name}", "node/worker-1", "--", "id", "-u")
         assert named.stdout == "0\n"
+        assert as_nobody("exec", f"--name={name}", "client", "--", "kill", "-TERM", "1").returncode == 0
+        assert as_nobody("status", f"--name={name}").returncode == 0
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as checks:
             checks.write("- {check: its owner may use the API, from: host, run: kubectl get nodes, expect: worker-1}\n")
             checks.flush()
