@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from kdns import names
+from kdns.errors import NameInvalid
 from kdns.objects import Service, Slice
 from kdns.query import Query
 from kdns.records import Records, endpoint_label
@@ -35,10 +36,16 @@ def by_address(
 
 
 def add_servers(found: Records, zone: str, servers: Servers, home: str) -> None:
-    """Add the name servers of a zone: these names, which are in the zone `home`, but for the first, which all have."""
+    """Add the name servers of a zone: these names, which are in the zone `home`, but for the first, which all have.
+
+    A name that is too long with its zone is left out.
+    """
     first = names.to_wire(f"{FIRST}.{zone}")
     for name, addresses in servers.items():
-        server = first if name == FIRST else names.to_wire(f"{name}.{home}")
+        try:
+            server = first if name == FIRST else names.to_wire(f"{name}.{home}")
+        except NameInvalid:  # three labels of 63 octets in front of the zone of an IPv6 network
+            continue
         found.add(names.to_wire(zone), _NS, server)
         found.add_addresses(first, *addresses)
         if server != first:

@@ -146,12 +146,16 @@ def endpoint_records(
 
 
 def orphan_records(key: str, slices: Iterable[Slice], zone: str, *, pod_names: bool) -> Records:
-    """Give the PTR records of the endpoints of a Service that has no names of endpoints: a missing one, or an alias."""
+    """Give the PTR records of the endpoints of a Service that has no names of endpoints: a missing one, or an alias.
+
+    Raises `NameInvalid` for a name that is too long.
+    """
     found = Records()
     namespace, _, name = key.partition("/")
     if names.is_label(namespace) and names.is_label(name):
         base = names.to_wire(f"{name}.{namespace}.svc.{zone}")
         for backend in _backends(slices, base, [], pod_names=pod_names):
+            names.check_length(backend.name)
             found.add_pointer(backend.address, Pointer(backend.name))
     return found
 

@@ -455,13 +455,13 @@ class Cluster:
         servers = self._name_servers()
         if servers == self._servers:
             return
-        self._servers = servers
         found = version_records(self._settings.zone)
         for zone in self._zones:
             home = zone if self._settings.answers.servers_by_address else self._settings.zone
             nameservers.add_servers(found, zone, servers, home)
         self._tell()
         self._answers.update(_ZONE, found, [f"{name}.{zone}" for zone in self._zones for name in _IN_ZONES])
+        self._servers = servers
 
     def _name_servers(self) -> nameservers.Servers:
         own = [address.packed for address in self._settings.addresses]

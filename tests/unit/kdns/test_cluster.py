@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from kapi.network import Reference
 from kapi.resources import SERVICES
 from kdns import records
 from kdns.chain import Setup, load
+from kdns.likeness import COREDNS
 from kdns.plugins import cluster
 from kdns.settings import Settings
 from kdns.testing import HandFed, ask, endpoint_slice, namespace, service
@@ -71,6 +73,23 @@ async def test_a_name_too_long_only_with_the_zone_is_reported() -> None:
     source.sync_all([namespace("default"), service("w" * 63, ips=["10.96.0.1"]), service("good", ips=["10.96.0.2"])])
     assert (await ask(chain, f"good.default.svc.{zone}")).rr
     assert "octets of 255" in recorder.seen[0][2]
+
+
+async def test_a_name_server_whose_name_does_not_fit_in_front_of_a_reverse_zone_is_none_of_it() -> None:
+    source = HandFed()
+    label, own = "a" * 63, ip_address("fd44::1")
+    here = Settings(answers=COREDNS, reverse=(ip_network("fd44::/112"),), addresses=(own,))
+    chain = load(Setup(here, lambda: 1.0, time.monotonic, source))
+    endpoints = [
+        endpoint_slice("long", label, [{"addresses": [str(own)], "hostname": label}], namespace=label, family=6),
+        endpoint_slice("short", "dns", [str(own)], namespace=label, family=6),
+    ]
+    source.sync_all([namespace(label), service(label, namespace=label), service("dns", namespace=label), *endpoints])
+    short = f"fd44--1.dns.{label}.svc"
+    reverse = ip_network("fd44::/112").network_address.reverse_pointer.split(".", 4)[-1]
+    found = {str(record.rdata) for record in (await ask(chain, CLUSTER, "NS")).rr}
+    assert found == {f"{label}.{label}.{label}.svc.{CLUSTER}.", f"{short}.{CLUSTER}."}
+    assert [str(record.rdata) for record in (await ask(chain, reverse, "NS")).rr] == [f"{short}.{reverse}."]
 
 
 async def test_a_problem_is_told_once_and_again_after_it_was_mended() -> None:
