@@ -22,6 +22,7 @@ from kdns.wire import Answer, Rcode, Type, tail_of
 
 REFRESH, RETRY, EXPIRE = 7200, 1800, 86400  # of the SOA, in seconds: those of CoreDNS
 _SOA_TTL_MOST = 300
+_MOST_MOVED = 64  # answers of up to 64 KB
 _CLASS_IN = b"\0\1"
 _CNAME, _PTR, _SOA, _TXT = map(tail_of, (Type.CNAME, Type.PTR, Type.SOA, Type.TXT))
 _A, _AAAA, _NS, _SRV = map(tail_of, (Type.A, Type.AAAA, Type.NS, Type.SRV))
@@ -61,6 +62,7 @@ class Answers:
         self._givers: Counter[bytes] = Counter()  # how many owners gave each of them
         self._shared: dict[bytes, str | tuple[Target, ...]] = {}  # PTR: see `_targets`
         self._aliases: dict[bytes, bytes] = {}
+        self._moved: dict[bytes, Answer] = {}  # at names that have none of their own, until anything changes
         self._open = tuple(names.to_wire(name) for name in open_names)
         made = [_Zone(names.to_wire(zone), ttl) for zone in zones]
         self._zones = sorted(made, key=lambda zone: len(zone.name), reverse=True)
@@ -77,6 +79,7 @@ class Answers:
         if serial == self.serial:
             return
         self.serial = serial
+        self._moved.clear()
         for zone in self._zones:
             zone.renew(serial)
             self._sets[zone.name + _SOA] = zone.soa()
@@ -107,7 +110,7 @@ class Answers:
         if self._likeness.below_addresses and question.endswith(_PTR):
             address = names.without_labels_below(name)
             if address is not None and (known := self.hit(address + _PTR)):
-                return portnames.moved(known, address + _PTR, question)
+                return self._at_another(question, known, address + _PTR)
         return None if name.endswith(self._open) else zone.nothing(offset, _NO_NAME)
 
     def _port(self, question: bytes, zone: _Zone, offset: int) -> Answer | None:
@@ -117,9 +120,18 @@ class Answers:
                 there = name + question[-4:]
                 known = self.hit(there)
                 if known is not None:
-                    return portnames.moved(known, there, question)
+                    return self._at_another(question, known, there)
                 return zone.nothing(offset, _FOUND) if self._there(there, zone) else None
         return None
+
+    def _at_another(self, question: bytes, known: Answer, there: bytes) -> Answer:
+        """Give the answer to the question `there` as one to this question: many records take long, so it is kept."""
+        moved = self._moved.get(question)
+        if moved is None:
+            if len(self._moved) >= _MOST_MOVED:
+                self._moved.clear()
+            moved = self._moved[question] = portnames.moved(known, there, question)
+        return moved
 
     def deny(self, question: bytes) -> Answer | None:
         """Give the negative answer for a question in a zone, whatever is open; None outside of the zones."""
@@ -182,6 +194,7 @@ class Answers:
 
         Gives the sets that no reply can carry whole, which are cut.
         """
+        self._moved.clear()
         made = compiled(records, self.ttl, owner)
         given = tuple(names.to_wire(name) for name in empty)
         owned, before = (*records.sets, *records.pointers), self._owned.get(owner, ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from kdns.errors import NameInvalid
 from kdns.records import Records
 from kdns.settings import Settings
 from kdns.testing import HandFed, ask, endpoint_slice, namespace, service
+from kdns.wire import Rcode
 
 NAMES = st.sampled_from(["a", "b", "c"])
 SPACES = st.sampled_from(["x", "y"])
@@ -131,3 +133,27 @@ def alias(name: str) -> Records:
 
 def question(name: str) -> bytes:
     return names.to_wire(name) + b"\0\5\0\1"
+
+
+def test_an_answer_at_a_name_without_underscores_is_made_once_until_anything_changes() -> None:
+    answers = Answers(["z"], 5)
+    answers.update("a", with_port("10.0.0.1"))
+    question = names.to_wire("http.tcp.a.z") + b"\0\x21\0\1"
+    first = answers.lookup(question)
+    assert first is not None
+    assert answers.lookup(question) is first
+    answers.update("a", with_port("10.0.0.2"))
+    changed = answers.lookup(question)
+    assert changed is not None
+    assert ip_address("10.0.0.2").packed in changed.tail
+    answers.remove("a")
+    gone = answers.lookup(question)
+    assert gone is not None
+    assert gone.rcode == Rcode.NXDOMAIN
+
+
+def with_port(address: str) -> Records:
+    found, name = Records(), names.to_wire("a.z")
+    found.add(names.to_wire("_http._tcp.a.z"), b"\0\x21\0\1", bytes(6) + name)
+    found.add_addresses(name, ip_address(address).packed)
+    return found
