@@ -10,13 +10,11 @@ from typing import NamedTuple
 
 from kdns import names, wire
 from kdns.compression import compressed
-from kdns.records import VERSION_TTL, Records
+from kdns.records import Records
 from kdns.wire import POINTER, Answer, Rcode, Type, tail_of
 
 _FOUND = wire.flags_of(Rcode.NOERROR)
-_A, _AAAA, _CNAME, _NS, _PTR, _SRV, _TXT = map(
-    tail_of, (Type.A, Type.AAAA, Type.CNAME, Type.NS, Type.PTR, Type.SRV, Type.TXT)
-)
+_A, _AAAA, _CNAME, _NS, _PTR, _SRV = map(tail_of, (Type.A, Type.AAAA, Type.CNAME, Type.NS, Type.PTR, Type.SRV))
 _BEFORE_DATA = 12  # octets of a record, its owner a pointer, before its data
 _TARGET_AT = {_NS: _BEFORE_DATA, _SRV: _BEFORE_DATA + 6}  # octets of such a record before the name it leads to
 _TAKING_TURNS = (_A, _AAAA)
@@ -66,8 +64,8 @@ def compiled(records: Records, ttl: int, owner: str = "") -> Compiled:
         elif tail in _TARGET_AT:
             answer = making.leading(question, data)
         else:
-            lasting = VERSION_TTL if tail == _TXT else ttl
-            answer = _plain([_fixed(tail, lasting, len(each)) + each for each in data])
+            own = records.ttls.get(question, ttl)
+            answer = _plain([_fixed(tail, own, len(each)) + each for each in data])
         made.answers[question] = answer
         if len(data) > 1 and kept_of(answer) < len(data):
             made.cut.append(f"{Type(int.from_bytes(tail[:2], 'big')).name} records of {names.to_text(question[:-4])}")

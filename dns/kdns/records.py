@@ -21,7 +21,7 @@ from kdns.objects import Backend, Port, Service, Slice
 from kdns.wire import Type, tail_of
 
 SCHEMA_VERSION = "1.1.0"
-VERSION_TTL = 28_800  # seconds, as the specification has it: nothing of the cluster changes it
+_VERSION_TTL = 28_800  # seconds, as the specification has it: nothing of the cluster changes it
 _MOST_PORTS = 50_000  # ports of all endpoints of one Service that get SRV records: slices may have 20,000 ports each
 _A, _AAAA, _CNAME, _PTR, _SRV, _TXT = map(tail_of, (Type.A, Type.AAAA, Type.CNAME, Type.PTR, Type.SRV, Type.TXT))
 _SRV_NUMBERS = struct.Struct("!HHH")  # priority, weight, port
@@ -44,6 +44,7 @@ class Records:
 
     def __init__(self) -> None:
         self.sets: dict[bytes, dict[bytes, None]] = {}
+        self.ttls: dict[bytes, int] = {}  # seconds, of sets of CNAME or TXT records that have another than all others
         self.pointers: dict[bytes, dict[Pointer, None]] = {}
         self.elsewhere: dict[bytes, tuple[bytes, ...]] = {}  # addresses that others own and these records lead to
 
@@ -164,7 +165,9 @@ def version_records(zone: str) -> Records:
     """Give the record that says which names there are."""
     found = Records()
     version = SCHEMA_VERSION.encode()
-    found.add(names.to_wire(f"dns-version.{zone}"), _TXT, bytes((len(version),)) + version)
+    name = names.to_wire(f"dns-version.{zone}")
+    found.add(name, _TXT, bytes((len(version),)) + version)
+    found.ttls[name + _TXT] = _VERSION_TTL
     return found
 
 

@@ -15,7 +15,7 @@ from kdns import names
 from kdns.answer import Answers
 from kdns.chain import Chain, Setup, load
 from kdns.errors import NameInvalid
-from kdns.records import Records
+from kdns.records import Records, version_records
 from kdns.settings import Settings
 from kdns.testing import HandFed, ask, endpoint_slice, namespace, service
 from kdns.wire import Rcode
@@ -150,6 +150,17 @@ def test_an_answer_at_a_name_without_underscores_is_made_once_until_anything_cha
     gone = answers.lookup(question)
     assert gone is not None
     assert gone.rcode == Rcode.NXDOMAIN
+
+
+def test_only_the_records_that_have_a_ttl_of_their_own_do_not_have_that_of_all() -> None:
+    found, txt = version_records("z"), b"\0\x10\0\1"
+    found.add(names.to_wire("other.z"), txt, b"\1x")
+    answers = Answers(["z"], 5)
+    answers.update("a", found)
+    version, other = (answers.hit(names.to_wire(f"{name}.z") + txt) for name in ("dns-version", "other"))
+    assert version is not None
+    assert other is not None
+    assert [int.from_bytes(answer.tail[6:10], "big") for answer in (version, other)] == [28_800, 5]
 
 
 def with_port(address: str) -> Records:
