@@ -22,7 +22,7 @@ from kapi.client import Client
 from kapi.events import Recorder
 from kapi.kubeconfig import Access
 from kapi.network import Address
-from kapi.resources import CONFIG_MAPS, PODS, SECRETS, SERVICE_ACCOUNTS, SERVICES
+from kapi.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS, SERVICE_ACCOUNTS, SERVICES
 from kapi.server import ApiServer, Settings
 from kapi.source import ApiSource
 from kapi.store.sqlite import SqliteStore
@@ -184,6 +184,7 @@ def _kubelet(cluster: Cluster, node: NodeSpec, machine: Machine, tasks: asyncio.
         config_maps=source.cache(CONFIG_MAPS, same),
         secrets=source.cache(SECRETS, same),
         accounts=source.cache(SERVICE_ACCOUNTS, same),
+        volume_claims=source.cache(PERSISTENT_VOLUME_CLAIMS, same),
         folder=cluster.ground.folder.pods,
         claims=cluster.ground.folder.claims,
         kubeconfig=cluster.ground.folder.pod_kubeconfig,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.cluster.space import Space, command
 
-from kapi.resources import CONFIG_MAPS, SERVICE_ACCOUNTS
+from kapi.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, SERVICE_ACCOUNTS
 from netnslab.lab import Lab
 
 Json = dict[str, Any]
@@ -69,6 +69,18 @@ async def test_a_pod_waits_for_a_configmap_that_its_volume_needs_and_says_so(spa
     await space.ready(may)
     await space.lab.client.create(CONFIG_MAPS, {"metadata": {"name": "later"}, "data": {"a": "1"}}, space.name)
     await space.ready(name)
+
+
+async def test_a_pod_waits_for_its_claim_and_may_only_read_what_it_claims_for_reading(space: Space) -> None:
+    mounts = [{"name": "v", "mountPath": "/mnt"}]
+    source = {"claimName": "data", "readOnly": True}
+    spec = {"containers": [command("sleep", "60", volumeMounts=mounts)]}
+    name = await space.create({**spec, "volumes": [{"name": "v", "persistentVolumeClaim": source}]})
+    assert 'persistentvolumeclaim "data" not found' in await space.event(name, "FailedMount")
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    await space.lab.client.create(PERSISTENT_VOLUME_CLAIMS, {"metadata": {"name": "data"}, "spec": asked}, space.name)
+    await space.ready(name)
+    assert "Read-only" in await space.exec(name, "sh", "-c", "echo x 2>&1 > /mnt/x || true")
 
 
 async def test_a_volume_that_cannot_be_had_is_an_empty_folder_and_an_event_says_so(space: Space) -> None:

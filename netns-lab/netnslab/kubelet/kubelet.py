@@ -54,7 +54,8 @@ class Kubelet:
         """Register the node, then run its pods until cancelled."""
         around = self._surroundings
         uid = await self._register(tainted=tainted)
-        await wait_synced(self._pods, around.services, around.config_maps, around.secrets, around.accounts)
+        objects = (around.config_maps, around.secrets, around.accounts, around.volume_claims)
+        await wait_synced(self._pods, around.services, *objects)
         async with asyncio.TaskGroup() as tasks:
             for name, keep in (("lease", partial(self._keep_lease, uid)), ("ports", self._keep_ports)):
                 name = f"{name} of {around.node.name}"
@@ -62,7 +63,8 @@ class Kubelet:
             pods = _listening(self._pods, lambda change: self._take(change, tasks))
             maps = _listening(around.config_maps, partial(self._note_source, SourceKind.CONFIG_MAP))
             secrets = _listening(around.secrets, partial(self._note_source, SourceKind.SECRET))
-            with pods, maps, secrets, _listening(around.services, self._note_service):
+            claims = _listening(around.volume_claims, self._note_claim)
+            with pods, maps, secrets, claims, _listening(around.services, self._note_service):
                 await asyncio.Event().wait()  # until cancelled
 
     def pod(self, key: str) -> PodWorker | None:
@@ -103,6 +105,10 @@ class Kubelet:
     def _note_source(self, kind: SourceKind, change: Change[Json]) -> None:
         for worker in self.workers.values():
             worker.renew_volumes(kind, change.key)
+
+    def _note_claim(self, change: Change[Json]) -> None:
+        for worker in self.workers.values():
+            worker.renew_claims(change.key)
 
     async def _keep_ports(self) -> None:
         """Have stand-ins answer on ports that Services name, as Services come and go."""

@@ -155,6 +155,11 @@ class PodWorker:
         if self._volumes is not None and self._volumes.uses(kind, key):
             self._sources_changed.set()
 
+    def renew_claims(self, key: str) -> None:
+        """Take in that a PersistentVolumeClaim has come, or has changed."""
+        if self._volumes is not None and self._volumes.claims(key):
+            self._sources_changed.set()
+
     def _connected(self) -> AbstractAsyncContextManager[Sandbox]:
         folder = self._surroundings.folder / self.spec.uid
         return self._network.shared(folder) if self.spec.host_network else self._network.connected(folder)

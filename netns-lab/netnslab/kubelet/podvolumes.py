@@ -64,8 +64,19 @@ class PodVolumes:
         namespace, _, name = key.partition("/")
         return namespace == self._pod.namespace and (kind, name) in volumes.objects(self._pod.volumes)
 
+    def claims(self, key: str) -> bool:
+        """Whether a PersistentVolumeClaim, `namespace/name`, is one that a volume stands for."""
+        return key in {f"{self._pod.namespace}/{volume.claim}" for volume in self._pod.volumes if volume.claim}
+
     async def _begun(self) -> tuple[Volume, ...]:
-        """Have the tokens, and the folders that the pod writes in. Gives the volumes there are to be."""
+        """Have the tokens, and the folders that the pod writes in. Gives the volumes there are to be.
+
+        Raises LabError while there is no claim that one is for; that one goes later is nothing to the pod.
+        """
+        lacking = [volume for volume in self._pod.volumes if volume.claim and not self._is_claimed(volume)]
+        if lacking:
+            texts = (_failed(volume, f'persistentvolumeclaim "{volume.claim}" not found') for volume in lacking)
+            raise LabError("; ".join(texts))
         wanted = (*self._pod.volumes, ACCOUNT) if self._shows_account() else self._pod.volumes
         for audience in volumes.audiences(wanted) - self._tokens.keys():
             self._tokens[audience] = await self._token(audience)
@@ -77,6 +88,9 @@ class PodVolumes:
             elif not volume.made:
                 volumefiles.make_empty(self._folder(volume))
         return wanted
+
+    def _is_claimed(self, volume: Volume) -> bool:
+        return f"{self._pod.namespace}/{volume.claim}" in self._surroundings.volume_claims
 
     def _write(self, volume: Volume, given: Given) -> None:
         """Write the files of a volume that has some, if one has changed. Raises Missing and LabError."""

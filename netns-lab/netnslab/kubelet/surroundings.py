@@ -47,6 +47,7 @@ class Surroundings:
     config_maps: Cache[Json]
     secrets: Cache[Json]
     accounts: Cache[Json]
+    volume_claims: Cache[Json]
     folder: Path
     claims: Path
     kubeconfig: Path

@@ -94,6 +94,7 @@ def mounts(
 ) -> tuple[Mount, ...]:
     """What a container has mounted of the volumes of its pod. Raises Missing for one that is not there."""
     made = {volume.name for volume in (*volumes, ACCOUNT) if volume.made}
+    fixed = made | {volume.name for volume in volumes if volume.read_only}
     wanted = list(container.mounts)
     if (sandbox.volumes / ACCOUNT.name).exists() and all(one.path != ACCOUNT_MOUNT.path for one in wanted):
         wanted.append(ACCOUNT_MOUNT)
@@ -106,7 +107,7 @@ def mounts(
             inner = environment.expand(one.sub_path, variables) if one.expand else one.sub_path
             part = _part if one.volume in made else _own_part
             source = part(source, inner, sandbox.parts / f"{container.name}-{index}")
-        found.append((str(source), one.path, one.read_only or one.volume in made))
+        found.append((str(source), one.path, one.read_only or one.volume in fixed))
     return tuple(found)
 
 

@@ -25,7 +25,8 @@ def volume(item: Json, path: str, problems: list[Problem]) -> Volume:
     if kind == _EMPTY:
         return Volume(name)
     if kind == _CLAIM:
-        return Volume(name, claim=_name(parts.needed(given, "claimName")))
+        claim = _name(parts.needed(given, "claimName"))
+        return Volume(name, claim=claim, read_only=given.get("readOnly") is True)
     if kind == _PROJECTED:
         sources = parts.each(given.get("sources"), f"{path}.{kind}.sources", _projection, problems)
         return Volume(name, sources, mode, made=True)

@@ -49,6 +49,7 @@ class Volume:
     mode: int = 0o644
     made: bool = False
     claim: str = ""
+    read_only: bool = False
     unknown: str = ""
 
 

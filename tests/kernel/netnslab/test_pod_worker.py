@@ -12,7 +12,15 @@ from kapi.client import Client
 from kapi.decode import service
 from kapi.errors import NotFound
 from kapi.events import Recorder
-from kapi.resources import CONFIG_MAPS, EVENTS, PODS, SECRETS, SERVICE_ACCOUNTS, SERVICES
+from kapi.resources import (
+    CONFIG_MAPS,
+    EVENTS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+)
 from kapi.server import ApiServer
 from kapi.source import ApiSource
 from kapi.store.memory import MemoryStore
@@ -61,6 +69,7 @@ async def around(client: Client, pods: PodNetwork, processes: Processes, tmp_pat
         config_maps=source.cache(CONFIG_MAPS, same),
         secrets=source.cache(SECRETS, same),
         accounts=source.cache(SERVICE_ACCOUNTS, same),
+        volume_claims=source.cache(PERSISTENT_VOLUME_CLAIMS, same),
         folder=tmp_path,
         claims=tmp_path / "claims",
         kubeconfig=tmp_path / "kubeconfig",

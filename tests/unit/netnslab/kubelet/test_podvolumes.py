@@ -11,7 +11,7 @@ from kapi.cache import Cache
 from kapi.client import Client
 from kapi.decode import service
 from kapi.events import Recorder
-from kapi.resources import CONFIG_MAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS, SERVICES
+from kapi.resources import CONFIG_MAPS, NAMESPACES, PERSISTENT_VOLUME_CLAIMS, SECRETS, SERVICE_ACCOUNTS, SERVICES
 from kapi.server import ApiServer
 from kapi.store.memory import MemoryStore
 from netnslab import topology
@@ -58,6 +58,7 @@ def around(client: Client, tmp_path: Path) -> Surroundings:
         config_maps=config_maps,
         secrets=Cache(SECRETS, dict),
         accounts=Cache(SERVICE_ACCOUNTS, dict),
+        volume_claims=Cache(PERSISTENT_VOLUME_CLAIMS, dict),
         folder=tmp_path,
         claims=tmp_path / "claims",
         kubeconfig=tmp_path / "kubeconfig",
@@ -94,8 +95,16 @@ async def test_a_volume_follows_its_object_whatever_the_others_lack(around: Surr
 async def test_a_claim_is_a_folder_that_the_next_pod_finds_again(around: Surroundings) -> None:
     claim = {"name": "data", "persistentVolumeClaim": {"claimName": "mine"}}
     volumes = made(around, claim)
+    with pytest.raises(LabError, match='for volume "data" : persistentvolumeclaim "mine" not found'):
+        await volumes.make()
+    assert not around.claims.exists()
+    around.volume_claims.put({"metadata": {"name": "mine", "namespace": "shop"}})
+    assert volumes.claims("shop/mine")
+    assert not volumes.claims("other/mine")
     await volumes.make()
+    around.volume_claims.remove("shop/mine")
     await volumes.make()
+    around.volume_claims.put({"metadata": {"name": "mine", "namespace": "shop"}})
     (around.folder / "volumes" / "data" / "file").write_text("1")
     (around.folder / "volumes" / "data").unlink()
     await made(around, claim).make()
