@@ -35,7 +35,7 @@ class Runner:
         self.state: ContainerState = replace(initial(place.container), reason=waiting or "ContainerCreating")
         self._changed = changed
         self._instance: Instance | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._told: set[str] = set()
         self._stops: set[asyncio.Task[int]] = set()
 
@@ -47,14 +47,16 @@ class Runner:
             begun = time.monotonic()
             ending = await self._once()
             self._set(started="", ready=False, passed_startup=False)
-            if self._stopping or not _again(policy, ending):
+            if self._stopping.is_set() or not _again(policy, ending):
                 self._set(final=ending)
                 return
             delay, backoff = backoff.after(time.monotonic() - begun)
             self._set(last=ending, reason="CrashLoopBackOff", message=f"started again after {delay:g} s")
             if delay:
                 self._event("Warning", "BackOff", f"back-off {delay:g} s: container {self._name} ended again")
-            await asyncio.sleep(delay)
+            if await self._stops_within(delay):
+                self._set(final=ending)
+                return
             sandbox = self.place.sandbox
             sandbox.turn_log(self._name)
             self.place.surroundings.log_times.turn(sandbox.log(self._name), sandbox.previous_log(self._name))
@@ -69,7 +71,7 @@ class Runner:
 
     async def stop(self, grace: float) -> None:
         """End the container: its preStop hook, SIGTERM, and SIGKILL when `grace` seconds are over."""
-        self._stopping = True
+        self._stopping.set()
         instance = self._instance
         if instance is None or not instance.process.running:
             return
@@ -77,6 +79,12 @@ class Runner:
         if grace > 0:
             await self._before_stop(grace)
         await instance.process.stop(max(0.0, grace - (time.monotonic() - begun)))
+
+    async def _stops_within(self, seconds: float) -> bool:
+        """Wait so long; gives whether the container is to end for good meanwhile."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        return self._stopping.is_set()
 
     async def listen(self) -> None:
         """Have a stand-in answer on ports that only a Service names, where there are new ones."""

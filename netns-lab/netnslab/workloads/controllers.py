@@ -141,8 +141,8 @@ class Controllers:
         one = world.daemon_sets.get(work.key)
         if one is not None:
             pods, revisions = world.pods_of.of(one.meta), world.revisions_of.of(one.meta)
-            nodes, moment = world.nodes.values(), self._settings.clock()
-            await self._follow(work, daemonset.decide(one, pods, revisions, nodes, moment, taken=world.revisions))
+            there, moment = world.nodes.values(), self._settings.clock()
+            await self._follow(work, daemonset.decide(one, pods, revisions, there, moment, taken=world.revisions))
 
     async def _job(self, work: Work) -> None:
         one = self._world.jobs.get(work.key)

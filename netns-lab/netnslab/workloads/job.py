@@ -123,7 +123,7 @@ def _status(job: Job, counted: Tally, verdict: Verdict | None, now: datetime) ->
             status |= {} if verdict.failed else {"completionTime": stamp(now)}
     elif job.suspended != (job.condition("Suspended") is not None):
         conditions = [*(c for c in conditions if c["type"] != "Suspended"), _suspension(job, now)]
-        status |= {} if job.suspended else {"startTime": stamp(now)}
+        status["startTime"] = None if job.suspended else stamp(now)
     return status | ({"conditions": conditions} if conditions else {})
 
 
@@ -152,7 +152,7 @@ def _told(job: Job, status: Json) -> Iterator[Action]:
             case "Suspended":
                 reason = condition["reason"].removeprefix("Job")
                 yield Tell(job.reference, "Normal", reason, condition["message"])
-    if not job.started and "startTime" in status:
+    if not job.started and status.get("startTime"):
         for name in job.not_acted_on:
             message = f"this lab keeps spec.{name} and does not act on it"
             yield Tell(job.reference, "Warning", "NotActedOn", message)

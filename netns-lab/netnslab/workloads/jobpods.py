@@ -111,7 +111,12 @@ def _indexed(job: Job, index: int) -> Json:
     for part in ("labels", "annotations"):
         meta[part] = {**meta.get(part, {}), INDEX: str(index)}
     spec.setdefault("hostname", name)
-    told = {"name": "JOB_COMPLETION_INDEX", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}}}
+    told: Json = {
+        "name": "JOB_COMPLETION_INDEX",
+        "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}},
+    }
     for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-        container["env"] = [*(container.get("env") or ()), told]
+        given = container.get("env") or []
+        if all(variable.get("name") != told["name"] for variable in given):
+            container["env"] = [*given, told]
     return obj

@@ -74,7 +74,7 @@ def proportional(deployment: Deployment, new: ReplicaSet | None, old: Sequence[R
 
 
 def share(value: int | str, whole: int, *, up: bool) -> int:
-    """Resolve a number or a percentage; a surge is rounded up, an unavailability down."""
+    """Resolve a number, or a percentage of a whole that is rounded up or down."""
     if isinstance(value, int):
         return max(0, value)
     digits = value.removesuffix("%")

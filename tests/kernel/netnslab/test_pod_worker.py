@@ -268,6 +268,26 @@ async def test_nothing_that_a_container_started_outlives_it(client: Client, make
     await asyncio.wait_for(running, 5)
 
 
+async def test_a_sidecar_that_waits_to_be_started_again_ends_with_the_work_of_its_pod(
+    client: Client, make: Make, tmp_path: Path
+) -> None:
+    obj, over = await pod(client), tmp_path / "over"
+    main = {"name": "main", "image": "x", "command": ["sh", "-c", f"until [ -e {over} ]; do sleep 0.02; done"]}
+    sidecar = {"name": "side", "image": "x", "command": ["false"], "restartPolicy": "Always"}
+    worker = make(
+        {**obj, "spec": {**obj["spec"], "containers": [main], "initContainers": [sidecar], "restartPolicy": "Never"}}
+    )
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(9):  # a container that has ended twice is started again after ten
+        while "BackOff" not in (await told(client))[1]:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.02)
+        over.touch()
+        while any(state.final is None for state in worker.states()):  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.02)
+    worker.gone()
+    await asyncio.wait_for(running, 5)
+
+
 async def test_a_kubelet_outlives_a_pod_that_it_cannot_take_in(
     client: Client, around: Surroundings, pods: PodNetwork, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -27,7 +27,7 @@ class Work(Stage):
 
     def __init__(self, **spec: Any) -> None:
         given = {"parallelism": 1, "completions": 1, "backoffLimit": 6} | spec
-        owner = workload(JOBS, **{**given, "template": template(restartPolicy=spec.pop("restartPolicy", "Never"))})
+        owner = workload(JOBS, **{"template": template(restartPolicy=spec.pop("restartPolicy", "Never")), **given})
         owner["spec"].pop("restartPolicy", None)
         super().__init__(JOBS, owner, lambda now: decide(job(now.owner), now.pods, now.now))
         self.settle()
@@ -255,6 +255,7 @@ def test_a_suspended_job_runs_nothing_and_begins_anew_when_it_is_resumed() -> No
     assert work.status["startTime"] == stamp(work.now)
     assert work.conditions() == []
     assert len(work.change(suspend=True)) == 1
+    assert "startTime" not in work.status
     work.clear()
     assert work.counts() == (0, 0, 0)
     assert work.events == ["Suspended: Job suspended", "Resumed: Job resumed", "Suspended: Job suspended"]
@@ -346,6 +347,13 @@ def test_a_pod_that_failed_without_having_run_is_replaced_after_the_pause_too(st
 def test_indexes_are_written_as_runs(indexes: list[int], text: str) -> None:
     assert shown(indexes) == text
     assert job({**workload(JOBS, completions=11), "status": {"completedIndexes": text}}).completed == set(indexes)
+
+
+def test_a_variable_of_the_authors_own_with_the_name_of_the_index_stays() -> None:
+    mine = {"name": "JOB_COMPLETION_INDEX", "value": "7"}
+    containers = [{"name": "c", "image": "i", "env": [mine]}]
+    work = Work(completionMode="Indexed", template=template(restartPolicy="Never", containers=containers))
+    assert work.pod(work.active()[0])["spec"]["containers"][0]["env"] == [mine]
 
 
 def test_a_job_goes_so_many_seconds_after_it_is_over() -> None:
