@@ -140,7 +140,7 @@ async def test_only_the_secrets_that_are_named_are_read(two: Any) -> None:
 def test_what_cannot_be_a_certificate_is_refused_with_the_reason(signed: Any) -> None:
     one, other = signed("a.example"), signed("b.example", "*.w.example")
     for certificate, key, words in (
-        (b"", b"", "cannot be loaded"),
+        (b"", b"", "tls.crt has no certificate in PEM"),
         (one[0], other[1], "key values mismatch"),
         (
             one[0],
