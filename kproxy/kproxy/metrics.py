@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kproxy.exposition import Histogram, family
-from kproxy.model import Absence, Duties, Kind
+from kproxy.model import Duties
 
 if TYPE_CHECKING:
     from kproxy.sync import Done
@@ -149,8 +149,8 @@ def _without_local(owed: Duties) -> frozenset[str]:
     """Say which policies of Local leave a Service without endpoints here, though others have some."""
     found = set[str]()
     for frontend in owed.frontends:
-        if frontend.kind is Kind.CLUSTER_IP and not frontend.pool and frontend.absence is Absence.DROP:
+        if frontend.nobody_inside:
             found.add("internal")
-        if frontend.outside == () and frontend.pool:
+        if frontend.nobody_outside:
             found.add("external")
     return frozenset(found)

@@ -75,6 +75,16 @@ class Frontend:
     sources: tuple[Network, ...] | None = None  # loadBalancerSourceRanges of this family; None is everyone
     affinity_seconds: int = 0
 
+    @property
+    def nobody_inside(self) -> bool:
+        """Whether internalTrafficPolicy Local leaves it without endpoints here, though others have some."""
+        return self.kind is Kind.CLUSTER_IP and not self.pool and self.absence is Absence.DROP
+
+    @property
+    def nobody_outside(self) -> bool:
+        """Whether externalTrafficPolicy Local leaves clients from outside without endpoints, though there are some."""
+        return self.outside == () and bool(self.pool)
+
     def __str__(self) -> str:
         inside, outside = (_some(pool) for pool in (self.pool, self.outside or ()))
         from_outside = f", from outside {outside or self.absence}" if self.outside is not None else ""

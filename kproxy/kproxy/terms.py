@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kproxy.model import Absence, Duties, Frontend, Kind
+from kproxy.model import Duties, Frontend
 from kproxy.rules.evaluate import Packet
 
 
@@ -29,12 +29,12 @@ def _is_at(frontend: Frontend, packet: Packet) -> bool:
 def _terms(frontend: Frontend) -> Iterator[str]:
     about = f"Service port {frontend.origin}"
     external = f"{about} has externalTrafficPolicy Local"
-    if frontend.outside == () and frontend.pool:
+    if frontend.nobody_outside:
         elsewhere = ", ".join(map(str, dict.fromkeys(frontend.pool)))
         yield f"{external}: from outside only endpoints of this node serve, not {elsewhere}."
     elif frontend.outside is not None:
         yield f"{external}: who comes from outside stays on this node."
-    if frontend.kind is Kind.CLUSTER_IP and not frontend.pool and frontend.absence is Absence.DROP:
+    if frontend.nobody_inside:
         yield f"{about} has internalTrafficPolicy Local, and no endpoint is on this node."
     if frontend.affinity_seconds and frontend.pool:
         yield f"{about} has sessionAffinity ClientIP: who came within {frontend.affinity_seconds} s goes there again."

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 from kapi.cache import Change
+from netnslab.workloads.claim import O
 from netnslab.workloads.values import Identity
-
-
-class _Owned(Protocol):
-    @property
-    def meta(self) -> Identity: ...
-    @property
-    def key(self) -> str: ...
-
-
-O = TypeVar("O", bound=_Owned)  # noqa: E741  # an object, whatever its kind
 
 
 class Holdings(Generic[O]):
